@@ -1,0 +1,146 @@
+// Tile programs: a box lowered once, for all backends, to loops over dims around about a dozen tile operations.
+// A backend is the printing of these operations.
+//
+//     kernel row_softmax  (f32 b0[12*4*64*64], f32 b1[12*4*64*64])
+//     loop r piece 3072/4
+//       %m = zero lanes16 -inf
+//       lanes s 64 step 64
+//         %0 = load b0 [64 r + s]
+//         accumulate max %m %0
+//       end
+//       %1 = row_reduce max %m
+//       ...
+//
+// Values are SSA numbers. A value has a shape: uniform (one number), rows (one per row of the enclosing rows-loop), lanes
+// (one per lane of the enclosing lanes-loop), or rows x lanes: the register tile. Vectors always are 16 lanes wide; the
+// backend splits them where the machine is narrower, so bits do not depend on vector width.
+#ifndef SINTER_CODEGEN_TILE_H
+#define SINTER_CODEGEN_TILE_H
+
+#include "base/text.h"
+#include "ir/graph.h"
+#include "ir/plan.h"
+#include "ir/target.h"
+
+enum { TILE_LANES = 16 };
+
+typedef uint32_t TileValue;      // number of the operation that defines it
+#define TILE_NONE UINT32_MAX
+
+typedef enum {
+    TILE_LOOP,                 // body up to the matching TILE_END; defines the loop's index (uniform, rows or lanes)
+    TILE_END,
+    TILE_CONST,                // number (f32, i32, bool): uniform
+    TILE_INDEX,                // i32 value of an affine index
+    TILE_LOAD,                 // buffer element(s) at an affine index
+    TILE_TABLE,                // like load, from constant table `table`
+    TILE_STORE,                // operand -> buffer at an affine index
+    TILE_MAP,                  // pointwise function of operands: an Op, rounding once, or an integer TileFunction
+    TILE_ZERO,                 // an accumulator: filled with `number`
+    TILE_ACCUMULATE,           // accumulator = add | max (accumulator, operand)
+    TILE_MULTIPLY_ACCUMULATE,  // accumulator[rows, lanes] = fma(a[rows], b[lanes], accumulator)
+    TILE_ROW_REDUCE,           // 16-lane or 16-row accumulator -> one number (per lane), by the fixed tree
+    TILE_RANDOM,               // f32 in [0,1): operands seed, step, micro (uniform i32), index
+    TILE_SCATTER_ADD           // buffer element(s) at index += operand, one after the other
+} TileKind;
+
+// Integer functions that addresses need, beside the pointwise Ops (ADD, SUB, MUL on i32 are the Ops).
+typedef enum { TILE_DIVIDE = OP_COUNT, TILE_REMAINDER, TILE_MINIMUM_INTEGER, TILE_MAXIMUM_INTEGER } TileFunction;
+
+// constant + sum of coefficient * value; values are loop indices or i32 values.
+enum { TILE_MAX_TERMS = 12 };
+typedef struct {
+    int64_t constant;
+    int count;
+    struct { TileValue value; int64_t coefficient; } terms[TILE_MAX_TERMS];
+} TileIndex;
+
+typedef enum {
+    LOOP_PLAIN,    // index 0 .. extent-1 (uniform)
+    LOOP_PIECE,    // index extent*piece/pieces .. extent*(piece+1)/pieces - 1 (uniform)
+    LOOP_ROWS,     // `step` rows at a time, over `extent` (or, with pieces > 0, over the piece's part of it).
+                   // split_evenly: ceil(n/step) tiles whose sizes differ by at most one; else tiles of `step` from the
+                   // start and one remainder
+    LOOP_LANES     // `step` lanes (a multiple of 16) at a time over `extent`; the tail is masked
+} LoopKind;
+
+enum { SHAPE_UNIFORM = 0, SHAPE_ROWS = 1, SHAPE_LANES = 2 };   // bits
+
+typedef struct {
+    TileKind kind;
+    DType dtype;                 // of the value; F32, I32, BOOL
+    uint8_t shape;               // SHAPE_ bits
+    // LOOP
+    LoopKind loop;
+    int64_t extent;
+    uint32_t pieces, step;
+    bool split_evenly;
+    const char *name;            // for printing: dim name
+    // others
+    int function;                // MAP: Op or TileFunction; ACCUMULATE, ROW_REDUCE: OP_SUM or OP_MAX
+    TileValue operands[4];
+    int operand_count;
+    int buffer;                  // LOAD, STORE, SCATTER_ADD
+    TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, INDEX, RANDOM
+    double number;               // CONST, ZERO
+    const double *table;         // TABLE
+    int64_t table_count;
+    uint32_t site;               // RANDOM: key of the site
+} TileOp;
+// Accumulators (TILE_ZERO) have shape LANES (exactly 16 lanes, each lane one chain; ACCUMULATE folds wider operands in
+// ascending order), ROWS|LANES declared inside a rows-loop and a lanes-loop (the register tile of a product), or, with
+// `step` = 16, ROWS|LANES of 16 rows declared outside a rows-loop of step 16 (a reduction down columns; the rows of
+// the operand fold into accumulator row index%16).
+// UNIFORM accumulators are single chains.
+
+typedef struct {
+    DType dtype;
+    int64_t elements;            // bound for every access
+    bool written;
+} TileBuffer;
+
+typedef struct {
+    const char *name;            // a C identifier, unique per distinct kernel
+    TileBuffer *buffers;
+    uint32_t buffer_count;
+    TileOp *ops;
+    uint32_t op_count;
+} TileProgram;
+
+// Lowers one step (engine tiles) of a plan. Never fails on a verified plan.
+TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target);
+void tile_print(const TileProgram *program, Text *out);
+// Checks nesting, definition before use, shapes and types; NULL when sound.
+const char *tile_verify(const TileProgram *program, Arena *arena);
+
+// ---- for lowering code: appends ops with value numbering (an equal pure op in the open scope is reused)
+typedef struct TileBuilder TileBuilder;
+TileBuilder *tile_builder(Arena *arena, const char *name);
+int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);
+TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
+                    bool split_evenly);
+void tile_end(TileBuilder *builder);
+TileValue tile_add(TileBuilder *builder, const TileOp *op);      // general; returns its value (TILE_NONE for stores)
+TileValue tile_const(TileBuilder *builder, DType dtype, double number);
+TileValue tile_map(TileBuilder *builder, int function, DType dtype, const TileValue *operands, int count);
+TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex index);
+void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
+TileIndex tile_index(int64_t constant);
+TileIndex tile_index_plus(TileIndex index, TileValue value, int64_t coefficient);   // merges equal values
+TileIndex tile_index_sum(TileIndex a, TileIndex b, int64_t coefficient);            // a + coefficient * b
+uint8_t tile_shape(const TileBuilder *builder, TileValue value);
+TileProgram *tile_finish(TileBuilder *builder);
+
+// ---- the pull evaluator (codegen/evaluate.c): emits the value of a region node at given indices.
+// env[d] is the affine index of dim d. Moves only rewrite env; leaves become loads at layout addresses. Values are
+// memoised per (node, env) inside the scopes still open.
+typedef struct Evaluator Evaluator;
+Evaluator *evaluator_create(TileBuilder *builder, const Plan *plan, const Step *step);
+// Value of `node`: reductions, contractions (and anything `evaluator_define`d) must have been defined before.
+TileValue evaluator_value(Evaluator *evaluator, NodeId node, const TileIndex *env);
+// Gives `node` a computed value (a finished reduction, an accumulator tile); uses of it with this env return it.
+void evaluator_define(Evaluator *evaluator, NodeId node, TileValue value);
+// Address of element `env` in a value of that layout.
+TileIndex evaluator_address(Evaluator *evaluator, const Layout *layout, const TileIndex *env);
+
+#endif

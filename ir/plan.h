@@ -1,0 +1,129 @@
+// The Plan: the step as a list of boxes with layouts, pieces, edges and memory. The last thing that knows ops.
+//
+//     value  %3 temporary f32[B,T,C] @ (B, T, C) arena+4096
+//     step 7 row "layernorm" at "layer[0].a" tiles cut(B,T)/4 wait
+//       in %1 same, %2 none   out %3
+//       region { ... graph text ... }
+//
+// draw_boxes makes it from a Graph; the later passes fill in layouts, engines, pieces, edges and offsets in place.
+#ifndef SINTER_IR_PLAN_H
+#define SINTER_IR_PLAN_H
+
+#include "ir/graph.h"
+
+// ---- layout: dense memory order of a value, outermost piece first. A piece is
+//     flat(dims) / divisor % extent,   flat = row-major index over the listed dims
+// so `W[C,F] @ (F/32, C, F%32)` is {(F),32,F/32} {(C),1,C} {(F),1,32}. A piece that does not divide evenly is padded;
+// padding holds zeros.
+typedef struct {
+    DimList dims;
+    int64_t divisor, extent;
+} LayoutPiece;
+
+typedef struct {
+    uint8_t count;
+    LayoutPiece pieces[MAX_RANK + 2];
+} Layout;
+
+Layout layout_plain(const Graph *dims, DimList order);   // one piece per dim
+bool layout_is_plain(const Graph *dims, const Layout *layout);
+int64_t layout_elements(const Layout *layout);           // padding included
+bool layout_equal(const Layout *a, const Layout *b);
+// Element offset of the value at `index` (index[d] for every dim of the layout).
+int64_t layout_offset(const Graph *dims, const Layout *layout, const int64_t *index);
+
+// ---- values: what crosses box edges
+typedef uint32_t ValueId;
+#define VALUE_NONE UINT32_MAX
+typedef enum {
+    VALUE_INPUT,      // written by the runtime before each run
+    VALUE_STATE,      // kept between runs
+    VALUE_TEMPORARY,  // lives from its step to its last reader
+    VALUE_OUTPUT      // like temporary, but kept to the end of the run (unless next_of is set)
+} ValueKind;
+typedef enum { SPACE_STATE, SPACE_ARENA } Space;
+
+typedef struct {
+    ValueKind kind;
+    const char *name;      // leaf or output name; for temporaries the spec name or NULL
+    DType dtype;           // storage type
+    DimList order;
+    Layout layout;
+    const Leaf *leaf;      // INPUT, STATE; NULL else
+    bool is_param;         // STATE: a PARAM leaf
+    ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
+    bool in_place;         // next_of: written over the state's own memory
+    Space space;
+    size_t offset, bytes;  // bytes: multiple of 64
+} Value;
+
+// ---- boxes
+typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT, FORM_CHAIN } Form;
+typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
+// none: ready before the run (input, state). same: piece k needs only piece k of the producer. all: needs every piece.
+typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
+
+// How a step's rows are cut: piece k of `pieces` covers flat rows [total*k/pieces, total*(k+1)/pieces) of `dims`.
+typedef struct {
+    DimList dims;          // leading dims of the first output; empty: one piece
+    int64_t total;         // product of their extents, 1 when empty
+    uint32_t pieces;
+} Cut;
+
+typedef struct {
+    const char *label, *place;     // for reports: "layernorm", "layer[0].a"
+    Form form;
+    Engine engine;
+    Graph *region;                 // OPERAND k is operands[k]; region output k is outputs[k]; order = value order
+    uint32_t operand_count, output_count;
+    ValueId *operands, *outputs;
+    EdgeKind *edges;               // one per operand
+    DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these)
+    Cut cut;
+    bool wait;                     // all threads must have finished every earlier step
+    uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
+    double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
+} Step;
+
+typedef struct {
+    Arena *arena;
+    const Graph *dims;             // the graph the plan was drawn from: dims, leaves, groups
+    uint32_t value_count, step_count;
+    Value *values;
+    Step *steps;
+    size_t arena_bytes, state_bytes;  // exact; filled by plan_memory
+} Plan;
+
+const char *form_name(Form form);
+const char *engine_name(Engine engine);
+
+void plan_print(const Plan *plan, Text *out);
+Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diags);
+// NULL when sound: regions verify, operands come from earlier steps or leaves, shapes agree, region fits its form, ...
+const char *plan_verify(const Plan *plan, Arena *arena);
+// Evaluates a plan by the float64 reference, box after box: its meaning. Results by output name through `found`.
+// (Used to check a Plan against the Graph it was drawn from.)
+bool plan_reference(const Plan *plan, Arena *arena, const double *(*bind)(void *context, const Leaf *leaf, DimList order),
+                    void *context, double **value_results);
+
+// ---- what passes and codegen both need to see in a region
+
+// Affine access of `node` (of a region) in a stored operand through RENAME, PREFIX, SELECT, SPLIT and MERGE only:
+// element address = offset + sum index[d] * stride[d] over the dims of `node`. False when it is not of that shape.
+typedef struct {
+    uint32_t operand;              // box operand number
+    int64_t offset;                // elements
+    int64_t stride[MAX_DIMS];      // by dim; 0 where the node lacks the dim
+} View;
+bool view_of(const Graph *region, NodeId node, const Layout *const *operand_layouts, View *view);
+
+// A contraction seen as batched matrix product: out[batch, rows, lanes] = sum over summed of a * b.
+// `lanes` belong to the operand that owns the innermost non-batch dim of the output order. rows, lanes and batch are in
+// output order; summed is in ascending dim id: the order of the multiply-add chain.
+typedef struct {
+    NodeId node, rows_operand, lanes_operand;
+    DimList batch, rows, lanes, summed;
+} Contraction;
+Contraction contraction_of(const Graph *region, NodeId contract, DimList output_order);
+
+#endif
