@@ -19,7 +19,7 @@ bool fuse_from_name(const char *name, FuseLevel *level);
 typedef struct {
     double beta1, beta2, epsilon, weight_decay;
     double grad_clip;                   // 0: no clipping
-    int accumulation;                   // micro-batches per update, >= 1
+    int accumulation;                   // micro-batches per update, >= 1; 1: no micro program, no accumulate states
 } OptimizerSettings;
 
 // Where states live: shared by all programs of one model, so that `step`, `eval` and `logits` see the same bytes.
@@ -33,6 +33,10 @@ typedef struct {
     size_t count, capacity, bytes;
 } StateTable;
 
+// Which program of the model is being compiled. plain (eval, logits): `extend` passes are left out. micro: gradients are
+// added to the states `accumulate.NAME`. step: gradients (plus what was accumulated) update params and moments.
+typedef enum { PROGRAM_PLAIN, PROGRAM_MICRO, PROGRAM_STEP } ProgramKind;
+
 typedef struct {
     Arena *arena;                       // results
     Diags *diags;
@@ -41,7 +45,7 @@ typedef struct {
     FuseLevel fuse;
     OptimizerSettings optimizer;
     StateTable *states;
-    bool training;                      // false: `extend` passes are left out (eval and logits programs)
+    ProgramKind program;
 } PassContext;
 
 typedef enum {
