@@ -1,0 +1,2 @@
+add_test(NAME lint.rooms COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/rooms.sh ${CMAKE_SOURCE_DIR})
+set_tests_properties(lint.rooms PROPERTIES LABELS lint)
