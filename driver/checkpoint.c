@@ -1,0 +1,104 @@
+// Checkpoint metadata: see checkpoint.h.
+#include "driver/checkpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void append_literal(Text *text, const ConfigValue *value) {
+    switch (value->type) {
+    case CONFIG_INT: text_append(text, "%lld", (long long)value->integer); break;
+    case CONFIG_BOOL: text_append(text, value->integer ? "True" : "False"); break;
+    case CONFIG_FLOAT: text_append_double(text, value->number); break;
+    case CONFIG_STRING: text_append(text, "'%s'", value->string); break;
+    }
+}
+
+// The keys that decide shapes and meaning: the spec's own, and the three that dims commonly use.
+static const char *config_text(Command *command) {
+    static const char *const shape_keys[] = {"batch_size", "block_size", "vocab_size"};
+    Text text = text_create(command->arena);
+    for (size_t i = 0; i < config_count(command->config); i++) {
+        const ConfigKey *key = config_at(command->config, i);
+        bool wanted = key->from_spec;
+        for (size_t k = 0; k < sizeof shape_keys / sizeof *shape_keys; k++)
+            wanted |= text_equal(key->name, shape_keys[k]);
+        if (!wanted) continue;
+        text_append(&text, "%s = ", key->name);
+        append_literal(&text, &key->value);
+        text_append(&text, "\n");
+    }
+    return text_string(&text);
+}
+
+// The characters of the meta file beside the training tokens, as one UTF-8 text; NULL when there is none.
+static const char *characters(Command *command) {
+    const char *meta = vocabulary_find(command->arena, train_tokens_path(command));
+    Vocabulary *vocabulary = NULL;
+    int64_t size;
+    Diags *ignored = diags_create(command->arena);  // a damaged meta was already reported by configure_vocabulary
+    if (!meta || vocabulary_load(command->arena, meta, &vocabulary, &size, ignored) != RUNTIME_OK || !vocabulary)
+        return NULL;
+    Text text = text_create(command->arena);
+    for (int32_t token = 0; token < vocabulary->size; token++) vocabulary_decode(vocabulary, token, &text);
+    return text_string(&text);
+}
+
+const TensorMetadata *checkpoint_metadata(Command *command, size_t *count) {
+    TensorMetadata *metadata = ARENA_ARRAY(command->arena, TensorMetadata, 4);
+    *count = 0;
+    metadata[(*count)++] = (TensorMetadata){"sinter.spec", command->spec_source};
+    metadata[(*count)++] = (TensorMetadata){"sinter.spec_file", command->spec_file};
+    metadata[(*count)++] = (TensorMetadata){"sinter.config", config_text(command)};
+    const char *text = characters(command);
+    if (text) metadata[(*count)++] = (TensorMetadata){"sinter.characters", text};
+    return metadata;
+}
+
+static bool read_characters(Command *command, const char *text, Vocabulary **vocabulary) {
+    size_t length = strlen(text);
+    uint32_t *list = ARENA_ARRAY(command->arena, uint32_t, length + 1);
+    int32_t count = 0;
+    for (size_t at = 0; at < length;) {
+        int bytes = utf8_decode(text + at, length - at, &list[count]);
+        if (bytes == 0) return false;
+        at += (size_t)bytes;
+        count++;
+    }
+    return vocabulary_create(command->arena, list, count, vocabulary);
+}
+
+int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary **vocabulary) {
+    const char *path = tensor_file_path(file), *text = tensor_file_metadata(file, "sinter.characters");
+    const char *config = tensor_file_metadata(file, "sinter.config");
+    command->spec_source = tensor_file_metadata(file, "sinter.spec");
+    command->spec_file = tensor_file_metadata(file, "sinter.spec_file");
+    if (!command->spec_source || !config) {
+        diag_error(command->diags, (Place){0}, "%s: not written by sinter train (no model in its metadata)", path);
+        return EXIT_BAD_FILE;
+    }
+    if (!command->spec_file) command->spec_file = path;
+    command->spec = spec_parse(command->arena, command->spec_file, command->spec_source, command->diags);
+    if (!command->spec || !spec_declare(command->spec, command->config, command->diags)) return EXIT_BAD_FILE;
+    const char *name = arena_format(command->arena, "%s (sinter.config)", path);
+    if (!config_read(command->config, name, config, NULL, command->diags)) return EXIT_BAD_FILE;
+    *vocabulary = NULL;
+    if (text && !read_characters(command, text, vocabulary)) {
+        diag_error(command->diags, (Place){0}, "%s: its list of characters is damaged", path);
+        return EXIT_BAD_FILE;
+    }
+    return EXIT_DONE;
+}
+
+double memory_available(void) {
+    FILE *file = fopen("/proc/meminfo", "r");
+    if (!file) return 0;
+    char line[200];
+    double kilobytes = 0;
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) break;
+    }
+    fclose(file);
+    return 1024 * kilobytes;
+}
+
+double model_a100_peak(void) { return 312e12; }

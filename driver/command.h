@@ -1,0 +1,64 @@
+// What every command gets, and the list of commands.
+#ifndef SINTER_DRIVER_COMMAND_H
+#define SINTER_DRIVER_COMMAND_H
+
+#include <stdio.h>
+
+#include "base/diag.h"
+#include "frontend/frontend.h"
+#include "passes/passes.h"
+#include "ir/target.h"
+
+// Exit codes (also in README.md).
+enum {
+    EXIT_DONE = 0,
+    EXIT_USAGE = 2,       // usage or spec
+    EXIT_BAD_FILE = 3,    // bad input file
+    EXIT_MEMORY = 4,      // does not fit in memory
+    EXIT_IO = 5,          // I/O
+    EXIT_NONFINITE = 6,   // non-finite loss
+    EXIT_STOPPED = 75     // stopped by a signal after writing a checkpoint
+};
+
+typedef struct {
+    Arena *arena;
+    Diags *diags;
+    Config *config;
+    Spec *spec;                    // NULL for commands without a model
+    const char *spec_file;         // as shown in messages
+    const char *spec_source;
+    const char *const *files;      // positional arguments that are neither configs nor specs (prepare, lower)
+    size_t file_count;
+} Command;
+
+// Reads positional files and `--key=value`s, left to right, over the declared keys. `keys`: declares the command's own.
+// With `wants_model`, a spec is found (a .spec argument, --model=NAME|FILE, `model = ` in a config, else gpt2).
+// EXIT_DONE, or the exit code after diagnostics.
+int arguments_read(Command *command, int count, char **arguments, void (*declare)(Config *config), bool wants_model);
+// Keys of train, compile-like commands and nanoGPT's train.py; and of sample.py.
+void declare_train_keys(Config *config);
+void declare_sample_keys(Config *config);
+void declare_lower_keys(Config *config);
+void declare_prepare_keys(Config *config);
+void declare_no_keys(Config *config);
+
+// Level of fusion from --fuse and nanoGPT's --compile.
+FuseLevel configured_fuse(const Config *config);
+// vocab_size from the meta file beside the training tokens, unless given. EXIT_DONE or an exit code.
+int configure_vocabulary(Command *command);
+const char *train_tokens_path(const Command *command);
+const char *validation_tokens_path(const Command *command);
+// Threads from --threads (0: one for each physical core); Target from a quick probe.
+int configured_threads(const Config *config);
+Target probed_target(void);
+// device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.
+int check_device(Command *command);
+
+int command_train(Command *command);
+int command_sample(Command *command);
+int command_prepare(Command *command);
+int command_lower(Command *command);
+int command_check(Command *command);
+int command_info(Command *command);
+
+#endif

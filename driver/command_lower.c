@@ -1,0 +1,153 @@
+// sinter lower: any stage of the compiler as text; graph text can be the input again.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "driver/command.h"
+#include "driver/compile.h"
+#include "driver/report.h"
+
+typedef struct {
+    Command *command;
+    const char *folder;   // --dump_dir, NULL: none
+    int number;
+    bool failed;
+} Dump;
+
+static bool write_text(Command *command, const char *path, const char *text) {
+    FileWriter *writer = file_writer_open(command->arena, path, command->diags);
+    if (!writer) return false;
+    if (!file_writer_write(writer, text, strlen(text), command->diags)) {
+        file_writer_abandon(writer);
+        return false;
+    }
+    return file_writer_commit(writer, command->diags);
+}
+
+// D/00-input.ir, D/01-differentiate.ir, ...: each can be given to `sinter lower` again.
+static void dump_stage(Dump *dump, const char *name, const Graph *graph, const Plan *plan) {
+    if (!dump->folder || dump->failed) return;
+    Text text = text_create(dump->command->arena);
+    if (plan) {
+        plan_print(plan, &text);
+    } else {
+        graph_print(graph, &text);
+    }
+    const char *path = arena_format(dump->command->arena, "%s/%02d-%s.ir", dump->folder, dump->number++, name);
+    dump->failed = !write_text(dump->command, path, text_string(&text));
+}
+
+static void dump_after(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds) {
+    (void)seconds;
+    dump_stage(context, pass->name, graph, plan);
+}
+
+static ModelProgram wanted_program(const Config *config) {
+    const char *name = config_string(config, "program");
+    if (text_equal(name, "micro")) return MODEL_MICRO;
+    if (text_equal(name, "eval")) return MODEL_EVAL;
+    return text_equal(name, "logits") ? MODEL_LOGITS : MODEL_STEP;
+}
+
+static Graph *read_graph(Command *command) {
+    if (command->file_count == 1) {
+        const char *path = command->files[0];
+        const char *source = file_read_all(command->arena, path, 256 << 20, NULL, command->diags);
+        return source ? graph_parse(command->arena, path, source, command->diags) : NULL;
+    }
+    static const SpecUse uses[MODEL_PROGRAMS] = {SPEC_LOSS, SPEC_LOSS, SPEC_EVAL, SPEC_LOGITS};
+    return spec_lower(command->arena, command->spec, command->config, uses[wanted_program(command->config)],
+                      command->diags);
+}
+
+static const char *all_graph_passes(Arena *arena, ProgramKind program) {
+    Text names = text_create(arena);
+    for (size_t i = 0; i < pass_count; i++) {
+        PassKind kind = pass_list[i].kind;
+        if (kind == PASS_REWRITE || (kind == PASS_EXTEND && program != PROGRAM_PLAIN))
+            text_append(&names, "%s%s", names.length ? "," : "", pass_list[i].name);
+    }
+    return text_string(&names);
+}
+
+// --emit=tiles|llvm|asm: the distinct kernels of the plan.
+static int emit_kernels(Command *command, const Plan *plan, const Target *target, const char *stage) {
+    Text text = text_create(command->arena);
+    CodegenReport report = {0};
+    if (text_equal(stage, "tiles")) report.tiles = &text;
+    if (text_equal(stage, "llvm")) report.llvm = &text;
+    if (text_equal(stage, "asm")) report.assembly = &text;
+    const char *name = config_string(command->config, "program");
+    Program *program = NULL;
+    if (!codegen_cpu(&plan, &name, 1, target, &report, &program, command->diags)) return EXIT_USAGE;
+    program_free(program);
+    fputs(text_string(&text), stdout);
+    return EXIT_DONE;
+}
+
+static int lower(Command *command, const Target *target) {
+    const Config *config = command->config;
+    const char *stage = config_string(config, "emit"), *passes = config_string(config, "passes");
+    const char *folder = config_string(config, "dump_dir");
+    Dump dump = {.command = command, .folder = *folder ? folder : NULL};
+    if (dump.folder && !file_make_directories(dump.folder, command->diags)) return EXIT_IO;
+    Graph *graph = read_graph(command);
+    if (!graph) return EXIT_USAGE;
+    dump_stage(&dump, "input", graph, NULL);
+
+    StateTable states = {.arena = command->arena};
+    ModelProgram program = wanted_program(config);
+    PassContext context = {
+        .arena = command->arena,
+        .diags = command->diags,
+        .ledger = ledger_create(command->arena),
+        .target = target,
+        .fuse = configured_fuse(config),
+        .optimizer = optimizer_settings(config),
+        .states = &states,
+        .program = program == MODEL_STEP ? PROGRAM_STEP : program == MODEL_MICRO ? PROGRAM_MICRO : PROGRAM_PLAIN,
+    };
+    PassObserver observer = {
+        .after = dump_after, .context = &dump, .verify = true, .limit = (int)config_int(config, "pass_limit")};
+    const char *names = *passes ? passes : NULL;
+    if (!names && text_equal(stage, "graph")) names = "";
+    if (!names && text_equal(stage, "optimized")) names = all_graph_passes(command->arena, context.program);
+    Plan *plan = NULL;
+    if (!names || *names) {
+        if (!passes_run(&graph, &plan, names, &context, &observer)) return EXIT_USAGE;
+    }
+    if (dump.failed) return EXIT_IO;
+    if (plan && (text_equal(stage, "tiles") || text_equal(stage, "llvm") || text_equal(stage, "asm")))
+        return emit_kernels(command, plan, target, stage);
+    Text text = text_create(command->arena);
+    if (text_equal(stage, "ledger")) {
+        ledger_print(context.ledger, &text);
+    } else if (plan) {
+        plan_print(plan, &text);
+    } else {
+        graph_print(graph, &text);
+    }
+    fputs(text_string(&text), stdout);
+    return EXIT_DONE;
+}
+
+int command_lower(Command *command) {
+    if (command->file_count > (command->spec ? 0 : 1)) {
+        diag_error(command->diags, (Place){0}, "lower takes one model or one .ir file");
+        return EXIT_USAGE;
+    }
+    int status = command->spec ? configure_vocabulary(command) : EXIT_DONE;
+    if (status != EXIT_DONE) return status;
+    if (text_equal(config_string(command->config, "emit"), "ast")) {
+        if (!command->spec) {
+            diag_error(command->diags, (Place){0}, "--emit=ast needs a spec");
+            return EXIT_USAGE;
+        }
+        Text text = text_create(command->arena);
+        spec_print(command->spec, &text);
+        fputs(text_string(&text), stdout);
+        return EXIT_DONE;
+    }
+    Target target = probed_target();
+    return lower(command, &target);
+}

@@ -1,0 +1,48 @@
+// The whole compiler as one short function: Spec + Config + Target -> Programs.
+#ifndef SINTER_DRIVER_COMPILE_H
+#define SINTER_DRIVER_COMPILE_H
+
+#include "codegen/codegen.h"
+#include "frontend/frontend.h"
+#include "ir/ledger.h"
+#include "ir/plan.h"
+#include "ir/target.h"
+#include "passes/passes.h"
+#include "runtime/program.h"
+
+// The programs of one model, over one set of states.
+typedef enum { MODEL_STEP, MODEL_MICRO, MODEL_EVAL, MODEL_LOGITS, MODEL_PROGRAMS } ModelProgram;
+
+typedef struct {
+    bool wanted[MODEL_PROGRAMS];
+    FuseLevel fuse;
+    const Target *target;
+    PassObserver observer;
+    CodegenReport report;           // texts to be filled in may be set; counts and times come back
+    int sample_batch;               // MODEL_LOGITS: batch_size of that program, 0: as configured
+} CompileRequest;
+
+typedef struct {
+    Plan *plans[MODEL_PROGRAMS];    // NULL where not wanted
+    Program *programs[MODEL_PROGRAMS];
+    Ledger *ledger;
+    double seconds;                 // all of it
+} CompiledModel;
+
+OptimizerSettings optimizer_settings(const Config *config);
+// Spec -> Graph -> Plan of one program, no code yet. NULL with diagnostics.
+Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
+                   Ledger *ledger, StateTable *states, Diags *diags);
+// Everything. False with diagnostics. Programs are freed with compiled_free.
+bool compile_model(Arena *arena, const Spec *spec, const Config *config, CompileRequest *request, CompiledModel *model,
+                   Diags *diags);
+void compiled_free(CompiledModel *model);
+
+// What nanoGPT's estimate_mfu counts: parameters without position tables (params that are only renamed or cut to a
+// prefix), and 6 N + 12 L H Q T flops a token where the spec has n_layer and n_embd.
+double model_counted_parameters(const Plan *plan);
+double model_flops_per_token(const Plan *plan, const Config *config);
+// Multiply-adds of the plan's products, counted as 2 flops each, for one run of the program.
+double model_true_flops(const Plan *plan);
+
+#endif

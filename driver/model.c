@@ -1,0 +1,78 @@
+// What the commands that run a model share: vocabulary, device, threads, target, tokens.
+#include <string.h>
+
+#include "driver/command.h"
+#include "runtime/probe.h"
+#include "runtime/threads.h"
+#include "runtime/vocabulary.h"
+
+FuseLevel configured_fuse(const Config *config) {
+    FuseLevel level = FUSE_ALL;
+    if (!config_bool(config, "compile")) level = FUSE_OP;
+    if (config_find(config, "fuse")->assigned) fuse_from_name(config_string(config, "fuse"), &level);
+    return level;
+}
+
+static const char *tokens_path(const Command *command, const char *key, const char *file) {
+    const char *given = config_string(command->config, key);
+    if (*given) return given;
+    return arena_format(command->arena, "%s/%s/%s", config_string(command->config, "data_dir"),
+                        config_string(command->config, "dataset"), file);
+}
+
+const char *train_tokens_path(const Command *command) { return tokens_path(command, "train_bin", "train.bin"); }
+const char *validation_tokens_path(const Command *command) { return tokens_path(command, "val_bin", "val.bin"); }
+
+int configure_vocabulary(Command *command) {
+    if (config_find(command->config, "vocab_size")->assigned) return EXIT_DONE;
+    const char *meta = vocabulary_find(command->arena, train_tokens_path(command));
+    if (!meta) return EXIT_DONE;
+    Vocabulary *vocabulary;
+    int64_t size;
+    RuntimeStatus status = vocabulary_load(command->arena, meta, &vocabulary, &size, command->diags);
+    if (status != RUNTIME_OK) return status;
+    printf("found vocab_size = %lld (inside %s)\n", (long long)size, meta);
+    const char *literal = arena_format(command->arena, "%lld", (long long)size);
+    Place place = {.file = meta};
+    return config_assign(command->config, "vocab_size", literal, place, command->diags) ? EXIT_DONE : EXIT_BAD_FILE;
+}
+
+int configured_threads(const Config *config) {
+    int64_t threads = config_int(config, "threads");
+    return threads > 0 ? (int)threads : threads_default_count();
+}
+
+Target probed_target(void) {
+    Target target = target_default();
+    ProbeResult probe;
+    probe_describe(&probe);
+    target.cores = probe.cores;
+    target.vector_bytes = probe.vector_bytes;
+    target.vector_registers = probe.vector_registers;
+    target.l1_bytes = probe.l1_bytes;
+    target.l2_bytes = probe.l2_bytes;
+    target.l3_bytes = probe.l3_bytes;
+    return target;
+}
+
+int check_device(Command *command) {
+    const char *device = config_string(command->config, "device"), *dtype = config_string(command->config, "dtype");
+    Diags *diags = command->diags;
+    if (!text_equal(device, "auto") && !text_equal(device, "cpu")) {
+        diag_error(diags, config_find(command->config, "device")->place,
+                   "device '%s' is not in this build; it has: cpu", device);
+        return EXIT_USAGE;
+    }
+    if (!text_equal(dtype, "float32")) {
+        diag_error(diags, config_find(command->config, "dtype")->place,
+                   "dtype '%s' is not in this build; the CPU computes in float32", dtype);
+        return EXIT_USAGE;
+    }
+    int64_t threads = config_int(command->config, "threads");
+    if (threads < 0 || threads > THREADS_MAX) {
+        diag_error(diags, config_find(command->config, "threads")->place, "threads = %lld: 0 (one for each core) to %d",
+                   (long long)threads, THREADS_MAX);
+        return EXIT_USAGE;
+    }
+    return EXIT_DONE;
+}
