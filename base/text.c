@@ -49,6 +49,10 @@ void text_append_double(Text *text, double value) {
         return;
     }
     char digits[40];
+    if (fabs(value) < 1e15 && value == floor(value) && value != 0) {  // not 1e+01
+        text_append(text, "%.0f", value);
+        return;
+    }
     for (int precision = 1; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         if (strtod(digits, NULL) == value) break;

@@ -1,14 +1,15 @@
 // The tensor IR: a pure, interned, topologically ordered graph of primitives over named dims.
 //
+//     graph "embed"
 //     dim B=12 T=64 V=65 C=128
-//     %0 = input i32[B,T] "tok" u16
+//     %0 = input i32[B,T] "tok" stored(B,T) u16
 //     %1 = param f32[V,C] "wte.weight" stored(V,C) init normal(0.02)
-//     %2 = gather f32[B,T,C] %1 %0 from V            ; x
+//     %2 = gather f32[B,T,C] %1 %0 from V ; name="x"
 //     output "x" %2
 //
-// A node is plain data with a 32-bit id; operand id < own id, so walking the array is walking in topological order.
-// Building interns: equal (op, operands, attributes, dtype, set of dims) is the same node, so common subexpressions and,
-// because passes rebuild from the outputs, dead code go by construction. Nodes are never changed after building; the
+// A node is plain data with a 32-bit id; operand id < own id, so walking the ids is walking in topological order.
+// Building interns: equal (op, operands, attributes, dtype, set of dims) is the same node, so common subexpressions
+// and, because passes rebuild from the outputs, dead code go by construction. Nodes are never changed after building; the
 // dim order, the names and the groups are side notes that do not take part in equality (the first writer wins).
 #ifndef SINTER_IR_GRAPH_H
 #define SINTER_IR_GRAPH_H
@@ -26,7 +27,9 @@ typedef enum {
     OP_COUNT
 } Op;
 
-typedef enum { CLASS_SOURCE, CLASS_POINTWISE, CLASS_REDUCE, CLASS_CONTRACT, CLASS_MOVE, CLASS_INDEXED, CLASS_OTHER } OpClass;
+typedef enum {
+    CLASS_SOURCE, CLASS_POINTWISE, CLASS_REDUCE, CLASS_CONTRACT, CLASS_MOVE, CLASS_INDEXED, CLASS_OTHER
+} OpClass;
 
 const char *op_name(Op op);
 bool op_from_name(const char *name, Op *op);
@@ -43,7 +46,7 @@ typedef enum { INIT_NORMAL, INIT_CONSTANT } InitKind;
 typedef struct {
     const char *name;         // interned; unique among the leaves of a graph: "tok", "wte.weight", "adam.m.wte.weight"
     DimList stored;           // order of dims in files
-    uint8_t stored_rank;      // how many axes files show: grouped dims are one axis
+    uint8_t stored_rank;      // how many axes files show: grouped dims are one axis; graph_leaf takes 0 as "no groups"
     uint8_t group_end[MAX_RANK];  // stored axis a ends before stored.dims[group_end[a]]
     uint8_t token_bytes;      // for INPUT: width of a token in files (2 or 4), 0: not tokens
     InitKind init;            // for PARAM and STATE
@@ -99,13 +102,13 @@ DimId graph_dim_fresh(Graph *graph, const char *stem, int64_t extent);
 // A copy of all dims, leaves, groups and the name of `from`, with equal ids, and no nodes: how a pass starts.
 Graph *graph_create_like(Arena *arena, const Graph *from);
 
-// Leaves: `leaf` is copied, strings interned. Equal names return the same leaf.
+// Leaves: `leaf` is copied, strings interned. Equal names return the same leaf (BUG when they differ otherwise).
 LeafId graph_leaf(Graph *graph, const Leaf *leaf);
 GroupId graph_group(Graph *graph, const char *label, const char *place, GroupId forward);
 // Nodes built from now on, and not equal to an older one, belong to this group (0: none). Returns the former one.
 GroupId graph_set_group(Graph *graph, GroupId group);
 
-// ---- builders. All check their rule and BUG on a violation (callers with user input check first: graph_rule_error).
+// ---- builders. All check their rule and BUG on a violation; callers with a user's input ask build_node instead.
 NodeId build_input(Graph *graph, LeafId leaf, DType dtype);
 NodeId build_param(Graph *graph, LeafId leaf);
 NodeId build_state(Graph *graph, LeafId leaf);
@@ -123,7 +126,7 @@ NodeId build_reduce(Graph *graph, Op op, NodeId a, DimSet over);  // over & dims
 // otherwise multiply and SUM; dims of `over` in only one operand are summed there first.
 NodeId build_contract(Graph *graph, NodeId a, NodeId b, DimSet over);
 NodeId build_rename(Graph *graph, NodeId a, DimId from, DimId to);   // equal extents; from == to returns a
-NodeId build_prefix(Graph *graph, NodeId a, DimId from, DimId to);
+NodeId build_prefix(Graph *graph, NodeId a, DimId from, DimId to);   // equal extents: a rename; so does build_pad
 NodeId build_pad(Graph *graph, NodeId a, DimId from, DimId to);
 NodeId build_select(Graph *graph, NodeId a, DimId dim, int32_t entry);
 NodeId build_stack(Graph *graph, const NodeId *entries, int count, DimId to);
@@ -133,7 +136,8 @@ NodeId build_gather(Graph *graph, NodeId a, NodeId index, DimId from);
 NodeId build_scatter(Graph *graph, NodeId a, NodeId index, DimId to, DimList result);
 NodeId build_stop_gradient(Graph *graph, NodeId a);
 // The general door: any op from its parts; used by the text parser and by rebuilding passes. `order` may be NULL (then
-// derived). On a broken rule returns NODE_NONE with a sentence in *error (in the graph's arena).
+// derived; operand, random and tables need it) and dtype DTYPE_COUNT (then derived; input, operand and const need it).
+// On a broken rule returns NODE_NONE with a sentence in *error (in the graph's arena).
 NodeId build_node(Graph *graph, Op op, DType dtype, const DimList *order, const NodeId *operands, uint32_t count,
                   const Attr *attr, const char **error);
 // `node` of `from` in `to` (a graph made by graph_create_like), with mapped operands and its name, order and group.

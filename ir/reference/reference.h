@@ -26,5 +26,7 @@ void reference_reorder(const Graph *graph, const double *values, DimList from, D
 // Uniform bits of `random`: 32 bits for (seed, step, micro, site, flat logical index). docs/ir.md has the definition.
 uint32_t reference_random_bits(uint32_t seed, uint32_t step, uint32_t micro, const char *site, uint64_t index);
 uint32_t reference_site_key(const char *site);  // 32-bit FNV-1a of the site's name
+// The generator itself: Threefry-2x32, 20 rounds.
+void reference_threefry(const uint32_t key[2], const uint32_t counter[2], uint32_t result[2]);
 
 #endif

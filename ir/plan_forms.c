@@ -1,0 +1,146 @@
+// What each form of box promises to codegen, checked on the region.
+//
+// In: a step. Out: NULL, or the promise that its region breaks.
+//
+//     map      no reduction, contraction or scatter
+//     row      reductions (and the summed dims of a scatter) over subsets of `inner`; no contraction
+//     product  one contraction of operands seen through views; only pointwise ops from it to every output
+//     chain    several contractions around maps and rows: any region
+#include "ir/plan_checks.h"
+
+// What a node is to its form.
+typedef struct {
+    const Graph *region;
+    const bool *live;
+    bool *below_move;       // reached from the outputs through a move or a gather: its dims are other indices
+    bool *after_contract;   // depends on the contraction
+    NodeId contract;
+    Arena *arena;
+} Region;
+
+// The dims that a node sums over.
+static DimSet summed_dims(const Graph *region, const Node *node) {
+    if (op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT) return node->attr.set;
+    if (node->op != OP_SCATTER) return 0;
+    DimSet given = graph_node(region, node->operands[0])->dims | graph_node(region, node->operands[1])->dims;
+    return given & ~node->dims;
+}
+
+static bool sums(const Node *node) {
+    return op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT || node->op == OP_SCATTER;
+}
+
+static void mark_below_moves(Region *r) {
+    for (NodeId id = graph_nodes(r->region); id-- > 0;) {
+        const Node *node = graph_node(r->region, id);
+        if (!r->live[id]) continue;
+        bool shifts = r->below_move[id] || op_class(node->op) == CLASS_MOVE || op_class(node->op) == CLASS_INDEXED;
+        for (uint32_t i = 0; i < node->operand_count; i++) r->below_move[node->operands[i]] |= shifts;
+    }
+}
+
+static DimSet output_dims(const Graph *region) {
+    DimSet dims = 0;
+    for (uint32_t i = 0; i < graph_outputs(region); i++)
+        dims |= graph_node(region, graph_output_at(region, i)->node)->dims;
+    return dims;
+}
+
+static const char *check_sums(const Region *r, DimSet inner) {
+    for (NodeId id = 0; id < graph_nodes(r->region); id++) {
+        const Node *node = graph_node(r->region, id);
+        if (!r->live[id] || !sums(node)) continue;
+        if (node->op == OP_CONTRACT) return "holds a contraction";
+        if (summed_dims(r->region, node) & ~inner)
+            return arena_format(r->arena, "sums (%s) over other dims than its inner ones", op_name(node->op));
+        if (!inner) return arena_format(r->arena, "holds a %s but has no inner dims", op_name(node->op));
+    }
+    return NULL;
+}
+
+// Map and row: one loop nest over the outputs' dims and `inner`.
+static const char *check_loops(Region *r, DimSet inner) {
+    const char *wrong = check_sums(r, inner);
+    if (wrong) return wrong;
+    DimSet loops = output_dims(r->region) | inner;
+    mark_below_moves(r);
+    for (NodeId id = 0; id < graph_nodes(r->region); id++) {
+        const Node *node = graph_node(r->region, id);
+        if (r->live[id] && !r->below_move[id] && (node->dims & ~loops))
+            return arena_format(r->arena, "has dims in its %s that are in no output and not inner", op_name(node->op));
+    }
+    return NULL;
+}
+
+// An operand of the box, through moves that only change addresses.
+static bool is_view(const Graph *region, NodeId id) {
+    for (;;) {
+        const Node *node = graph_node(region, id);
+        switch (node->op) {
+        case OP_OPERAND: return true;
+        case OP_RENAME:
+        case OP_PREFIX:
+        case OP_SELECT:
+        case OP_SPLIT:
+        case OP_MERGE: id = node->operands[0]; break;
+        default: return false;
+        }
+    }
+}
+
+static const char *find_contract(Region *r) {
+    r->contract = NODE_NONE;
+    for (NodeId id = 0; id < graph_nodes(r->region); id++) {
+        const Node *node = graph_node(r->region, id);
+        if (!r->live[id] || !sums(node)) continue;
+        if (node->op != OP_CONTRACT || r->contract != NODE_NONE)
+            return arena_format(r->arena, "holds a %s beside its contraction", op_name(node->op));
+        r->contract = id;
+    }
+    return r->contract == NODE_NONE ? "holds no contraction" : NULL;
+}
+
+static const char *check_epilogue(Region *r) {
+    r->after_contract[r->contract] = true;
+    for (NodeId id = r->contract + 1; id < graph_nodes(r->region); id++) {
+        const Node *node = graph_node(r->region, id);
+        if (!r->live[id]) continue;
+        for (uint32_t i = 0; i < node->operand_count; i++) r->after_contract[id] |= r->after_contract[node->operands[i]];
+        if (r->after_contract[id] && op_class(node->op) != CLASS_POINTWISE && node->op != OP_STOP_GRADIENT)
+            return arena_format(r->arena, "has a %s after its contraction", op_name(node->op));
+    }
+    DimSet dims = graph_node(r->region, r->contract)->dims;
+    for (uint32_t i = 0; i < graph_outputs(r->region); i++) {
+        NodeId id = graph_output_at(r->region, i)->node;
+        if (!r->after_contract[id]) return "has an output that does not depend on its contraction";
+        if (graph_node(r->region, id)->dims != dims) return "has an output of other dims than its contraction";
+    }
+    return NULL;
+}
+
+static const char *check_product(Region *r) {
+    const char *wrong = find_contract(r);
+    if (wrong) return wrong;
+    const Node *contract = graph_node(r->region, r->contract);
+    if (!is_view(r->region, contract->operands[0]) || !is_view(r->region, contract->operands[1]))
+        return "contracts something that is no view of an operand";
+    return check_epilogue(r);
+}
+
+const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
+    const Step *step = &plan->steps[s];
+    uint32_t nodes = graph_nodes(step->region);
+    Region region = {.region = step->region,
+                     .live = graph_live(step->region, arena),
+                     .below_move = ARENA_ARRAY(arena, bool, nodes),
+                     .after_contract = ARENA_ARRAY(arena, bool, nodes),
+                     .arena = arena};
+    if (step->inner && step->form != FORM_ROW) return "has inner dims and is no row";
+    switch (step->form) {
+    case FORM_MAP: return check_loops(&region, 0);
+    case FORM_ROW: return step->inner ? check_loops(&region, step->inner) : "is a row without inner dims";
+    case FORM_PRODUCT: return check_product(&region);
+    case FORM_CHAIN: return NULL;
+    }
+    return "has no form";
+}

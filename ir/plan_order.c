@@ -1,0 +1,170 @@
+// Cuts, edges and memory: what may run at the same time is independent, and nothing is written over what is still read.
+//
+// In: a plan, from draw_boxes to plan_memory. What a later pass fills in is checked once it is there: edges when one is not
+// `none`, offsets when the arena has a size.
+//
+// Between two waits threads run freely, so all steps of such an epoch may be going on at the same time. A value is
+// therefore alive from the epoch of its writer to the epoch of its last reader, both included.
+#include "ir/plan_checks.h"
+
+bool plan_has_edges(const Plan *plan) {
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
+            if (plan->steps[s].edges[k] != EDGE_NONE) return true;
+    return false;
+}
+
+uint32_t *plan_epochs(const Plan *plan, Arena *arena) {
+    bool planned = plan_has_edges(plan);
+    uint32_t *epochs = ARENA_ARRAY(arena, uint32_t, plan->step_count);
+    for (uint32_t s = 0, epoch = 0; s < plan->step_count; s++) {
+        if (s && (plan->steps[s].wait || !planned)) epoch++;
+        epochs[s] = epoch;
+    }
+    return epochs;
+}
+
+// ---- cuts and edges
+
+static const char *check_cut(const Plan *plan, const Step *step) {
+    const Cut *cut = &step->cut;
+    if (cut->pieces == 0) return NULL;  // not cut yet
+    const DimList *order = &plan->values[step->outputs[0]].order;
+    int64_t total = 1;
+    for (int i = 0; i < cut->dims.rank; i++) {
+        if (i >= order->rank || order->dims[i] != cut->dims.dims[i])
+            return "is cut along dims that do not lead its first output";
+        if (dim_in(step->inner, cut->dims.dims[i])) return "is cut along an inner dim";
+        total *= graph_extent(plan->dims, cut->dims.dims[i]);
+    }
+    if (cut->total != total) return "has a cut whose total is not the product of its dims";
+    return cut->pieces > total ? "has more pieces than rows" : NULL;
+}
+
+static bool cut_equal(const Cut *a, const Cut *b) {
+    return a->pieces == b->pieces && a->total == b->total && dim_list_equal(&a->dims, &b->dims);
+}
+
+static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs) {
+    const Step *step = &plan->steps[s];
+    if (writer == UINT32_MAX) return step->edges[k] == EDGE_NONE ? NULL : "has an edge to a value that no step writes";
+    if (step->edges[k] == EDGE_NONE) return "has no edge to the step that writes";
+    if (epochs[s] > epochs[writer]) return NULL;
+    if (step->edges[k] == EDGE_ALL) return "needs all pieces of an operand without a wait after its writer:";
+    return cut_equal(&step->cut, &plan->steps[writer].cut) ? NULL : "needs piece for piece a step that is cut otherwise:";
+}
+
+const char *plan_check_edges(const Plan *plan, Arena *arena) {
+    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    bool planned = plan_has_edges(plan);
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        const char *wrong = check_cut(plan, step);
+        if (wrong) return arena_format(arena, "step %u (%s) %s", s, step->label, wrong);
+        for (uint32_t k = 0; planned && k < step->operand_count; k++) {
+            wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs);
+            if (wrong) return arena_format(arena, "step %u (%s) %s value %%%u", s, step->label, wrong, step->operands[k]);
+        }
+    }
+    return NULL;
+}
+
+// ---- memory
+
+typedef struct {
+    uint32_t first, last;  // epochs
+} Life;
+
+static Life *find_lives(const Plan *plan, Arena *arena) {
+    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    uint32_t end = plan->step_count ? epochs[plan->step_count - 1] : 0;
+    Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        uint32_t born = writers[id] == UINT32_MAX ? 0 : epochs[writers[id]];
+        lives[id] = (Life){born, plan->values[id].kind == VALUE_OUTPUT ? end : born};
+    }
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
+            if (lives[plan->steps[s].operands[k]].last < epochs[s]) lives[plan->steps[s].operands[k]].last = epochs[s];
+    return lives;
+}
+
+static bool bytes_overlap(const Value *a, const Value *b) {
+    return a->space == b->space && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+}
+
+// Every pair in one space: states are alive always, arena values in their lives. A state and its next value share memory.
+static const char *check_overlaps(const Plan *plan, const Life *lives, Arena *arena) {
+    for (ValueId a = 0; a < plan->value_count; a++) {
+        const Value *x = &plan->values[a];
+        if (x->in_place) continue;
+        for (ValueId b = a + 1; b < plan->value_count; b++) {
+            const Value *y = &plan->values[b];
+            if (y->in_place || !bytes_overlap(x, y)) continue;
+            bool apart = lives[a].last < lives[b].first || lives[b].last < lives[a].first;
+            if (x->space == SPACE_STATE || !apart)
+                return arena_format(arena, "values %%%u and %%%u are alive at the same time in the same memory", a, b);
+        }
+    }
+    return NULL;
+}
+
+static const char *check_place(const Plan *plan, const Value *value) {
+    if (value->in_place) {
+        const Value *state = &plan->values[value->next_of];
+        bool same = value->space == state->space && value->offset == state->offset && value->bytes == state->bytes;
+        return same ? NULL : "is written in place of a state at another place";
+    }
+    size_t limit = value->space == SPACE_STATE ? plan->state_bytes : plan->arena_bytes;
+    if (value->bytes == 0) return "has no bytes";
+    if (value->offset % 64 != 0) return "is not aligned to 64 bytes";
+    return value->offset > limit || value->bytes > limit - value->offset ? "lies outside of its space" : NULL;
+}
+
+// ---- states written in place
+
+// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map.
+static bool reads_own_index(const Step *step, ValueId state) {
+    const Graph *region = step->region;
+    for (NodeId id = 0; id < graph_nodes(region); id++) {
+        const Node *node = graph_node(region, id);
+        bool other_index = op_class(node->op) != CLASS_POINTWISE && node->op != OP_STOP_GRADIENT;
+        for (uint32_t i = 0; i < node->operand_count; i++) {
+            const Node *operand = graph_node(region, node->operands[i]);
+            bool is_state = operand->op == OP_OPERAND && step->operands[operand->attr.integer] == state;
+            if (is_state && other_index) return false;
+        }
+    }
+    return step->form == FORM_MAP;
+}
+
+static bool step_reads(const Step *step, ValueId value) {
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        if (step->operands[k] == value) return true;
+    return false;
+}
+
+static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer, const uint32_t *epochs, Arena *arena) {
+    ValueId state = plan->values[id].next_of;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        if (!step_reads(step, state)) continue;
+        if (s == writer ? !reads_own_index(step, state) : epochs[s] >= epochs[writer])
+            return arena_format(arena, "value %%%u is written over its state while step %u (%s) reads the old one", id, s,
+                                step->label);
+    }
+    return NULL;
+}
+
+const char *plan_check_memory(const Plan *plan, Arena *arena) {
+    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    const char *wrong = NULL;
+    for (ValueId id = 0; id < plan->value_count && !wrong; id++)
+        if (plan->values[id].in_place) wrong = check_in_place(plan, id, writers[id], epochs, arena);
+    if (wrong || plan->arena_bytes == 0) return wrong;
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        wrong = check_place(plan, &plan->values[id]);
+        if (wrong) return arena_format(arena, "value %%%u %s", id, wrong);
+    }
+    return check_overlaps(plan, find_lives(plan, arena), arena);
+}

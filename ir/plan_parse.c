@@ -1,0 +1,301 @@
+// Plan text in, a Plan or diagnostics out; the grammar stands at the head of ir/plan_print.c.
+#include <string.h>
+
+#include "ir/plan_text.h"
+
+typedef struct {
+    Tokens tokens;
+    Plan *plan;
+    Graph *dims;
+    size_t value_capacity, step_capacity;
+} Parser;
+
+// ---- small pieces
+
+static bool parse_number(Parser *p, const char *what, int64_t most, int64_t *number) {
+    return token_expect_integer(&p->tokens, what, 0, most, number);
+}
+
+static bool parse_size(Parser *p, const char *what, size_t *size) {
+    int64_t number;
+    if (!parse_number(p, what, INT64_MAX, &number)) return false;
+    *size = (size_t)number;
+    return true;
+}
+
+// `%3`, below `count`
+static bool parse_value_id(Parser *p, uint32_t count, ValueId *id) {
+    Place place = p->tokens.token.place;
+    int64_t number;
+    if (!token_expect_symbol(&p->tokens, '%') || !parse_number(p, "the value's number", UINT32_MAX - 1, &number)) return false;
+    if (number >= count) return token_fail(&p->tokens, place, "there is no value %%%lld", (long long)number);
+    *id = (ValueId)number;
+    return true;
+}
+
+static bool parse_word_of(Parser *p, const char *what, const char *const *words, int count, int *index) {
+    for (int i = 0; i < count; i++)
+        if (token_take_word(&p->tokens, words[i])) {
+            *index = i;
+            return true;
+        }
+    return token_unexpected(&p->tokens, what);
+}
+
+// Dims up to `close`, and it; the product of their extents stays far from overflow (in floating point, to test it).
+static bool parse_dims(Parser *p, char close, DimList *list) {
+    Place place = p->tokens.token.place;
+    if (!dims_parse(&p->tokens, p->dims, close, list) || !token_expect_symbol(&p->tokens, close)) return false;
+    double elements = 1;
+    for (int i = 0; i < list->rank; i++) elements *= (double)graph_extent(p->dims, list->dims[i]);
+    return elements < 0x1p58 || token_fail(&p->tokens, place, "%.3g elements are too many", elements);
+}
+
+static bool parse_dims_in_parentheses(Parser *p, DimList *list) {
+    return token_expect_symbol(&p->tokens, '(') && parse_dims(p, ')', list);
+}
+
+// ---- values
+
+static bool parse_piece(Parser *p, LayoutPiece *piece) {
+    *piece = (LayoutPiece){.divisor = 1};
+    if (token_is_symbol(&p->tokens, '(')) {
+        if (!parse_dims_in_parentheses(p, &piece->dims)) return false;
+    } else {
+        piece->dims.rank = 1;
+        if (!dim_parse(&p->tokens, p->dims, &piece->dims.dims[0])) return false;
+    }
+    if (token_take_symbol(&p->tokens, '/') &&
+        !token_expect_integer(&p->tokens, "the divisor", 1, INT64_MAX, &piece->divisor))
+        return false;
+    piece->extent = layout_piece_whole(p->dims, piece);
+    return !token_take_symbol(&p->tokens, '%') ||
+           token_expect_integer(&p->tokens, "the extent", 1, INT64_MAX, &piece->extent);
+}
+
+static bool parse_layout(Parser *p, Layout *layout) {
+    Place place = p->tokens.token.place;
+    double elements = 1;
+    if (!token_expect_symbol(&p->tokens, '@') || !token_expect_symbol(&p->tokens, '(')) return false;
+    while (!token_is_symbol(&p->tokens, ')')) {
+        if (layout->count && !token_expect_symbol(&p->tokens, ',')) return false;
+        if (layout->count == MAX_RANK + 2)
+            return token_fail(&p->tokens, p->tokens.token.place, "a layout has at most %d pieces", MAX_RANK + 2);
+        if (!parse_piece(p, &layout->pieces[layout->count])) return false;
+        elements *= (double)layout->pieces[layout->count++].extent;
+    }
+    if (elements >= 0x1p58) return token_fail(&p->tokens, place, "a layout of %.3g elements is too large", elements);
+    return token_expect_symbol(&p->tokens, ')');
+}
+
+static bool parse_value_kind(Parser *p, Value *value) {
+    value->is_param = token_take_word(&p->tokens, "param");
+    value->kind = VALUE_STATE;
+    if (value->is_param) return true;
+    int kind = 0;
+    if (!parse_word_of(p, "input, param, state, temporary or output", value_kind_words, VALUE_KIND_COUNT, &kind)) return false;
+    value->kind = (ValueKind)kind;
+    return true;
+}
+
+static bool parse_value_type(Parser *p, Value *value) {
+    Place place = p->tokens.token.place;
+    const char *type;
+    if (!token_expect_name(&p->tokens, "a type", &type)) return false;
+    if (!dtype_from_name(type, &value->dtype)) return token_fail(&p->tokens, place, "unknown type '%s'", type);
+    return token_expect_symbol(&p->tokens, '[') && parse_dims(p, ']', &value->order);
+}
+
+static bool parse_value_name(Parser *p, Value *value) {
+    if (value->kind == VALUE_INPUT || value->kind == VALUE_STATE) {
+        LeafId id;
+        if (!leaf_parse(&p->tokens, p->dims, value->kind == VALUE_INPUT, &id)) return false;
+        Leaf *leaf = ARENA_NEW(p->plan->arena, Leaf);  // a copy: reading more leaves moves the graph's array
+        *leaf = *graph_leaf_at(p->dims, id);
+        value->leaf = leaf;
+        value->name = leaf->name;
+        return true;
+    }
+    return !token_take_word(&p->tokens, "name") || token_expect_string(&p->tokens, "a name in quotes", &value->name);
+}
+
+static bool parse_value_memory(Parser *p, Value *value) {
+    if (token_take_word(&p->tokens, "next_of")) {
+        if (!parse_value_id(p, VALUE_NONE, &value->next_of)) return false;  // may come later in the text
+        value->in_place = token_take_word(&p->tokens, "in_place");
+    }
+    for (int space = 0; space < SPACE_COUNT; space++) {
+        if (!token_take_word(&p->tokens, space_words[space])) continue;
+        value->space = (Space)space;
+        if (!token_expect_symbol(&p->tokens, '+') || !parse_size(p, "the offset", &value->offset)) return false;
+        return !token_take_word(&p->tokens, "bytes") || parse_size(p, "the bytes", &value->bytes);
+    }
+    return !p->tokens.failed;
+}
+
+static bool parse_value(Parser *p) {
+    Plan *plan = p->plan;
+    Place place = p->tokens.token.place;
+    int64_t number;
+    if (!token_expect_symbol(&p->tokens, '%') || !parse_number(p, "the value's number", UINT32_MAX - 1, &number)) return false;
+    if (number != plan->value_count)
+        return token_fail(&p->tokens, place, "value %%%lld comes where %%%u should", (long long)number, plan->value_count);
+    Value value = {.next_of = VALUE_NONE};
+    if (!parse_value_kind(p, &value) || !parse_value_type(p, &value) || !parse_layout(p, &value.layout) ||
+        !parse_value_name(p, &value) || !parse_value_memory(p, &value))
+        return false;
+    plan->values = arena_grow(plan->arena, plan->values, &p->value_capacity, plan->value_count + 1, sizeof(Value));
+    plan->values[plan->value_count++] = value;
+    return true;
+}
+
+// ---- steps
+
+static bool parse_form(Parser *p, Step *step) {
+    const char *words[FORM_COUNT];
+    int form = 0;
+    for (int i = 0; i < FORM_COUNT; i++) words[i] = form_name((Form)i);
+    if (!parse_word_of(p, "map, row, product or chain", words, FORM_COUNT, &form)) return false;
+    step->form = (Form)form;
+    return true;
+}
+
+static bool parse_engine(Parser *p, Step *step) {
+    const char *words[ENGINE_COUNT];
+    int engine = 0;
+    for (int i = 0; i < ENGINE_COUNT; i++) words[i] = engine_name((Engine)i);
+    if (!parse_word_of(p, "tiles or blas", words, ENGINE_COUNT, &engine)) return false;
+    step->engine = (Engine)engine;
+    return true;
+}
+
+static bool parse_cut(Parser *p, Cut *cut) {
+    int64_t pieces;
+    if (!parse_dims_in_parentheses(p, &cut->dims) || !token_expect_symbol(&p->tokens, '/') ||
+        !token_expect_integer(&p->tokens, "the pieces", 1, UINT32_MAX, &pieces))
+        return false;
+    cut->pieces = (uint32_t)pieces;
+    cut->total = graph_elements(p->dims, dim_list_set(&cut->dims));
+    return true;
+}
+
+static bool parse_tile(Parser *p, Step *step) {
+    int64_t rows, lanes;
+    if (!parse_number(p, "the tile's rows", UINT32_MAX, &rows) || !token_expect_word(&p->tokens, "by") ||
+        !parse_number(p, "the tile's lanes", UINT32_MAX, &lanes))
+        return false;
+    step->tile_rows = (uint32_t)rows;
+    step->tile_lanes = (uint32_t)lanes;
+    return true;
+}
+
+static bool parse_how(Parser *p, Step *step) {
+    Tokens *tokens = &p->tokens;
+    if (!parse_engine(p, step)) return false;
+    if (token_take_word(tokens, "inner")) {
+        DimList inner;
+        if (!parse_dims_in_parentheses(p, &inner)) return false;
+        step->inner = dim_list_set(&inner);
+    }
+    if (token_take_word(tokens, "cut") && !parse_cut(p, &step->cut)) return false;
+    step->wait = token_take_word(tokens, "wait");
+    if (token_take_word(tokens, "tile") && !parse_tile(p, step)) return false;
+    if (!token_take_word(tokens, "flops")) return !tokens->failed;
+    return token_expect_number(tokens, &step->flops) && token_expect_word(tokens, "bytes") &&
+           token_expect_number(tokens, &step->bytes);
+}
+
+// `in %1 same, %2 none`
+static bool parse_operands(Parser *p, Step *step) {
+    if (!token_take_word(&p->tokens, "in")) return !p->tokens.failed;
+    size_t value_capacity = 0, edge_capacity = 0;
+    do {
+        ValueId value = VALUE_NONE;
+        int edge = 0;
+        if (!parse_value_id(p, p->plan->value_count, &value) ||
+            !parse_word_of(p, "none, same or all", edge_words, EDGE_COUNT, &edge))
+            return false;
+        uint32_t count = step->operand_count++;
+        step->operands = arena_grow(p->plan->arena, step->operands, &value_capacity, count + 1, sizeof(ValueId));
+        step->edges = arena_grow(p->plan->arena, step->edges, &edge_capacity, count + 1, sizeof(EdgeKind));
+        step->operands[count] = value;
+        step->edges[count] = (EdgeKind)edge;
+    } while (token_take_symbol(&p->tokens, ','));
+    return !p->tokens.failed;
+}
+
+static bool parse_outputs(Parser *p, Step *step) {
+    if (!token_expect_word(&p->tokens, "out")) return false;
+    size_t capacity = 0;
+    do {
+        ValueId value = VALUE_NONE;
+        if (!parse_value_id(p, p->plan->value_count, &value)) return false;
+        step->outputs = arena_grow(p->plan->arena, step->outputs, &capacity, step->output_count + 1, sizeof(ValueId));
+        step->outputs[step->output_count++] = value;
+    } while (token_take_symbol(&p->tokens, ','));
+    return !p->tokens.failed;
+}
+
+static bool parse_region(Parser *p, Step *step) {
+    step->region = graph_create_like(p->plan->arena, p->dims);
+    return token_expect_word(&p->tokens, "region") && token_expect_symbol(&p->tokens, '{') &&
+           graph_parse_body(&p->tokens, step->region) && token_expect_symbol(&p->tokens, '}');
+}
+
+static bool parse_step(Parser *p) {
+    Plan *plan = p->plan;
+    Place place = p->tokens.token.place;
+    int64_t number;
+    Step step = {0};
+    if (!parse_number(p, "the step's number", UINT32_MAX, &number)) return false;
+    if (number != plan->step_count)
+        return token_fail(&p->tokens, place, "step %lld comes where %u should", (long long)number, plan->step_count);
+    if (!parse_form(p, &step) || !token_expect_string(&p->tokens, "a label in quotes", &step.label) ||
+        !token_expect_word(&p->tokens, "at") || !token_expect_string(&p->tokens, "a place in quotes", &step.place))
+        return false;
+    if (!parse_how(p, &step) || !parse_operands(p, &step) || !parse_outputs(p, &step) || !parse_region(p, &step))
+        return false;
+    plan->steps = arena_grow(plan->arena, plan->steps, &p->step_capacity, plan->step_count + 1, sizeof(Step));
+    plan->steps[plan->step_count++] = step;
+    return true;
+}
+
+static bool parse_memory(Parser *p) {
+    return token_expect_word(&p->tokens, "arena") && parse_size(p, "the arena's bytes", &p->plan->arena_bytes) &&
+           token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes);
+}
+
+static bool parse_lines(Parser *p) {
+    while (p->tokens.token.kind != TOKEN_END) {
+        bool good;
+        if (token_take_word(&p->tokens, "value"))
+            good = parse_value(p);
+        else if (token_take_word(&p->tokens, "step"))
+            good = parse_step(p);
+        else if (token_take_word(&p->tokens, "memory"))
+            good = parse_memory(p);
+        else
+            good = token_unexpected(&p->tokens, "a value, a step or the memory line");
+        if (!good) return false;
+    }
+    return !p->tokens.failed;
+}
+
+Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diags) {
+    Parser parser = {.plan = ARENA_NEW(arena, Plan)};
+    tokens_start(&parser.tokens, arena, file, source, diags);
+    Place start = parser.tokens.token.place;
+    const char *name;
+    if (!token_expect_word(&parser.tokens, "plan") || !token_expect_string(&parser.tokens, "the plan's name in quotes", &name))
+        return NULL;
+    parser.dims = graph_create(arena, name);
+    parser.plan->arena = arena;
+    parser.plan->dims = parser.dims;
+    if (!graph_parse_declarations(&parser.tokens, parser.dims) || !parse_lines(&parser)) return NULL;
+    const char *wrong = plan_verify(parser.plan, arena);
+    if (wrong) {
+        diag_error(diags, start, "the plan is not sound: %s", wrong);
+        return NULL;
+    }
+    return parser.plan;
+}
