@@ -20,4 +20,8 @@ typedef struct {
 bool codegen_cpu(const Plan *const *plans, const char *const *names, int count, const Target *target,
                  CodegenReport *report, Program **programs, Diags *diags);
 
+// For `sinter info`: "22.1.8", and OpenBLAS' own configuration line (core and threading), static strings.
+const char *codegen_llvm_version(void);
+const char *codegen_blas_version(void);
+
 #endif

@@ -61,7 +61,10 @@ typedef enum {
     LOOP_ROWS,     // `step` rows at a time, over `extent` (or, with pieces > 0, over the piece's part of it).
                    // split_evenly: ceil(n/step) tiles whose sizes differ by at most one; else tiles of `step` from the
                    // start and one remainder
-    LOOP_LANES     // `step` lanes (a multiple of 16) at a time over `extent`; the tail is masked
+    LOOP_LANES,    // `step` lanes (a multiple of 16) at a time over `extent` (or, with pieces > 0, over the piece's part
+                   // of it); the tail is masked
+    LOOP_GUARD     // the body runs once with index = operands[0] (uniform i32) when that lies in 0 .. extent-1 and, with
+                   // pieces > 0, in the piece's part of it; else not at all
 } LoopKind;
 
 enum { SHAPE_UNIFORM = 0, SHAPE_ROWS = 1, SHAPE_LANES = 2 };   // bits
@@ -92,6 +95,10 @@ typedef struct {
 // `step` = 16, ROWS|LANES of 16 rows declared outside a rows-loop of step 16 (a reduction down columns; the rows of
 // the operand fold into accumulator row index%16).
 // UNIFORM accumulators are single chains.
+// An accumulator is the one thing that changes: a use of the value of TILE_ZERO reads what has been accumulated so far.
+// operands: ACCUMULATE (accumulator, value), MULTIPLY_ACCUMULATE (accumulator, a, b), ROW_REDUCE (accumulator). An operand
+// of smaller shape is broadcast; masked lanes are neither accumulated nor stored.
+// The tree of ROW_REDUCE: lane i with lane i+8 for i < 8, then i+4, i+2, i+1.
 
 typedef struct {
     DType dtype;
@@ -101,8 +108,8 @@ typedef struct {
 
 typedef struct {
     const char *name;            // a C identifier, unique per distinct kernel
-    TileBuffer *buffers;
-    uint32_t buffer_count;
+    TileBuffer *buffers;         // the step's operands in their order, then its outputs; an output may be the very memory
+    uint32_t buffer_count;       // of an operand (an update in place): then each element is read before it is written
     TileOp *ops;
     uint32_t op_count;
 } TileProgram;
@@ -119,6 +126,7 @@ TileBuilder *tile_builder(Arena *arena, const char *name);
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);
 TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
                     bool split_evenly);
+TileValue tile_guard(TileBuilder *builder, const char *name, int64_t extent, uint32_t pieces, TileValue value);
 void tile_end(TileBuilder *builder);
 TileValue tile_add(TileBuilder *builder, const TileOp *op);      // general; returns its value (TILE_NONE for stores)
 TileValue tile_const(TileBuilder *builder, DType dtype, double number);
@@ -138,8 +146,8 @@ typedef struct Evaluator Evaluator;
 Evaluator *evaluator_create(TileBuilder *builder, const Plan *plan, const Step *step);
 // Value of `node`: reductions, contractions (and anything `evaluator_define`d) must have been defined before.
 TileValue evaluator_value(Evaluator *evaluator, NodeId node, const TileIndex *env);
-// Gives `node` a computed value (a finished reduction, an accumulator tile); uses of it with this env return it.
-void evaluator_define(Evaluator *evaluator, NodeId node, TileValue value);
+// Gives `node` a computed value (a finished reduction, an accumulator tile) at `env`; its use at another env is a BUG.
+void evaluator_define(Evaluator *evaluator, NodeId node, const TileIndex *env, TileValue value);
 // Address of element `env` in a value of that layout.
 TileIndex evaluator_address(Evaluator *evaluator, const Layout *layout, const TileIndex *env);
 

@@ -1,7 +1,7 @@
 // A contraction seen as a batched matrix product.
 //
-// In: a CONTRACT node and the storage order of its result. Out: which operand gives rows and which lanes, and the dims of
-// each part.
+// In: a CONTRACT node and the storage order of its result. Out: which operand gives rows and which lanes, and the dims
+// of each part.
 //
 //     %2 = contract f32[B,H,T,S] %q %k over D, order (B,H,T,S), %q has T, %k has S
 //     -> rows_operand %q, lanes_operand %k, batch (B,H), rows (T), lanes (S), summed (D)

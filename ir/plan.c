@@ -1,7 +1,7 @@
 // The Plan's words, and its meaning: a plan evaluated box after box by the float64 reference.
 //
-// In: a plan and the values of its leaves. Out: the values of everything that crosses a box edge. Layouts, pieces, edges
-// and offsets are about speed and do not enter here.
+// In: a plan and the values of its leaves. Out: the values of everything that crosses a box edge. Layouts, pieces,
+// edges and offsets are about speed and do not enter here.
 #include <string.h>
 
 #include "ir/plan.h"
@@ -11,8 +11,12 @@ static const char *const form_names[] = {
     [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product", [FORM_CHAIN] = "chain"};
 static const char *const engine_names[] = {[ENGINE_TILES] = "tiles", [ENGINE_BLAS] = "blas"};
 
-const char *form_name(Form form) { return form_names[form]; }
-const char *engine_name(Engine engine) { return engine_names[engine]; }
+const char *form_name(Form form) {
+    return form_names[form];
+}
+const char *engine_name(Engine engine) {
+    return engine_names[engine];
+}
 
 static void bind_operands(const Plan *plan, const Step *step, Arena *arena, Reference *reference, double **results) {
     const Graph *region = step->region;
@@ -30,7 +34,8 @@ static void run_step(const Plan *plan, const Step *step, Arena *arena, double **
     Reference *reference = reference_create(step->region);
     bind_operands(plan, step, arena, reference, results);
     const char *unbound = NULL;
-    if (!reference_run(reference, &unbound)) BUG("the region of '%s' at '%s' lacks %s", step->label, step->place, unbound);
+    if (!reference_run(reference, &unbound))
+        BUG("the region of '%s' at '%s' lacks %s", step->label, step->place, unbound);
     for (uint32_t k = 0; k < step->output_count; k++) {
         NodeId node = graph_output_at(step->region, k)->node;
         const Value *value = &plan->values[step->outputs[k]];
@@ -42,8 +47,9 @@ static void run_step(const Plan *plan, const Step *step, Arena *arena, double **
     reference_free(reference);
 }
 
-bool plan_reference(const Plan *plan, Arena *arena, const double *(*bind)(void *context, const Leaf *leaf, DimList order),
-                    void *context, double **value_results) {
+bool plan_reference(const Plan *plan, Arena *arena,
+                    const double *(*bind)(void *context, const Leaf *leaf, DimList order), void *context,
+                    double **value_results) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
         value_results[id] = NULL;
@@ -54,6 +60,7 @@ bool plan_reference(const Plan *plan, Arena *arena, const double *(*bind)(void *
         value_results[id] = ARENA_ARRAY(arena, double, count);
         memcpy(value_results[id], given, count * sizeof(double));
     }
-    for (uint32_t s = 0; s < plan->step_count; s++) run_step(plan, &plan->steps[s], arena, value_results);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        run_step(plan, &plan->steps[s], arena, value_results);
     return true;
 }

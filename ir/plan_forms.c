@@ -12,8 +12,8 @@
 typedef struct {
     const Graph *region;
     const bool *live;
-    bool *below_move;       // reached from the outputs through a move or a gather: its dims are other indices
-    bool *after_contract;   // depends on the contraction
+    bool *below_move;     // reached from the outputs through a move or a gather: its dims are other indices
+    bool *after_contract;  // depends on the contraction
     NodeId contract;
     Arena *arena;
 } Region;
@@ -35,7 +35,8 @@ static void mark_below_moves(Region *r) {
         const Node *node = graph_node(r->region, id);
         if (!r->live[id]) continue;
         bool shifts = r->below_move[id] || op_class(node->op) == CLASS_MOVE || op_class(node->op) == CLASS_INDEXED;
-        for (uint32_t i = 0; i < node->operand_count; i++) r->below_move[node->operands[i]] |= shifts;
+        for (uint32_t i = 0; i < node->operand_count; i++)
+            r->below_move[node->operands[i]] |= shifts;
     }
 }
 
@@ -105,7 +106,8 @@ static const char *check_epilogue(Region *r) {
     for (NodeId id = r->contract + 1; id < graph_nodes(r->region); id++) {
         const Node *node = graph_node(r->region, id);
         if (!r->live[id]) continue;
-        for (uint32_t i = 0; i < node->operand_count; i++) r->after_contract[id] |= r->after_contract[node->operands[i]];
+        for (uint32_t i = 0; i < node->operand_count; i++)
+            r->after_contract[id] |= r->after_contract[node->operands[i]];
         if (r->after_contract[id] && op_class(node->op) != CLASS_POINTWISE && node->op != OP_STOP_GRADIENT)
             return arena_format(r->arena, "has a %s after its contraction", op_name(node->op));
     }

@@ -1,7 +1,7 @@
 // Cuts, edges and memory: what may run at the same time is independent, and nothing is written over what is still read.
 //
-// In: a plan, from draw_boxes to plan_memory. What a later pass fills in is checked once it is there: edges when one is not
-// `none`, offsets when the arena has a size.
+// In: a plan, from draw_boxes to plan_memory. What a later pass fills in is checked once it is there: edges when one is
+// not `none`, offsets when the arena has a size.
 //
 // Between two waits threads run freely, so all steps of such an epoch may be going on at the same time. A value is
 // therefore alive from the epoch of its writer to the epoch of its last reader, both included.
@@ -51,7 +51,8 @@ static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t
     if (step->edges[k] == EDGE_NONE) return "has no edge to the step that writes";
     if (epochs[s] > epochs[writer]) return NULL;
     if (step->edges[k] == EDGE_ALL) return "needs all pieces of an operand without a wait after its writer:";
-    return cut_equal(&step->cut, &plan->steps[writer].cut) ? NULL : "needs piece for piece a step that is cut otherwise:";
+    return cut_equal(&step->cut, &plan->steps[writer].cut) ? NULL
+                                                           : "needs piece for piece a step that is cut otherwise:";
 }
 
 const char *plan_check_edges(const Plan *plan, Arena *arena) {
@@ -63,7 +64,8 @@ const char *plan_check_edges(const Plan *plan, Arena *arena) {
         if (wrong) return arena_format(arena, "step %u (%s) %s", s, step->label, wrong);
         for (uint32_t k = 0; planned && k < step->operand_count; k++) {
             wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs);
-            if (wrong) return arena_format(arena, "step %u (%s) %s value %%%u", s, step->label, wrong, step->operands[k]);
+            if (wrong)
+                return arena_format(arena, "step %u (%s) %s value %%%u", s, step->label, wrong, step->operands[k]);
         }
     }
     return NULL;
@@ -93,7 +95,8 @@ static bool bytes_overlap(const Value *a, const Value *b) {
     return a->space == b->space && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
-// Every pair in one space: states are alive always, arena values in their lives. A state and its next value share memory.
+// Every pair in one space: states are alive always, arena values in their lives. What is written in place shares memory
+// with its state, and was checked before.
 static const char *check_overlaps(const Plan *plan, const Life *lives, Arena *arena) {
     for (ValueId a = 0; a < plan->value_count; a++) {
         const Value *x = &plan->values[a];
@@ -150,8 +153,8 @@ static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer,
         const Step *step = &plan->steps[s];
         if (!step_reads(step, state)) continue;
         if (s == writer ? !reads_own_index(step, state) : epochs[s] >= epochs[writer])
-            return arena_format(arena, "value %%%u is written over its state while step %u (%s) reads the old one", id, s,
-                                step->label);
+            return arena_format(arena, "value %%%u is written over its state while step %u (%s) reads the old one", id,
+                                s, step->label);
     }
     return NULL;
 }

@@ -27,10 +27,20 @@ static bool parse_size(Parser *p, const char *what, size_t *size) {
 static bool parse_value_id(Parser *p, uint32_t count, ValueId *id) {
     Place place = p->tokens.token.place;
     int64_t number;
-    if (!token_expect_symbol(&p->tokens, '%') || !parse_number(p, "the value's number", UINT32_MAX - 1, &number)) return false;
+    if (!token_expect_symbol(&p->tokens, '%') || !parse_number(p, "the value's number", UINT32_MAX - 1, &number))
+        return false;
     if (number >= count) return token_fail(&p->tokens, place, "there is no value %%%lld", (long long)number);
     *id = (ValueId)number;
     return true;
+}
+
+// A value's or step's number must be the next one: texts are read top down, and %3 means the fourth value line.
+static bool parse_next_number(Parser *p, const char *what, uint32_t next) {
+    Place place = p->tokens.token.place;
+    int64_t number;
+    if (!parse_number(p, "a number", UINT32_MAX - 1, &number)) return false;
+    if (number == next) return true;
+    return token_fail(&p->tokens, place, "%s%lld comes where %u should", what, (long long)number, next);
 }
 
 static bool parse_word_of(Parser *p, const char *what, const char *const *words, int count, int *index) {
@@ -47,7 +57,8 @@ static bool parse_dims(Parser *p, char close, DimList *list) {
     Place place = p->tokens.token.place;
     if (!dims_parse(&p->tokens, p->dims, close, list) || !token_expect_symbol(&p->tokens, close)) return false;
     double elements = 1;
-    for (int i = 0; i < list->rank; i++) elements *= (double)graph_extent(p->dims, list->dims[i]);
+    for (int i = 0; i < list->rank; i++)
+        elements *= (double)graph_extent(p->dims, list->dims[i]);
     return elements < 0x1p58 || token_fail(&p->tokens, place, "%.3g elements are too many", elements);
 }
 
@@ -93,7 +104,8 @@ static bool parse_value_kind(Parser *p, Value *value) {
     value->kind = VALUE_STATE;
     if (value->is_param) return true;
     int kind = 0;
-    if (!parse_word_of(p, "input, param, state, temporary or output", value_kind_words, VALUE_KIND_COUNT, &kind)) return false;
+    const char *what = "input, param, state, temporary or output";
+    if (!parse_word_of(p, what, value_kind_words, VALUE_KIND_COUNT, &kind)) return false;
     value->kind = (ValueKind)kind;
     return true;
 }
@@ -135,11 +147,7 @@ static bool parse_value_memory(Parser *p, Value *value) {
 
 static bool parse_value(Parser *p) {
     Plan *plan = p->plan;
-    Place place = p->tokens.token.place;
-    int64_t number;
-    if (!token_expect_symbol(&p->tokens, '%') || !parse_number(p, "the value's number", UINT32_MAX - 1, &number)) return false;
-    if (number != plan->value_count)
-        return token_fail(&p->tokens, place, "value %%%lld comes where %%%u should", (long long)number, plan->value_count);
+    if (!token_expect_symbol(&p->tokens, '%') || !parse_next_number(p, "value %", plan->value_count)) return false;
     Value value = {.next_of = VALUE_NONE};
     if (!parse_value_kind(p, &value) || !parse_value_type(p, &value) || !parse_layout(p, &value.layout) ||
         !parse_value_name(p, &value) || !parse_value_memory(p, &value))
@@ -154,7 +162,8 @@ static bool parse_value(Parser *p) {
 static bool parse_form(Parser *p, Step *step) {
     const char *words[FORM_COUNT];
     int form = 0;
-    for (int i = 0; i < FORM_COUNT; i++) words[i] = form_name((Form)i);
+    for (int i = 0; i < FORM_COUNT; i++)
+        words[i] = form_name((Form)i);
     if (!parse_word_of(p, "map, row, product or chain", words, FORM_COUNT, &form)) return false;
     step->form = (Form)form;
     return true;
@@ -163,7 +172,8 @@ static bool parse_form(Parser *p, Step *step) {
 static bool parse_engine(Parser *p, Step *step) {
     const char *words[ENGINE_COUNT];
     int engine = 0;
-    for (int i = 0; i < ENGINE_COUNT; i++) words[i] = engine_name((Engine)i);
+    for (int i = 0; i < ENGINE_COUNT; i++)
+        words[i] = engine_name((Engine)i);
     if (!parse_word_of(p, "tiles or blas", words, ENGINE_COUNT, &engine)) return false;
     step->engine = (Engine)engine;
     return true;
@@ -244,12 +254,8 @@ static bool parse_region(Parser *p, Step *step) {
 
 static bool parse_step(Parser *p) {
     Plan *plan = p->plan;
-    Place place = p->tokens.token.place;
-    int64_t number;
     Step step = {0};
-    if (!parse_number(p, "the step's number", UINT32_MAX, &number)) return false;
-    if (number != plan->step_count)
-        return token_fail(&p->tokens, place, "step %lld comes where %u should", (long long)number, plan->step_count);
+    if (!parse_next_number(p, "step ", plan->step_count)) return false;
     if (!parse_form(p, &step) || !token_expect_string(&p->tokens, "a label in quotes", &step.label) ||
         !token_expect_word(&p->tokens, "at") || !token_expect_string(&p->tokens, "a place in quotes", &step.place))
         return false;
@@ -286,7 +292,8 @@ Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diag
     tokens_start(&parser.tokens, arena, file, source, diags);
     Place start = parser.tokens.token.place;
     const char *name;
-    if (!token_expect_word(&parser.tokens, "plan") || !token_expect_string(&parser.tokens, "the plan's name in quotes", &name))
+    if (!token_expect_word(&parser.tokens, "plan") ||
+        !token_expect_string(&parser.tokens, "the plan's name in quotes", &name))
         return NULL;
     parser.dims = graph_create(arena, name);
     parser.plan->arena = arena;

@@ -56,7 +56,8 @@ static void print_value(const Plan *plan, ValueId id, Text *out) {
         text_append(out, " name ");
         text_append_quoted(out, value->name);
     }
-    if (value->next_of != VALUE_NONE) text_append(out, " next_of %%%u%s", value->next_of, value->in_place ? " in_place" : "");
+    if (value->next_of != VALUE_NONE) text_append(out, " next_of %%%u", value->next_of);
+    if (value->in_place) text_append(out, " in_place");
     bool placed = value->offset || value->bytes || value->space != SPACE_STATE;  // else as draw_boxes leaves it
     if (placed) text_append(out, " %s+%zu", space_words[value->space], value->offset);
     if (value->bytes) text_append(out, " bytes %zu", value->bytes);
@@ -109,7 +110,8 @@ static void print_step(const Plan *plan, uint32_t s, Text *out) {
     for (uint32_t k = 0; k < step->operand_count; k++)
         text_append(out, "%s %%%u %s", k ? "," : "", step->operands[k], edge_words[step->edges[k]]);
     text_append(out, "\n  out");
-    for (uint32_t k = 0; k < step->output_count; k++) text_append(out, "%s %%%u", k ? "," : "", step->outputs[k]);
+    for (uint32_t k = 0; k < step->output_count; k++)
+        text_append(out, "%s %%%u", k ? "," : "", step->outputs[k]);
     text_append(out, "\n  region {\n");
     graph_print_body(step->region, out, 4);
     text_append(out, "  }\n");
@@ -120,8 +122,10 @@ void plan_print(const Plan *plan, Text *out) {
     text_append_quoted(out, graph_name(plan->dims));
     text_append(out, "\n");
     graph_print_declarations(plan->dims, out);
-    for (ValueId id = 0; id < plan->value_count; id++) print_value(plan, id, out);
-    for (uint32_t s = 0; s < plan->step_count; s++) print_step(plan, s, out);
+    for (ValueId id = 0; id < plan->value_count; id++)
+        print_value(plan, id, out);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        print_step(plan, s, out);
     if (plan->arena_bytes || plan->state_bytes)
         text_append(out, "memory arena %zu state %zu\n", plan->arena_bytes, plan->state_bytes);
 }

@@ -1,6 +1,7 @@
 // Views: a chain of moves over a stored operand, seen as one affine address.
 //
-// In: a node of a region and the layouts of the box's operands. Out: element address = offset + sum index[d] * stride[d].
+// In: a node of a region and the layouts of the box's operands.
+// Out: element address = offset + sum index[d] * stride[d].
 //
 //     %0 = operand f32[B,T,Z,D] 0      @ (B, T, Z, D)        Z=3 D=32
 //     %1 = select f32[B,T,D] %0 ...entry 1 of Z              offset 32, strides B: T*96  T: 96  D: 1

@@ -1,0 +1,92 @@
+// Affine indices: which part is uniform, which moves with the rows and lanes of the open tile, which is computed.
+//
+// In: `64 r + s + 4` with r a rows loop and s a lanes loop. Out: base = 64 * base(r) + base(s), constant 4, 64 per row,
+// 1 per lane; part (2, 1) of a load then is at pointer(base) + constant displacement 64*2 + 16 + 4. The uniform part is
+// computed once per operation in 64 bits, displacements are immediates of the instructions.
+#include "codegen/cpu/emit.h"
+
+static void add_scaled(Emitter *emitter, Address *address, LLVMValueRef value, int64_t coefficient) {
+    LLVMBuilderRef builder = emitter->module->builder;
+    if (coefficient != 1) value = LLVMBuildMul(builder, value, cpu_integer(emitter->module->i64, coefficient), "");
+    address->base = address->base ? LLVMBuildAdd(builder, address->base, value, "") : value;
+}
+
+static void add_computed(Emitter *emitter, Address *address, TileValue value, int64_t coefficient) {
+    uint8_t shape = emit_shape(emitter, value);
+    if (shape & SHAPE_LANES) {
+        CHECK(address->lane_terms < TILE_MAX_TERMS);
+        address->lanes[address->lane_terms].value = value;
+        address->lanes[address->lane_terms++].coefficient = coefficient;
+    } else if (shape & SHAPE_ROWS) {
+        CHECK(address->row_terms < TILE_MAX_TERMS);
+        address->rows[address->row_terms].value = value;
+        address->rows[address->row_terms++].coefficient = coefficient;
+    } else {
+        LLVMValueRef scalar = emit_part(emitter, value, 0, 0, false);
+        add_scaled(emitter, address,
+                   LLVMBuildSExt(emitter->module->builder, scalar, emitter->module->i64, ""), coefficient);
+    }
+}
+
+static void add_index(Emitter *emitter, Address *address, const TileIndex *index, int64_t scale) {
+    address->constant += scale * index->constant;
+    for (int i = 0; i < index->count; i++) {
+        TileValue value = index->terms[i].value;
+        int64_t coefficient = scale * index->terms[i].coefficient;
+        const TileOp *op = emit_op_at(emitter, value);
+        if (coefficient == 0) continue;
+        if (op->kind == TILE_CONST) {
+            address->constant += coefficient * (int64_t)op->number;
+        } else if (op->kind == TILE_INDEX) {
+            add_index(emitter, address, &op->index, coefficient);  // affine in affine stays affine
+        } else if (op->kind == TILE_LOOP) {
+            if (op->loop == LOOP_ROWS) address->row_step += coefficient;
+            if (op->loop == LOOP_LANES) address->lane_step += coefficient;
+            add_scaled(emitter, address, emitter->cells[value].base, coefficient);
+        } else {
+            add_computed(emitter, address, value, coefficient);
+        }
+    }
+}
+
+Address *emit_address(Emitter *emitter, const TileIndex *index) {
+    Address *address = ARENA_NEW(emitter->arena, Address);
+    add_index(emitter, address, index, 1);
+    return address;
+}
+
+static LLVMValueRef add_terms(Emitter *emitter, LLVMValueRef sum, TileValue value, int64_t coefficient, int row,
+                              int vector, bool wide) {
+    LLVMBuilderRef builder = emitter->module->builder;
+    LLVMTypeRef type = LLVMTypeOf(sum);
+    LLVMValueRef term = emit_part(emitter, value, row, vector, wide);
+    if (LLVMTypeOf(term) != type) term = LLVMBuildSExt(builder, term, type, "");
+    if (coefficient != 1) term = LLVMBuildMul(builder, term, cpu_integer(type, coefficient), "");
+    return LLVMBuildAdd(builder, sum, term, "");
+}
+
+LLVMValueRef emit_index_value(Emitter *emitter, const Address *address, int row, int vector, bool wide, LLVMTypeRef type) {
+    CpuModule *module = emitter->module;
+    LLVMBuilderRef builder = module->builder;
+    // Arithmetic may wrap on the way: the result is right modulo 2^32, and indices fit in 31 bits.
+    LLVMValueRef sum = address->base ? address->base : cpu_integer(module->i64, 0);
+    if (type != module->i64) sum = LLVMBuildTrunc(builder, sum, type, "");
+    for (int i = 0; i < address->row_terms; i++)
+        sum = add_terms(emitter, sum, address->rows[i].value, address->rows[i].coefficient, row, vector, false);
+    int64_t displacement = address->constant + address->row_step * row + address->lane_step * vector * TILE_LANES;
+    sum = LLVMBuildAdd(builder, sum, cpu_integer(type, displacement), "");
+    if (!wide) {
+        CHECK(address->lane_terms == 0);
+        return sum;
+    }
+    sum = cpu_splat(module, sum);
+    if (address->lane_step != 0) {
+        LLVMTypeRef vectors = cpu_vector(type);
+        LLVMValueRef lanes = cpu_lane_numbers(type);
+        if (address->lane_step != 1) lanes = LLVMBuildMul(builder, lanes, cpu_integer(vectors, address->lane_step), "");
+        sum = LLVMBuildAdd(builder, sum, lanes, "");
+    }
+    for (int i = 0; i < address->lane_terms; i++)
+        sum = add_terms(emitter, sum, address->lanes[i].value, address->lanes[i].coefficient, row, vector, true);
+    return sum;
+}

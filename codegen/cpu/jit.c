@@ -1,0 +1,307 @@
+// Kernels -> machine code in memory.
+//
+// In: distinct kernels and the target. Out: their addresses, and the object that keeps the code.
+//
+//     kernels 0 2 4 ..  --thread 0-->  module --passes--> object file --\                         .
+//     kernels 1 3 5 ..  --thread 1-->  module --passes--> object file ---+--> LLJIT --> addresses
+//
+// Each thread has an LLVM context of its own, so none of them ever waits for another. Failures are reported in LLVM's words.
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codegen/cpu/module.h"
+
+struct CpuCode {
+    LLVMOrcLLJITRef jit;
+};
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+// ---- the processor
+
+typedef struct {
+    char *triple, *cpu, *features;   // owned by LLVM
+    LLVMTargetRef target;
+    int vector_bytes;
+} Processor;
+
+static bool processor_init(Processor *processor, const Target *target, Diags *diags) {
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+    bool is_host = target->triple[0] == '\0' && target->cpu[0] == '\0';
+    *processor = (Processor){
+        .triple = target->triple[0] ? LLVMNormalizeTargetTriple(target->triple) : LLVMGetDefaultTargetTriple(),
+        .cpu = target->cpu[0] ? LLVMCreateMessage(target->cpu) : LLVMGetHostCPUName(),
+        .features = is_host ? LLVMGetHostCPUFeatures() : LLVMCreateMessage(""),
+        .vector_bytes = target->vector_bytes,
+    };
+    char *error = NULL;
+    if (!LLVMGetTargetFromTriple(processor->triple, &processor->target, &error)) return true;
+    diag_error(diags, (Place){0}, "LLVM has no code generator for %s: %s", processor->triple, error);
+    LLVMDisposeMessage(error);
+    return false;
+}
+
+static void processor_release(Processor *processor) {
+    LLVMDisposeMessage(processor->triple);
+    LLVMDisposeMessage(processor->cpu);
+    LLVMDisposeMessage(processor->features);
+}
+
+static LLVMTargetMachineRef create_machine(const Processor *processor) {
+    return LLVMCreateTargetMachine(processor->target, processor->triple, processor->cpu, processor->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelJITDefault);
+}
+
+// ---- one thread's share
+
+typedef struct {
+    const CpuKernel *kernels;
+    uint32_t count, first, stride;   // kernels first, first + stride, ...
+    const Processor *processor;
+    bool wants_llvm, wants_assembly;
+    pthread_t thread;
+    bool is_started;
+    // results, in memory of LLVM
+    LLVMMemoryBufferRef object;
+    char *error, *llvm, *assembly;
+    double lower_seconds, optimize_seconds, emit_seconds;
+} Share;
+
+static void note_error(Share *share, const char *message) {
+    if (!share->error) share->error = LLVMCreateMessage(message);
+}
+
+static void take_diagnostic(LLVMDiagnosticInfoRef information, void *context) {
+    if (LLVMGetDiagInfoSeverity(information) != LLVMDSError) return;
+    char *text = LLVMGetDiagInfoDescription(information);
+    note_error(context, text);
+    LLVMDisposeMessage(text);
+}
+
+// Tile programs come out of the emitters with registers, loops and tiles already chosen; what is left to do is local: inline the
+// functions of mathematics, remove repeated address arithmetic and splats, and move them out of loops.
+static const char pass_list[] = "always-inline,"
+                                "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg,"
+                                "loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,dce),globaldce";
+
+static bool optimize(Share *share, LLVMModuleRef module, LLVMTargetMachineRef machine) {
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef failure = LLVMRunPasses(module, pass_list, machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (!failure) return true;
+    char *message = LLVMGetErrorMessage(failure);
+    note_error(share, message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+static LLVMMemoryBufferRef emit_file(Share *share, LLVMModuleRef module, LLVMTargetMachineRef machine,
+                                     LLVMCodeGenFileType type) {
+    LLVMMemoryBufferRef buffer = NULL;
+    char *error = NULL;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, module, type, &error, &buffer)) return buffer;
+    note_error(share, error);
+    LLVMDisposeMessage(error);
+    return NULL;
+}
+
+// Code generation changes the module, so the text is made from a copy.
+static void write_assembly(Share *share, LLVMModuleRef module, LLVMTargetMachineRef machine) {
+    LLVMModuleRef copy = LLVMCloneModule(module);
+    LLVMMemoryBufferRef buffer = emit_file(share, copy, machine, LLVMAssemblyFile);
+    if (buffer) {
+        share->assembly = LLVMCreateMessage(LLVMGetBufferStart(buffer));
+        LLVMDisposeMemoryBuffer(buffer);
+    }
+    LLVMDisposeModule(copy);
+}
+
+static void compile_module(Share *share, CpuModule *module, LLVMTargetMachineRef machine) {
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(module->module, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMSetTarget(module->module, share->processor->triple);
+
+    double start = seconds_now();
+    Arena *arena = arena_create();
+    for (uint32_t i = share->first; i < share->count; i += share->stride) emit_kernel(module, arena, &share->kernels[i]);
+    arena_free(arena);
+    char *broken = NULL;
+    if (LLVMVerifyModule(module->module, LLVMReturnStatusAction, &broken)) BUG("generated LLVM IR is broken: %s", broken);
+    LLVMDisposeMessage(broken);
+
+    double lowered = seconds_now();
+    share->lower_seconds = lowered - start;
+    if (!optimize(share, module->module, machine)) return;
+    double optimized = seconds_now();
+    share->optimize_seconds = optimized - lowered;
+    if (share->wants_llvm) share->llvm = LLVMPrintModuleToString(module->module);
+    if (share->wants_assembly) write_assembly(share, module->module, machine);
+    start = seconds_now();
+    share->object = emit_file(share, module->module, machine, LLVMObjectFile);
+    share->emit_seconds = seconds_now() - start;
+}
+
+static void *compile_share(void *context) {
+    Share *share = context;
+    LLVMContextRef llvm = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(llvm, take_diagnostic, share);
+    LLVMTargetMachineRef machine = create_machine(share->processor);
+    CpuModule module;
+    cpu_module_init(&module, llvm, "kernels", share->processor->cpu, share->processor->features,
+                    share->processor->vector_bytes);
+    compile_module(share, &module, machine);
+    LLVMDisposeBuilder(module.builder);
+    LLVMDisposeModule(module.module);
+    LLVMDisposeTargetMachine(machine);
+    LLVMContextDispose(llvm);
+    return NULL;
+}
+
+// ---- all shares
+
+enum { MAX_SHARES = 4, KERNELS_PER_SHARE = 4 };
+
+// Few kernels are not worth a thread; texts are asked for in one piece.
+static uint32_t share_count(uint32_t kernels, const CodegenReport *report) {
+    if (report->llvm || report->assembly) return 1;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t shares = processors < 1 ? 1 : processors > MAX_SHARES ? MAX_SHARES : (uint32_t)processors;
+    uint32_t useful = (kernels + KERNELS_PER_SHARE - 1) / KERNELS_PER_SHARE;
+    return useful < shares ? useful : shares;
+}
+
+static void run_shares(Share *shares, uint32_t count) {
+    for (uint32_t i = 1; i < count; i++)
+        shares[i].is_started = pthread_create(&shares[i].thread, NULL, compile_share, &shares[i]) == 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!shares[i].is_started) compile_share(&shares[i]);
+    for (uint32_t i = 1; i < count; i++)
+        if (shares[i].is_started) pthread_join(shares[i].thread, NULL);
+}
+
+static double larger(double a, double b) { return a > b ? a : b; }
+
+static void collect_report(const Share *shares, uint32_t count, CodegenReport *report) {
+    double lower = 0, optimized = 0, emitted = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        lower = larger(lower, shares[i].lower_seconds);
+        optimized = larger(optimized, shares[i].optimize_seconds);
+        emitted = larger(emitted, shares[i].emit_seconds);
+        if (report->llvm && shares[i].llvm) text_append(report->llvm, "%s", shares[i].llvm);
+        if (report->assembly && shares[i].assembly) text_append(report->assembly, "%s", shares[i].assembly);
+    }
+    report->lower_seconds += lower;
+    report->optimize_seconds += optimized;
+    report->emit_seconds += emitted;
+}
+
+// ---- linking
+
+static bool report_failure(LLVMErrorRef failure, Diags *diags, const char *what) {
+    if (!failure) return true;
+    char *message = LLVMGetErrorMessage(failure);
+    diag_error(diags, (Place){0}, "LLVM cannot %s: %s", what, message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+// Kernels may call the C library (sin and cos of huge arguments, memset), which is part of this process.
+static bool add_process_symbols(LLVMOrcLLJITRef jit, Diags *diags) {
+    LLVMOrcDefinitionGeneratorRef generator = NULL;
+    LLVMErrorRef failure =
+        LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&generator, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+    if (!report_failure(failure, diags, "search this process for symbols")) return false;
+    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(jit), generator);
+    return true;
+}
+
+static bool link_shares(CpuCode *code, Share *shares, uint32_t share_number, CpuKernel *kernels, uint32_t count,
+                        Diags *diags) {
+    if (!report_failure(LLVMOrcCreateLLJIT(&code->jit, NULL), diags, "start its just-in-time linker")) return false;
+    if (!add_process_symbols(code->jit, diags)) return false;
+    for (uint32_t i = 0; i < share_number; i++) {
+        LLVMMemoryBufferRef object = shares[i].object;
+        shares[i].object = NULL;  // the linker takes it, also when it fails
+        LLVMErrorRef failure = LLVMOrcLLJITAddObjectFile(code->jit, LLVMOrcLLJITGetMainJITDylib(code->jit), object);
+        if (!report_failure(failure, diags, "link generated code")) return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        LLVMOrcExecutorAddress address = 0;
+        LLVMErrorRef failure = LLVMOrcLLJITLookup(code->jit, &address, kernels[i].symbol);
+        if (!report_failure(failure, diags, "find a kernel that it generated")) return false;
+        kernels[i].function = (KernelFunction)(uintptr_t)address;
+    }
+    return true;
+}
+
+static void release_shares(Share *shares, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (shares[i].object) LLVMDisposeMemoryBuffer(shares[i].object);
+        if (shares[i].error) LLVMDisposeMessage(shares[i].error);
+        if (shares[i].llvm) LLVMDisposeMessage(shares[i].llvm);
+        if (shares[i].assembly) LLVMDisposeMessage(shares[i].assembly);
+    }
+}
+
+static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernels, uint32_t count,
+                         CodegenReport *report, Diags *diags) {
+    for (uint32_t i = 0; i < share_number; i++)
+        if (shares[i].error) {
+            diag_error(diags, (Place){0}, "LLVM cannot compile the kernels: %s", shares[i].error);
+            return NULL;
+        }
+    double start = seconds_now();
+    CpuCode *code = memory_allocate(sizeof(CpuCode));
+    bool done = link_shares(code, shares, share_number, kernels, count, diags);
+    report->link_seconds += seconds_now() - start;
+    if (done) return code;
+    cpu_code_free(code);
+    return NULL;
+}
+
+CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report, Diags *diags) {
+    Processor processor;
+    CpuCode *code = NULL;
+    if (processor_init(&processor, target, diags)) {
+        Share shares[MAX_SHARES] = {0};
+        uint32_t number = share_count(count, report);
+        for (uint32_t i = 0; i < number; i++)
+            shares[i] = (Share){.kernels = kernels, .count = count, .first = i, .stride = number,
+                                .processor = &processor, .wants_llvm = report->llvm, .wants_assembly = report->assembly};
+        run_shares(shares, number);
+        collect_report(shares, number, report);
+        code = link_all(shares, number, kernels, count, report, diags);
+        release_shares(shares, number);
+    }
+    processor_release(&processor);
+    return code;
+}
+
+void cpu_code_free(CpuCode *code) {
+    if (!code) return;
+    if (code->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(code->jit));
+    memory_release(code);
+}
+
+const char *codegen_llvm_version(void) {
+    static char text[32];
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(text, sizeof(text), "%u.%u.%u", major, minor, patch);
+    return text;
+}

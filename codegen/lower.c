@@ -1,0 +1,87 @@
+// The door of lowering: a step of a plan in, its tile program out; dispatch by form, never by label.
+//
+// Buffers are the step's operands, then its outputs. Each form walks the piece's rows first, so that one program serves
+// every piece and every thread count.
+#include "base/diag.h"
+#include "codegen/lower.h"
+
+static int64_t buffer_elements(const Value *value) {
+    int64_t elements = layout_elements(&value->layout);
+    return elements > 0 ? elements : 1;
+}
+
+static void declare_buffers(Lowering *lowering) {
+    const Step *step = lowering->step;
+    for (uint32_t i = 0; i < step->operand_count; i++) {
+        const Value *value = &lowering->plan->values[step->operands[i]];
+        tile_buffer(lowering->builder, value->dtype, buffer_elements(value), false);
+    }
+    for (uint32_t i = 0; i < step->output_count; i++) {
+        const Value *value = lower_output(lowering, i);
+        tile_buffer(lowering->builder, value->dtype, buffer_elements(value), true);
+    }
+}
+
+static NodeId find_scatter(const Lowering *lowering) {
+    for (NodeId id = 0; id < graph_nodes(lowering->region); id++)
+        if (lowering->live[id] && graph_node(lowering->region, id)->op == OP_SCATTER) return id;
+    return NODE_NONE;
+}
+
+static void lower_form(Lowering *lowering) {
+    NodeId scatter = find_scatter(lowering);
+    if (scatter != NODE_NONE) {
+        lower_scatter(lowering, scatter);
+        return;
+    }
+    switch (lowering->step->form) {
+    case FORM_MAP: lower_map(lowering); return;
+    case FORM_ROW: lower_row(lowering); return;
+    case FORM_PRODUCT: lower_product(lowering); return;
+    case FORM_CHAIN: BUG("no tile program for a box of form chain (%s)", lowering->step->label);
+    }
+}
+
+// ---- names: equal programs get equal names, and are one kernel
+
+static void append_identifier(Text *text, const char *label) {
+    for (const char *c = label; c && *c; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
+        text_append(text, "%c", plain ? *c : '_');
+    }
+}
+
+static unsigned long long program_hash(const TileProgram *program, Arena *arena) {
+    Text text = text_create(arena);
+    tile_print(program, &text);
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        if (op->kind == TILE_TABLE)
+            text_append_bytes(&text, (const char *)op->table, sizeof *op->table * (size_t)op->table_count);
+    }
+    return text_hash(text.data, text.length);
+}
+
+static const char *program_name(const TileProgram *program, Arena *arena) {
+    return arena_format(arena, "%s_%016llx", program->name, program_hash(program, arena));
+}
+
+TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target) {
+    Text stem = text_create(arena);
+    text_append(&stem, "%s_", form_name(step->form));
+    append_identifier(&stem, step->label);
+    Lowering *lowering = ARENA_NEW(arena, Lowering);
+    lowering->arena = arena;
+    lowering->plan = plan;
+    lowering->step = step;
+    lowering->region = step->region;
+    lowering->target = target;
+    lowering->live = graph_live(step->region, arena);
+    lowering->builder = tile_builder(arena, text_string(&stem));
+    declare_buffers(lowering);
+    lowering->evaluator = evaluator_create(lowering->builder, plan, step);
+    lower_form(lowering);
+    TileProgram *program = tile_finish(lowering->builder);
+    program->name = program_name(program, arena);
+    return program;
+}

@@ -1,0 +1,255 @@
+// Form row: a map with reductions over the dims X of each row R.
+//
+//     m = max(S) x;  e = exp(x - m);  s = sum(S) e;  p = e / s
+//       ->  sweep 0 over S: accumulate max x        sweep 1: accumulate sum exp(x - m)        sweep 2: store exp(x - m) / s
+//
+// A sweep walks X once; what it needs is computed anew in each sweep, what only depends on the row moves out by itself.
+// A reduction is finished when the sweep after its operand's is over; lse takes two sweeps, one for the largest element.
+//
+// Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id) is j modulo
+// 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two styles give the same bits:
+//     rows:     the last reduced dim runs in lanes                  x[B,T,C] summed over C
+//     columns:  a dim of R runs in lanes, and the last reduced dim in tiles of 16 rows, each with its own accumulator
+//                                                                   x[B,T,C] summed over B,T: lanes along C
+#include <math.h>
+
+#include "base/diag.h"
+#include "codegen/lower.h"
+
+enum { ROW_LANES = 32 };
+
+typedef struct {
+    Lowering *lowering;
+    DimList outer;          // X without its last dim, ascending
+    DimId last;             // the last dim of X
+    bool columns;
+    int *ready;             // by node: the first sweep in which it can be computed
+    int sweeps;
+    TileValue *accumulator; // by node: of the reduction now being swept, TILE_NONE when it is not
+    TileValue *largest;     // by node: of lse, once known
+} Row;
+
+static const Node *node_at(const Row *row, NodeId id) { return graph_node(row->lowering->region, id); }
+static NodeId node_count(const Row *row) { return graph_nodes(row->lowering->region); }
+
+static bool is_reduction(const Row *row, NodeId id) {
+    return row->lowering->live[id] && op_class(node_at(row, id)->op) == CLASS_REDUCE;
+}
+
+// ---- sweeps
+
+static void find_sweeps(Row *row) {
+    const Lowering *lowering = row->lowering;
+    row->ready = ARENA_ARRAY(lowering->arena, int, node_count(row));
+    for (NodeId id = 0; id < node_count(row); id++) {
+        const Node *node = node_at(row, id);
+        for (uint32_t k = 0; k < node->operand_count; k++)
+            if (row->ready[node->operands[k]] > row->ready[id]) row->ready[id] = row->ready[node->operands[k]];
+        if (!is_reduction(row, id)) continue;
+        if (node->attr.set != lowering->step->inner)
+            BUG("box %s reduces over a part of its inner dims only", lowering->step->label);
+        row->ready[id] += node->op == OP_LSE ? 2 : 1;
+        if (row->ready[id] > row->sweeps) row->sweeps = row->ready[id];
+    }
+}
+
+static bool sweeps_largest(const Row *row, NodeId id, int sweep) {
+    return is_reduction(row, id) && node_at(row, id)->op == OP_LSE && row->ready[id] - 2 == sweep;
+}
+
+static bool sweeps_result(const Row *row, NodeId id, int sweep) {
+    return is_reduction(row, id) && row->ready[id] - 1 == sweep;
+}
+
+static bool is_swept_output(const Row *row, uint32_t output) {
+    return (node_at(row, lower_output_node(row->lowering, output))->dims & row->lowering->step->inner) != 0;
+}
+
+// Outputs over X are stored as soon as they can be.
+static bool sweeps_output(const Row *row, uint32_t output, int sweep) {
+    return is_swept_output(row, output) && row->ready[lower_output_node(row->lowering, output)] == sweep;
+}
+
+static bool has_work(const Row *row, int sweep) {
+    for (NodeId id = 0; id < node_count(row); id++)
+        if (sweeps_largest(row, id, sweep) || sweeps_result(row, id, sweep)) return true;
+    for (uint32_t i = 0; i < row->lowering->step->output_count; i++)
+        if (sweeps_output(row, i, sweep)) return true;
+    return false;
+}
+
+// ---- one sweep
+
+static void open_accumulators(Row *row, int sweep) {
+    for (NodeId id = 0; id < node_count(row); id++) {
+        bool largest = sweeps_largest(row, id, sweep);
+        row->accumulator[id] = TILE_NONE;
+        if (!largest && !sweeps_result(row, id, sweep)) continue;
+        double start = largest || node_at(row, id)->op == OP_MAX ? -INFINITY : 0;
+        row->accumulator[id] = row->columns
+                                   ? tile_zero(row->lowering->builder, SHAPE_ROWS | SHAPE_LANES, TILE_LANES, start)
+                                   : tile_zero(row->lowering->builder, SHAPE_LANES, 0, start);
+    }
+}
+
+static void open_sweep(const Row *row) {
+    Lowering *lowering = row->lowering;
+    lower_open_each(lowering, row->outer);
+    DimList last = {.rank = 1, .dims = {row->last}};
+    if (row->columns) {
+        lower_open(lowering, LOOP_ROWS, last, 0, TILE_LANES, false);
+    } else {
+        uint32_t step = lanes_step(graph_extent(lowering->plan->dims, row->last), ROW_LANES);
+        lower_open(lowering, LOOP_LANES, last, 0, step, false);
+    }
+}
+
+static Op accumulation(const Row *row, NodeId id, int sweep) {
+    return node_at(row, id)->op == OP_MAX || sweeps_largest(row, id, sweep) ? OP_MAX : OP_SUM;
+}
+
+static void accumulate(const Row *row, NodeId id, int sweep) {
+    Lowering *lowering = row->lowering;
+    TileBuilder *builder = lowering->builder;
+    TileValue value = evaluator_value(lowering->evaluator, node_at(row, id)->operands[0], lowering->env);
+    if (node_at(row, id)->op == OP_LSE && !sweeps_largest(row, id, sweep)) {
+        value = tile_map(builder, OP_SUB, DTYPE_F32, (TileValue[]){value, row->largest[id]}, 2);
+        value = tile_map(builder, OP_EXP, DTYPE_F32, &value, 1);
+    }
+    tile_accumulate(builder, accumulation(row, id, sweep), row->accumulator[id], value);
+}
+
+static void store_outputs(const Row *row, int sweep) {
+    Lowering *lowering = row->lowering;
+    uint32_t count = lowering->step->output_count;
+    TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (sweeps_output(row, i, sweep))
+            values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
+    for (uint32_t i = 0; i < count; i++)
+        if (sweeps_output(row, i, sweep)) lower_store(lowering, i, values[i]);
+}
+
+// |m| where the largest element m is infinite (a row of only -inf has lse +inf), else m + log of the sum.
+static TileValue finish_lse(TileBuilder *builder, TileValue largest, TileValue sum) {
+    TileValue log = tile_map(builder, OP_LOG, DTYPE_F32, &sum, 1);
+    TileValue usual = tile_map(builder, OP_ADD, DTYPE_F32, (TileValue[]){largest, log}, 2);
+    TileValue size = tile_map(builder, OP_ABS, DTYPE_F32, &largest, 1);
+    TileValue infinity = tile_const(builder, DTYPE_F32, INFINITY);
+    TileValue infinite = tile_map(builder, OP_EQ, DTYPE_BOOL, (TileValue[]){size, infinity}, 2);
+    return tile_map(builder, OP_WHERE, DTYPE_F32, (TileValue[]){infinite, size, usual}, 3);
+}
+
+static void finish_reductions(Row *row, int sweep) {
+    Lowering *lowering = row->lowering;
+    for (NodeId id = 0; id < node_count(row); id++) {
+        if (row->accumulator[id] == TILE_NONE) continue;
+        TileValue value = tile_row_reduce(lowering->builder, accumulation(row, id, sweep), row->accumulator[id]);
+        if (sweeps_largest(row, id, sweep)) {
+            row->largest[id] = value;
+            continue;
+        }
+        if (node_at(row, id)->op == OP_LSE) value = finish_lse(lowering->builder, row->largest[id], value);
+        evaluator_define(lowering->evaluator, id, lowering->env, value);
+    }
+}
+
+static void emit_sweep(Row *row, int sweep) {
+    if (!has_work(row, sweep)) return;
+    open_accumulators(row, sweep);
+    int depth = tile_open_loops(row->lowering->builder);
+    open_sweep(row);
+    for (NodeId id = 0; id < node_count(row); id++)
+        if (row->accumulator[id] != TILE_NONE) accumulate(row, id, sweep);
+    store_outputs(row, sweep);
+    lower_close(row->lowering, depth);
+    finish_reductions(row, sweep);
+}
+
+static void store_row_outputs(const Row *row) {
+    Lowering *lowering = row->lowering;
+    for (uint32_t i = 0; i < lowering->step->output_count; i++)
+        if (!is_swept_output(row, i))
+            lower_store(lowering, i,
+                        evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env));
+}
+
+// ---- the rows
+
+// Dims of R: those of the outputs in their order, and those of the reductions.
+static DimList row_dims(const Row *row) {
+    const Lowering *lowering = row->lowering;
+    DimList dims = {0};
+    for (uint32_t i = 0; i < lowering->step->output_count; i++)
+        dims = dim_list_union(dims, dim_list_without(lower_output(lowering, i)->order, lowering->step->inner));
+    for (NodeId id = 0; id < node_count(row); id++)
+        if (is_reduction(row, id)) dims = dim_list_union(dims, node_at(row, id)->order);
+    return dims;
+}
+
+static DimId innermost_dim(const Layout *layout) {
+    for (int i = layout->count - 1; i >= 0; i--) {
+        const LayoutPiece *piece = &layout->pieces[i];
+        if (piece->extent > 1) return piece->dims.dims[piece->dims.rank - 1];
+    }
+    return DIM_NONE;
+}
+
+// The dim of R that lies innermost in more of the memory that is read than the last dim of X does; DIM_NONE: row style.
+static DimId column_dim(const Row *row) {
+    const Lowering *lowering = row->lowering;
+    int64_t weight[MAX_DIMS] = {0};
+    DimSet rows = 0, inner = lowering->step->inner;
+    for (NodeId id = 0; id < node_count(row); id++)
+        if (is_reduction(row, id)) rows |= node_at(row, id)->dims;
+    for (uint32_t i = 0; i < lowering->step->operand_count; i++) {
+        const Value *value = &lowering->plan->values[lowering->step->operands[i]];
+        DimId dim = innermost_dim(&value->layout);
+        if (dim != DIM_NONE && (dim_list_set(&value->order) & inner)) weight[dim] += layout_elements(&value->layout);
+    }
+    DimId best = row->last;
+    for (DimId dim = 0; dim < MAX_DIMS; dim++)
+        if (dim_in(rows, dim) && weight[dim] > weight[best]) best = dim;
+    return best == row->last ? DIM_NONE : best;
+}
+
+static void open_rows(const Row *row, DimId column) {
+    Lowering *lowering = row->lowering;
+    DimSet cut = lower_cut_set(lowering);
+    DimList rest = dim_list_without(row_dims(row), cut);
+    if (column == DIM_NONE) {
+        lower_open_cut(lowering);
+        lower_open_each(lowering, rest);
+        return;
+    }
+    const Cut *pieces = &lowering->step->cut;
+    if (dim_in(cut, column)) {
+        lower_open(lowering, LOOP_LANES, pieces->dims, pieces->pieces, TILE_LANES, false);
+        lower_open_each(lowering, rest);
+        return;
+    }
+    lower_open_cut(lowering);
+    lower_open_each(lowering, dim_list_without(rest, dim_bit(column)));
+    lower_open(lowering, LOOP_LANES, (DimList){.rank = 1, .dims = {column}}, 0, TILE_LANES, false);
+}
+
+static void split_inner(Row *row, DimSet inner) {
+    if (inner == 0) BUG("row box %s reduces over no dim", row->lowering->step->label);
+    row->last = (DimId)(63 - __builtin_clzll(inner));
+    for (DimId dim = 0; dim < row->last; dim++)
+        if (dim_in(inner, dim)) row->outer.dims[row->outer.rank++] = dim;
+}
+
+void lower_row(Lowering *lowering) {
+    Row row = {.lowering = lowering};
+    split_inner(&row, lowering->step->inner);
+    find_sweeps(&row);
+    row.accumulator = ARENA_ARRAY(lowering->arena, TileValue, node_count(&row));
+    row.largest = ARENA_ARRAY(lowering->arena, TileValue, node_count(&row));
+    DimId column = column_dim(&row);
+    row.columns = column != DIM_NONE;
+    open_rows(&row, column);
+    for (int sweep = 0; sweep <= row.sweeps; sweep++) emit_sweep(&row, sweep);
+    store_row_outputs(&row);
+    lower_close(lowering, 0);
+}

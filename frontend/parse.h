@@ -1,0 +1,43 @@
+// What parse.c (statements) and parse_expression.c share: a cursor over the tokens and the words every rule needs.
+#ifndef SINTER_FRONTEND_PARSE_H
+#define SINTER_FRONTEND_PARSE_H
+
+#include "frontend/ast.h"
+#include "frontend/token.h"
+
+// Deeper trees are refused, so that no text can exhaust the stack here or in lowering.
+enum { MAX_EXPRESSION_DEPTH = 200 };
+
+typedef struct {
+    Arena *arena;
+    Diags *diags;
+    const Token *tokens;
+    size_t next;
+    Spec *spec;
+    bool prelude;         // reading the prelude: only functions, and they are marked
+    unsigned nesting;     // of expressions and blocks being read
+} Parser;
+
+const Token *parser_peek(const Parser *parser);
+const Token *parser_take(Parser *parser);
+// The next token is this symbol or word.
+bool parser_at(const Parser *parser, const char *text);
+bool parser_accept(Parser *parser, const char *text);
+// Error "expected WHAT, found ..." at the next token; false.
+bool parser_expected(Parser *parser, const char *what);
+bool parser_expect(Parser *parser, const char *symbol);
+// Closes the bracket `open`; when it is missing a note shows where it was opened.
+bool parser_close(Parser *parser, const char *symbol, const Token *open);
+// A name that is not a reserved word.
+bool parser_name(Parser *parser, Name *name, const char *what);
+// "(" name {"," name} ")" or with square brackets.
+bool parser_names(Parser *parser, NameList *names, const char *what);
+bool parser_enter(Parser *parser);   // false, with an error, when nested too deeply
+void parser_leave(Parser *parser);
+
+// The function of this name, the latest definition; NULL when there is none.
+const Function *spec_function(const Spec *spec, const char *name);
+
+Expr *parse_expression(Parser *parser);
+
+#endif

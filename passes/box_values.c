@@ -1,0 +1,227 @@
+// Which values are stored, by level of fusion.
+//
+// none: every primitive. op: contractions, reductions, gathers, scatters, stacks, pads, and every pointwise node that its
+// operator does not keep to itself; moves are only ways of reading. all: what must be, and what is cheaper to store than to
+// recompute.
+//
+//     %1 = mul %x %x      group layernorm        op: inside layernorm's box      all: recomputed by its readers
+//     %2 = sum %1 over C  group layernorm        a box (merged later)
+//     %3 = add %2 %y      no group               op: stored, an eager kernel     all: stored when many boxes read it
+//
+// Constants, indices and random bits are never stored: they are copied into the boxes that use them. A contraction reads
+// its operands in place, through moves at most, so what it reads is stored; so is the table of a gather.
+#include "passes/boxes.h"
+
+// ---- addresses: what contractions, scatters and gathers read must lie in memory
+
+DimList drawing_value_order(const Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    if (node->op == OP_PARAM || node->op == OP_STATE) return graph_leaf_at(drawing->graph, node->attr.leaf)->stored;
+    for (uint32_t i = 0; i < drawing->output_count; i++) {
+        const DrawnOutput *output = &drawing->outputs[i];
+        if (output->node == id && output->is_next) return graph_leaf_at(drawing->graph, output->leaf)->stored;
+    }
+    return node->order;
+}
+
+static NodeId first_operand(const Graph *graph, NodeId node) {
+    return node_behind(graph, graph_node(graph, node)->operands[0]);
+}
+
+static NodeId copy_views(Graph *region, const Drawing *drawing, NodeId node, NodeId base) {
+    if (node == base)
+        return build_operand(region, 0, graph_node(drawing->graph, node)->dtype, drawing_value_order(drawing, node));
+    NodeId below = copy_views(region, drawing, first_operand(drawing->graph, node), base);
+    return build_copy(region, drawing->graph, node, &below);
+}
+
+// Whether `node` is an affine view of the stored `base`.
+static bool view_holds(const Drawing *drawing, NodeId node, NodeId base) {
+    Graph *region = graph_create_like(drawing->scratch, drawing->graph);
+    NodeId copy = copy_views(region, drawing, node, base);
+    Layout layout = layout_plain(drawing->graph, drawing_value_order(drawing, base));
+    View view;
+    return view_of(region, copy, &(const Layout *){&layout}, &view);
+}
+
+static NodeId view_base(const Drawing *drawing, NodeId node) {
+    while (!drawing->stored[node] && op_is_view(graph_node(drawing->graph, node)->op))
+        node = first_operand(drawing->graph, node);
+    return node;
+}
+
+static void store_for_address(Drawing *drawing, NodeId node) {
+    NodeId base = view_base(drawing, node);
+    drawing->stored[base == node || view_holds(drawing, node, base) ? base : node] = true;
+}
+
+static void store_operands(Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    NodeId first = node_behind(drawing->graph, node->operand_count ? node->operands[0] : id);
+    switch (node->op) {
+    case OP_CONTRACT:
+        store_for_address(drawing, first);
+        store_for_address(drawing, node_behind(drawing->graph, node->operands[1]));
+        break;
+    case OP_SCATTER: store_for_address(drawing, first); break;
+    // Any chain of moves will do: the address is computed element by element.
+    case OP_GATHER: drawing->stored[view_base(drawing, first)] = true; break;
+    default: break;
+    }
+}
+
+static void store_outputs(Drawing *drawing) {
+    for (uint32_t i = 0; i < drawing->output_count; i++) drawing->stored[drawing->outputs[i].node] = true;
+}
+
+static void find_fixed(Drawing *drawing) {
+    for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
+        const Node *node = graph_node(drawing->graph, id);
+        OpClass class = op_class(node->op);
+        bool fixed = node->op == OP_CONST || node->op == OP_INDEX || class == CLASS_POINTWISE || class == CLASS_MOVE ||
+                     class == CLASS_OTHER;
+        for (uint32_t k = 0; k < node->operand_count; k++) fixed = fixed && drawing->fixed[node->operands[k]];
+        drawing->fixed[id] = fixed;
+    }
+}
+
+// ---- level op
+
+// The contributions to one gradient are added up outside of any operator. Where both come from one operator's derivative,
+// that sum is part of it: an eager framework's backward kernel yields one gradient per argument.
+static void find_groups(Drawing *drawing) {
+    const Graph *graph = drawing->graph;
+    for (NodeId id = 0; id < graph_nodes(graph); id++) {
+        const Node *node = graph_node(graph, id);
+        drawing->group[id] = graph_node_group(graph, id);
+        if (drawing->group[id] != 0 || node->op != OP_ADD) continue;
+        GroupId group = drawing->group[node->operands[0]];
+        bool is_own = group == drawing->group[node->operands[1]];
+        if (group != 0 && is_own && graph_group_at(graph, group)->forward != 0) drawing->group[id] = group;
+    }
+}
+
+static bool is_transparent(const Drawing *drawing, NodeId node) {
+    return op_is_view(graph_node(drawing->graph, node)->op) && !drawing->stored[node];
+}
+
+// Whether the value is used by anything but its own operator and that operator's derivative. Users are decided first.
+static bool used_outside(const Drawing *drawing, NodeId node, GroupId group) {
+    for (uint32_t i = 0; i < drawing->user_count[node]; i++) {
+        NodeId user = drawing->users[node][i];
+        if (is_transparent(drawing, user)) {
+            if (used_outside(drawing, user, group)) return true;
+            continue;
+        }
+        GroupId user_group = drawing->group[user];
+        bool is_own = user_group == group;
+        bool is_backward = user_group && graph_group_at(drawing->graph, user_group)->forward == group;
+        if (!is_own && !is_backward) return true;
+    }
+    return false;
+}
+
+static bool store_at_op(const Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    GroupId group = drawing->group[id];
+    switch (op_class(node->op)) {
+    case CLASS_REDUCE:
+    case CLASS_CONTRACT: return true;
+    case CLASS_INDEXED:
+        if (node->op == OP_SCATTER) return true;
+        break;
+    case CLASS_POINTWISE: break;
+    case CLASS_MOVE:
+        if (op_is_view(node->op)) return false;
+        break;
+    case CLASS_SOURCE:
+    case CLASS_OTHER: return false;
+    }
+    if (drawing->fixed[id]) return false;
+    return group == 0 || used_outside(drawing, id, group);
+}
+
+// ---- level all
+
+enum { CHEAP_NODES = 16, RANDOM_NODES = 8 };   // a cone of more is stored; random bits cost as much as this many
+
+static bool must_store_at_all(const Node *node) {
+    OpClass class = op_class(node->op);
+    return class == CLASS_REDUCE || class == CLASS_CONTRACT || node->op == OP_SCATTER;
+}
+
+// By node: in how many stored nodes' cones it lies. One bit per stored node, passed from users to operands.
+static uint32_t *count_readers(const Drawing *drawing) {
+    uint32_t nodes = graph_nodes(drawing->graph), roots = 0;
+    uint32_t *number = ARENA_ARRAY(drawing->scratch, uint32_t, nodes);
+    uint32_t *readers = ARENA_ARRAY(drawing->scratch, uint32_t, nodes);
+    for (NodeId id = 0; id < nodes; id++)
+        if (drawing->stored[id]) number[id] = roots++;
+    size_t words = (roots + 63) / 64;
+    uint64_t *sets = arena_alloc_array(drawing->scratch, nodes, words * sizeof(uint64_t));
+    for (NodeId id = nodes; id-- > 0;) {
+        for (uint32_t i = 0; i < drawing->user_count[id]; i++) {
+            NodeId user = drawing->users[id][i];
+            if (drawing->stored[user])
+                sets[id * words + number[user] / 64] |= (uint64_t)1 << number[user] % 64;
+            else
+                for (size_t w = 0; w < words; w++) sets[id * words + w] |= sets[user * words + w];
+        }
+        for (size_t w = 0; w < words; w++) readers[id] += (uint32_t)__builtin_popcountll(sets[id * words + w]);
+    }
+    return readers;
+}
+
+// Every reader recomputes: it reads the cone's operands. Or: written once, read by each reader.
+static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers) {
+    Cone cone = cone_collect(drawing, (NodeList){.nodes = &id, .count = 1});
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < cone.inside.count; i++)
+        work += graph_node(drawing->graph, cone.inside.nodes[i])->op == OP_RANDOM ? RANDOM_NODES : 1;
+    if (work > CHEAP_NODES) return true;
+    double size = (double)graph_elements(drawing->graph, graph_node(drawing->graph, id)->dims), reads = 0;
+    for (uint32_t i = 0; i < cone.operands.count; i++) {
+        double elements = (double)graph_elements(drawing->graph, graph_node(drawing->graph, cone.operands.nodes[i])->dims);
+        reads += elements < size ? elements : size;   // a gather reads no more than it yields
+    }
+    return readers * reads > reads + size + readers * size;
+}
+
+static void choose_at_all(Drawing *drawing) {
+    for (NodeId id = graph_nodes(drawing->graph); id-- > 0;) {
+        if (!drawing->live[id]) continue;
+        if (must_store_at_all(graph_node(drawing->graph, id))) drawing->stored[id] = true;
+        store_operands(drawing, id);
+    }
+    const uint32_t *readers = count_readers(drawing);
+    for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
+        const Node *node = graph_node(drawing->graph, id);
+        if (!drawing->live[id] || drawing->stored[id] || drawing->fixed[id] || readers[id] < 2) continue;
+        if (op_class(node->op) == CLASS_SOURCE || op_class(node->op) == CLASS_OTHER || op_is_view(node->op)) continue;
+        drawing->stored[id] = storing_is_cheaper(drawing, id, readers[id]);
+    }
+}
+
+// ---- the door
+
+static bool store_at_none(const Node *node) {
+    return op_class(node->op) != CLASS_SOURCE && op_class(node->op) != CLASS_OTHER;
+}
+
+void drawing_choose_values(Drawing *drawing) {
+    const Graph *graph = drawing->graph;
+    find_fixed(drawing);
+    find_groups(drawing);
+    for (NodeId id = 0; id < graph_nodes(graph); id++) drawing->stored[id] = drawing->live[id] && node_is_leaf(graph, id);
+    store_outputs(drawing);
+    if (drawing->context->fuse == FUSE_ALL) {
+        choose_at_all(drawing);
+        return;
+    }
+    for (NodeId id = graph_nodes(graph); id-- > 0;) {
+        if (!drawing->live[id]) continue;
+        bool store = drawing->context->fuse == FUSE_NONE ? store_at_none(graph_node(graph, id)) : store_at_op(drawing, id);
+        if (store) drawing->stored[id] = true;
+        store_operands(drawing, id);
+    }
+}

@@ -1,0 +1,98 @@
+// Boxes while they are drawn: what the files of draw_boxes share. Private to passes/box_*.c and passes/draw_boxes.c.
+//
+// A node is *stored* when its value crosses box edges. Each stored node that is no leaf is a *member* of exactly one box:
+// the box computes it. The box's *cone* is everything its members need, down to stored nodes of other boxes (the box's
+// operands); a node that is not stored lies inside every box whose cone meets it.
+//
+//     %3 = contract ..            stored: box 0 {%3}
+//     %4 = lse f32[B] %3          stored: box 1 {%4, %6}, inside %4 %5 %6, operands %3
+//     %5 = sub f32[B,S] %3 %4     not stored
+//     %6 = exp f32[B,S] %5        stored (an output): box 1
+#ifndef SINTER_PASSES_BOXES_H
+#define SINTER_PASSES_BOXES_H
+
+#include "passes/access.h"
+#include "passes/passes.h"
+
+typedef uint32_t BoxId;
+#define BOX_NONE UINT32_MAX
+
+typedef struct {
+    NodeId *nodes;        // ascending
+    uint32_t count;
+} NodeList;
+
+typedef struct {
+    NodeList members, inside, operands;
+    Form form;
+    DimSet rows, inner;   // ROW: R and X
+    bool absorbed;        // its members moved to another box
+} Box;
+
+// An output of the graph, and how it gets its value.
+typedef struct {
+    const char *name;
+    NodeId node;          // behind stop_gradient
+    bool is_next;         // it is the next value of the state `leaf`
+    LeafId leaf;
+    bool direct;          // its box writes it; else a copy does
+} DrawnOutput;
+
+typedef struct {
+    const Graph *graph;
+    PassContext *context;
+    Arena *scratch;
+    bool *live;           // by node
+    bool *stored;         // by node
+    bool *fixed;          // by node: depends on constants and indices only
+    GroupId *group;       // by node: the operator it counts to
+    BoxId *box_of;        // by node: of stored nodes that are no leaves
+    Box *boxes;
+    uint32_t box_count;
+    DrawnOutput *outputs;
+    uint32_t output_count;
+    BoxId *sequence;      // boxes in the order of steps
+    uint32_t sequence_count;
+    NodeId **users;       // by node: live users, behind stop_gradient
+    uint32_t *user_count;
+    DimSet *moved;        // by node: of the cone collected last (see cone_collect)
+    DimSet *reduced;
+    bool *marked;         // by node; all false between calls
+} Drawing;
+
+// ---- box_cone.c
+bool list_has(NodeList list, NodeId node);
+NodeList list_union(Arena *arena, NodeList a, NodeList b);
+bool node_is_leaf(const Graph *graph, NodeId node);   // input, param, state
+// A scatter that adds nothing up (the result has all dims of its operands): each element is chosen, not summed.
+bool node_is_choice(const Graph *graph, NodeId node);
+// The cone of `members`. Until the next call drawing->moved and ->reduced hold, for the nodes inside and the operands,
+// which of their dims are not read at the index of the box's outputs.
+typedef struct {
+    NodeList inside, operands;
+} Cone;
+Cone cone_collect(Drawing *drawing, NodeList members);
+// Whether the cone collected last reads `node` only at the index of the box's outputs.
+bool cone_aligned(const Drawing *drawing, NodeId node);
+
+// ---- box_values.c: decides which nodes are stored
+void drawing_choose_values(Drawing *drawing);
+// Storage order of a stored node: the stored order of the leaf that it is or becomes, else the node's own.
+DimList drawing_value_order(const Drawing *drawing, NodeId node);
+
+// ---- box_form.c: NULL when `members` make one legal box of `box->form`, else the first failed condition
+const char *box_shape(Drawing *drawing, Box *box);
+
+// ---- box_merge.c: one box per stored node, then boxes of one operator or space merged
+void drawing_make_boxes(Drawing *drawing);
+void drawing_merge_boxes(Drawing *drawing);
+const char *box_label(const Drawing *drawing, const Box *box);
+const char *box_place(const Drawing *drawing, const Box *box);
+
+// ---- box_order.c: the order of steps; decides which next values of states are written by their box
+void drawing_order_boxes(Drawing *drawing);
+
+// ---- box_plan.c: the plan of ordered boxes
+Plan *drawing_plan(Drawing *drawing);
+
+#endif

@@ -1,0 +1,218 @@
+// pack_operands: a tiled product reads its lanes operand in panels, copied there by a step before it.
+//
+// requires  engines and register tiles
+// ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side as the
+//           register tile has, for every summed index, so that the innermost loop reads memory in order
+// does nothing for a product that reads panels already; equal panels of one value are copied once
+//
+//     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
+//                                                     step product     in %x[B,T,C], %p
+#include "passes/access.h"
+#include "passes/pass_functions.h"
+#include "passes/step_cost.h"
+
+typedef struct {
+    ValueId source, packed;
+    View view;
+    Layout layout;
+} Pack;
+
+typedef struct {
+    Plan *plan;
+    PassContext *context;
+    Step *steps;              // the new list
+    uint32_t step_count;
+    size_t step_capacity, value_capacity, pack_capacity;
+    Pack *packs;
+    uint32_t pack_count;
+} Packing;
+
+static void add_step(Packing *packing, const Step *step) {
+    packing->steps = arena_grow(packing->plan->arena, packing->steps, &packing->step_capacity, packing->step_count + 1,
+                                sizeof(Step));
+    packing->steps[packing->step_count++] = *step;
+}
+
+static ValueId add_value(Packing *packing, Value value) {
+    Plan *plan = packing->plan;
+    plan->values = arena_grow(plan->arena, plan->values, &packing->value_capacity, plan->value_count + 1, sizeof(Value));
+    plan->values[plan->value_count] = value;
+    return plan->value_count++;
+}
+
+// ---- panels
+
+static void add_piece(Layout *layout, DimList dims, int64_t divisor, int64_t extent) {
+    CHECK(layout->count < MAX_RANK + 2);
+    layout->pieces[layout->count++] = (LayoutPiece){.dims = dims, .divisor = divisor, .extent = extent};
+}
+
+// (batch dims, lanes/tile, summed, lanes%tile)
+static Layout panel_layout(const Graph *dims, const Contraction *contraction, int64_t tile_lanes) {
+    Layout layout = layout_plain(dims, contraction->batch);
+    int64_t lanes = graph_elements(dims, dim_list_set(&contraction->lanes));
+    add_piece(&layout, contraction->lanes, tile_lanes, (lanes - 1) / tile_lanes + 1);
+    add_piece(&layout, contraction->summed, 1, graph_elements(dims, dim_list_set(&contraction->summed)));
+    add_piece(&layout, contraction->lanes, 1, tile_lanes);
+    return layout;
+}
+
+static DimList panel_order(const Contraction *contraction) {
+    return dim_list_union(dim_list_union(contraction->batch, contraction->lanes), contraction->summed);
+}
+
+static bool view_equal(const View *a, const View *b) {
+    if (a->offset != b->offset) return false;
+    for (int dim = 0; dim < MAX_DIMS; dim++)
+        if (a->stride[dim] != b->stride[dim]) return false;
+    return true;
+}
+
+// A value is written once, so panels of it stay what they are until their memory ends.
+static ValueId find_pack(const Packing *packing, const Pack *wanted) {
+    for (uint32_t i = 0; i < packing->pack_count; i++) {
+        const Pack *pack = &packing->packs[i];
+        if (pack->source == wanted->source && view_equal(&pack->view, &wanted->view) &&
+            layout_equal(&pack->layout, &wanted->layout))
+            return pack->packed;
+    }
+    return VALUE_NONE;
+}
+
+static NodeId copy_views(Graph *to, const Graph *from, NodeId id) {
+    const Node *node = graph_node(from, id);
+    if (node->op == OP_OPERAND) return build_operand(to, 0, node->dtype, node->order);
+    CHECK(op_is_view(node->op));
+    NodeId below = copy_views(to, from, node->operands[0]);
+    return build_copy(to, from, id, &below);
+}
+
+static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *pack, NodeId lanes_operand, DimList order) {
+    Plan *plan = packing->plan;
+    ValueId packed = add_value(packing, (Value){.kind = VALUE_TEMPORARY,
+                                                .dtype = plan->values[pack->source].dtype,
+                                                .order = order,
+                                                .layout = pack->layout,
+                                                .space = SPACE_ARENA,
+                                                .next_of = VALUE_NONE});
+    Step step = {.label = "pack",
+                 .place = product->place,
+                 .form = FORM_MAP,
+                 .region = graph_create_like(plan->arena, plan->dims),
+                 .operand_count = 1,
+                 .output_count = 1,
+                 .operands = ARENA_NEW(plan->arena, ValueId),
+                 .outputs = ARENA_NEW(plan->arena, ValueId),
+                 .edges = ARENA_NEW(plan->arena, EdgeKind),
+                 .cut = {.total = 1, .pieces = 1}};
+    step.operands[0] = pack->source;
+    step.outputs[0] = packed;
+    NodeId copy = copy_views(step.region, product->region, lanes_operand);
+    graph_output(step.region, "%0", node_in_order(step.region, copy, order));
+    step_cost(plan, &step);
+    add_step(packing, &step);
+    ledger_add(packing->context->ledger, (Decision){.pass = "pack_operands",
+                                                    .what = "pack lanes operand",
+                                                    .place = product->place,
+                                                    .made = true,
+                                                    .reason = arena_format(plan->arena, "panels of %u lanes",
+                                                                           product->tile_lanes)});
+    return packed;
+}
+
+static ValueId pack_of(Packing *packing, const Step *step, const Contraction *contraction) {
+    Plan *plan = packing->plan;
+    const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
+    for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
+    Pack pack = {.layout = panel_layout(plan->dims, contraction, step->tile_lanes)};
+    if (!view_of(step->region, contraction->lanes_operand, layouts, &pack.view))
+        BUG("the lanes operand of '%s' at '%s' does not lie in memory by strides", step->label, step->place);
+    pack.source = step->operands[pack.view.operand];
+    pack.packed = find_pack(packing, &pack);
+    if (pack.packed != VALUE_NONE) return pack.packed;
+    pack.packed = add_pack_step(packing, step, &pack, contraction->lanes_operand, panel_order(contraction));
+    packing->packs = arena_grow(plan->arena, packing->packs, &packing->pack_capacity, packing->pack_count + 1, sizeof(Pack));
+    packing->packs[packing->pack_count++] = pack;
+    return pack.packed;
+}
+
+// ---- the product, reading the panels
+
+// Nodes that are still needed when the contraction no longer reads its lanes operand.
+static bool *mark_needed(const Step *step, const Contraction *contraction, Arena *arena) {
+    const Graph *region = step->region;
+    bool *needed = ARENA_ARRAY(arena, bool, graph_nodes(region));
+    for (uint32_t k = 0; k < graph_outputs(region); k++) needed[graph_output_at(region, k)->node] = true;
+    for (NodeId id = graph_nodes(region); id-- > 0;) {
+        const Node *node = graph_node(region, id);
+        for (uint32_t k = 0; k < node->operand_count && needed[id]; k++)
+            if (id != contraction->node || node->operands[k] != contraction->lanes_operand)
+                needed[node->operands[k]] = true;
+    }
+    return needed;
+}
+
+static NodeId copy_node(const Plan *plan, Step *step, const Step *old, NodeId id, const NodeId *map, NodeId panels,
+                        const Contraction *contraction) {
+    const Node *node = graph_node(old->region, id);
+    if (node->op == OP_OPERAND) {
+        step->operands[step->operand_count] = old->operands[node->attr.integer];
+        return build_operand(step->region, (int)step->operand_count++, node->dtype, node->order);
+    }
+    NodeId *operands = ARENA_ARRAY(plan->arena, NodeId, node->operand_count);
+    for (uint32_t k = 0; k < node->operand_count; k++) {
+        bool is_packed = id == contraction->node && node->operands[k] == contraction->lanes_operand;
+        operands[k] = is_packed ? panels : map[node->operands[k]];
+    }
+    return build_copy(step->region, old->region, id, operands);
+}
+
+// The panels become operand 0, the others follow.
+static void read_panels(Packing *packing, Step *step, const Contraction *contraction, ValueId packed) {
+    Plan *plan = packing->plan;
+    const Step old = *step;
+    const bool *needed = mark_needed(&old, contraction, plan->arena);
+    NodeId *map = ARENA_ARRAY(plan->arena, NodeId, graph_nodes(old.region));
+    step->region = graph_create_like(plan->arena, plan->dims);
+    step->operands = ARENA_ARRAY(plan->arena, ValueId, old.operand_count + 1);
+    step->edges = ARENA_ARRAY(plan->arena, EdgeKind, old.operand_count + 1);
+    step->operands[0] = packed;
+    step->operand_count = 1;
+    NodeId panels = build_operand(step->region, 0, plan->values[packed].dtype, plan->values[packed].order);
+    for (NodeId id = 0; id < graph_nodes(old.region); id++)
+        if (needed[id]) map[id] = copy_node(plan, step, &old, id, map, panels, contraction);
+    for (uint32_t k = 0; k < graph_outputs(old.region); k++) {
+        const Output *output = graph_output_at(old.region, k);
+        graph_output(step->region, output->name, map[output->node]);
+    }
+    step_cost(plan, step);
+}
+
+static bool reads_panels(const Plan *plan, const Step *step, const Contraction *contraction) {
+    const Node *operand = graph_node(step->region, contraction->lanes_operand);
+    if (operand->op != OP_OPERAND) return false;
+    Layout panels = panel_layout(plan->dims, contraction, step->tile_lanes);
+    return layout_equal(&plan->values[step->operands[operand->attr.integer]].layout, &panels);
+}
+
+static void pack_product(Packing *packing, Step *step) {
+    NodeId contract = NODE_NONE;
+    for (NodeId id = 0; id < graph_nodes(step->region); id++)
+        if (graph_node(step->region, id)->op == OP_CONTRACT) contract = id;
+    Contraction contraction = contraction_of(step->region, contract, packing->plan->values[step->outputs[0]].order);
+    if (reads_panels(packing->plan, step, &contraction)) return;
+    ValueId packed = pack_of(packing, step, &contraction);
+    read_panels(packing, step, &contraction, packed);
+}
+
+bool pass_pack_operands(Plan *plan, PassContext *context) {
+    Packing packing = {.plan = plan, .context = context, .value_capacity = plan->value_count};
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        Step step = plan->steps[s];
+        if (step.form == FORM_PRODUCT && step.engine == ENGINE_TILES) pack_product(&packing, &step);
+        add_step(&packing, &step);
+    }
+    plan->steps = packing.steps;
+    plan->step_count = packing.step_count;
+    return true;
+}

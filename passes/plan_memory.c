@@ -1,0 +1,166 @@
+// plan_memory: where every value lies. One block of states shared by all programs of a model, one arena for the rest.
+//
+// requires  edges and waits
+// ensures   offsets and bytes of all values, exact sizes of arena and states; no two values that may be alive at the same
+//           time share a byte. A diagnostic when the sizes overflow.
+//
+// Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it lives
+// from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the end, inputs
+// from the start.
+//
+//     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
+//
+// Largest values are placed first, each at the lowest offset where it fits (greedy by size: Pisarchyk and Lee, "Efficient
+// memory management for deep neural net inference", 2020).
+#include <stdlib.h>
+
+#include "base/size.h"
+#include "passes/pass_functions.h"
+
+enum { ALIGNMENT = 64 };
+
+// ---- sizes
+
+static bool value_bytes(const Value *value, size_t *bytes) {
+    size_t count = dtype_bytes(value->dtype);
+    for (int i = 0; i < value->layout.count; i++)
+        if (!size_multiply(count, (size_t)value->layout.pieces[i].extent, &count)) return false;
+    return size_align_up(count, ALIGNMENT, bytes);
+}
+
+static bool fill_bytes(Plan *plan, PassContext *context) {
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        Value *value = &plan->values[id];
+        if (!value_bytes(value, &value->bytes))
+            return diag_error(context->diags, (Place){0}, "the size of '%s' does not fit in %zu bits",
+                              value->name ? value->name : "a temporary value", 8 * sizeof(size_t));
+    }
+    return true;
+}
+
+static bool too_much(PassContext *context, const char *what) {
+    return diag_error(context->diags, (Place){0}, "the sizes of all %s do not fit in %zu bits", what, 8 * sizeof(size_t));
+}
+
+// ---- states: the same place in every program
+
+static StateTable *state_table(Plan *plan, PassContext *context) {
+    if (context->states) return context->states;
+    StateTable *table = ARENA_NEW(plan->arena, StateTable);
+    table->arena = plan->arena;
+    return table;
+}
+
+static bool place_state(StateTable *table, Value *value) {
+    value->space = SPACE_STATE;
+    for (size_t i = 0; i < table->count; i++) {
+        const StatePlace *place = &table->places[i];
+        if (!text_equal(place->name, value->name)) continue;
+        if (place->bytes != value->bytes)
+            BUG("state '%s' has %zu bytes here and %zu in another program", value->name, value->bytes, place->bytes);
+        value->offset = place->offset;
+        return true;
+    }
+    value->offset = table->bytes;
+    table->places = arena_grow(table->arena, table->places, &table->capacity, table->count + 1, sizeof(StatePlace));
+    table->places[table->count++] = (StatePlace){arena_copy(table->arena, value->name), value->offset, value->bytes};
+    return size_add(table->bytes, value->bytes, &table->bytes);
+}
+
+static bool place_states(Plan *plan, PassContext *context) {
+    StateTable *table = state_table(plan, context);
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].kind == VALUE_STATE && !place_state(table, &plan->values[id]))
+            return too_much(context, "states");
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        Value *value = &plan->values[id];
+        if (value->next_of == VALUE_NONE) continue;
+        value->space = SPACE_STATE;
+        value->offset = plan->values[value->next_of].offset;
+        value->in_place = true;
+    }
+    plan->state_bytes = table->bytes;
+    return true;
+}
+
+// ---- the arena
+
+typedef struct {
+    ValueId value;
+    size_t bytes, offset;
+    uint32_t first, last;    // epochs
+} Block;
+
+static void extend(Block *block, uint32_t epoch) {
+    if (block->last < epoch) block->last = epoch;
+}
+
+// One block per value, by value id. States have blocks too; they are not placed.
+static Block *find_lives(const Plan *plan) {
+    Block *blocks = ARENA_ARRAY(plan->arena, Block, plan->value_count);
+    for (ValueId id = 0; id < plan->value_count; id++) blocks[id] = (Block){.value = id, .bytes = plan->values[id].bytes};
+    uint32_t epoch = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        if (s > 0 && step->wait) epoch++;
+        for (uint32_t k = 0; k < step->operand_count; k++) extend(&blocks[step->operands[k]], epoch);
+        for (uint32_t k = 0; k < step->output_count; k++) {
+            blocks[step->outputs[k]].first = epoch;
+            extend(&blocks[step->outputs[k]], epoch);
+        }
+    }
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_OUTPUT) extend(&blocks[id], epoch);
+    return blocks;
+}
+
+static int compare_blocks(const void *left, const void *right) {
+    const Block *a = left, *b = right;
+    if (a->bytes != b->bytes) return a->bytes > b->bytes ? -1 : 1;
+    return a->value < b->value ? -1 : a->value > b->value;
+}
+
+// The lowest offset where `block` meets none of the placed blocks (sorted by offset) that live at the same time.
+static bool find_offset(const Block *block, const Block *placed, size_t count, size_t *offset) {
+    *offset = 0;
+    for (size_t i = 0; i < count; i++) {
+        const Block *other = &placed[i];
+        size_t end;
+        if (other->last < block->first || block->last < other->first) continue;
+        if (!size_add(*offset, block->bytes, &end)) return false;
+        if (other->offset >= end) break;
+        size_t other_end = other->offset + other->bytes;
+        if (*offset < other_end) *offset = other_end;
+    }
+    return true;
+}
+
+static void insert_block(Block *placed, size_t count, Block block) {
+    size_t at = count;
+    for (; at > 0 && placed[at - 1].offset > block.offset; at--) placed[at] = placed[at - 1];
+    placed[at] = block;
+}
+
+static bool place_arena(Plan *plan, PassContext *context) {
+    Block *blocks = find_lives(plan), *placed = ARENA_ARRAY(plan->arena, Block, plan->value_count);
+    size_t count = 0;
+    qsort(blocks, plan->value_count, sizeof(Block), compare_blocks);
+    plan->arena_bytes = 0;
+    for (uint32_t i = 0; i < plan->value_count; i++) {
+        Block block = blocks[i];
+        Value *value = &plan->values[block.value];
+        if (value->space == SPACE_STATE) continue;
+        size_t end;
+        if (!find_offset(&block, placed, count, &block.offset) || !size_add(block.offset, block.bytes, &end))
+            return too_much(context, "temporary values");
+        insert_block(placed, count++, block);
+        value->offset = block.offset;
+        if (plan->arena_bytes < end) plan->arena_bytes = end;
+    }
+    return true;
+}
+
+bool pass_plan_memory(Plan *plan, PassContext *context) {
+    for (ValueId id = 0; id < plan->value_count; id++) plan->values[id].space = SPACE_ARENA;
+    return fill_bytes(plan, context) && place_states(plan, context) && place_arena(plan, context);
+}

@@ -1,0 +1,67 @@
+// The cost model of a step (see step_cost.h).
+#include "passes/step_cost.h"
+
+#include "passes/access.h"
+
+static double elements(const Graph *graph, DimSet dims) {
+    double count = 1;
+    for (DimId dim = 0; dim < graph_dims(graph); dim++)
+        if (dim_in(dims, dim)) count *= (double)graph_extent(graph, dim);
+    return count;
+}
+
+static double node_flops(const Graph *region, const Node *node) {
+    switch (op_class(node->op)) {
+    case CLASS_POINTWISE: return elements(region, node->dims);
+    case CLASS_REDUCE: return elements(region, graph_node(region, node->operands[0])->dims);
+    case CLASS_CONTRACT: return 2 * elements(region, node->dims | node->attr.set);
+    case CLASS_INDEXED:
+        if (node->op == OP_SCATTER)
+            return elements(region, graph_node(region, node->operands[0])->dims |
+                                        graph_node(region, node->operands[1])->dims);
+        return 0;
+    case CLASS_SOURCE:
+    case CLASS_MOVE:
+    case CLASS_OTHER: return 0;
+    }
+    return 0;
+}
+
+// By node of the region: how many of its elements are read at most. A select or a gather reads part of what lies below.
+static double *elements_read(const Graph *region, Arena *arena, const bool *live) {
+    uint32_t nodes = graph_nodes(region);
+    double *read = ARENA_ARRAY(arena, double, nodes);
+    for (uint32_t k = 0; k < graph_outputs(region); k++) {
+        NodeId id = graph_output_at(region, k)->node;
+        read[id] = elements(region, graph_node(region, id)->dims);
+    }
+    for (NodeId id = nodes; id-- > 0;) {
+        if (!live[id]) continue;
+        const Node *node = graph_node(region, id);
+        bool reads_part = op_is_view(node->op) || node->op == OP_GATHER;
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            NodeId operand = node->operands[k];
+            double whole = elements(region, graph_node(region, operand)->dims);
+            double more = reads_part && k == 0 && read[id] < whole ? read[id] : whole;
+            read[operand] = read[operand] + more < whole ? read[operand] + more : whole;
+        }
+    }
+    return read;
+}
+
+void step_cost(const Plan *plan, Step *step) {
+    const Graph *region = step->region;
+    bool *live = graph_live(region, plan->arena);
+    double *read = elements_read(region, plan->arena, live);
+    step->flops = step->bytes = 0;
+    for (NodeId id = 0; id < graph_nodes(region); id++) {
+        if (!live[id]) continue;
+        const Node *node = graph_node(region, id);
+        step->flops += node_flops(region, node);
+        if (node->op == OP_OPERAND) step->bytes += read[id] * (double)dtype_bytes(node->dtype);
+    }
+    for (uint32_t k = 0; k < step->output_count; k++) {
+        const Value *value = &plan->values[step->outputs[k]];
+        step->bytes += elements(plan->dims, dim_list_set(&value->order)) * (double)dtype_bytes(value->dtype);
+    }
+}

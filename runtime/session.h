@@ -1,0 +1,46 @@
+// Session: binds one state block and one arena to the programs of a model, and runs them.
+//
+// In: Programs of one compilation (they share the layout of states). Out: numbers in their slots.
+// state = [max over programs of state_bytes], arena = [max of arena_bytes]; both zeroed at creation.
+#ifndef SINTER_RUNTIME_SESSION_H
+#define SINTER_RUNTIME_SESSION_H
+
+#include "base/diag.h"
+#include "runtime/program.h"
+#include "runtime/status.h"
+#include "runtime/threads.h"
+
+typedef struct Session Session;
+
+// What one step of a program has cost, seen by thread 0, while session_profile was on.
+typedef struct {
+    uint32_t id;             // ProgramStep.id
+    uint64_t runs;
+    double seconds;          // thread 0 in its pieces
+    double wait_seconds;     // thread 0 at the step's barrier
+} SessionCounter;
+
+// The programs and the pool outlive the session and stay the caller's. RUNTIME_MEMORY when the blocks are refused.
+RuntimeStatus session_create(const Program *const *programs, int count, ThreadPool *threads, Session **session,
+                             Diags *diags);
+void session_free(Session *session);  // NULL is allowed
+
+// Bytes that a session over these programs maps: what the driver predicts and prints.
+bool session_bytes(const Program *const *programs, int count, size_t *state_bytes, size_t *arena_bytes);
+
+// Runs all steps once; thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n) of each. `program` must be one of those
+// given at creation (BUG otherwise). Inputs are in the arena and are the caller's to write before each run.
+void session_run(Session *session, const Program *program);
+
+// Memory of a slot. States are shared by all programs; inputs and outputs belong to the one program whose run is next
+// or last: another program's run overwrites them.
+void *session_data(const Session *session, const ProgramSlot *slot);
+void *session_slot_data(const Session *session, const Program *program, SlotKind kind, const char *name);  // or NULL
+ThreadPool *session_threads(const Session *session);
+
+// Timing per step, off at first; switching it on clears the counters.
+void session_profile(Session *session, bool on);
+// program->step_count counters, in step order.
+const SessionCounter *session_counters(const Session *session, const Program *program);
+
+#endif

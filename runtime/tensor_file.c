@@ -1,0 +1,321 @@
+// Reading safetensors. The header is the only thing parsed; every number in it is checked before it is used.
+#include "runtime/tensor_file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/size.h"
+#include "runtime/input.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian and read as they are");
+
+enum { HEADER_LIMIT = 100000000, LENGTH_BYTES = 8, SHOWN_NAME = 80, CHUNK_ELEMENTS = 16384 };
+
+struct TensorFile {
+    char *path;
+    int file;
+    size_t data_start, data_bytes;
+    size_t count, metadata_count;
+    TensorEntry *entries;  // by begin
+    TensorMetadata *metadata;
+};
+
+typedef struct {
+    Arena *arena;
+    TensorFile *file;
+    Diags *diags;
+} Reader;
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} element_types[] = {{"F32", 4}, {"BF16", 2}, {"F16", 2},     {"F64", 8},     {"BOOL", 1}, {"U8", 1},  {"I8", 1}, {"I16", 2},
+                     {"U16", 2}, {"I32", 4},  {"U32", 4},     {"I64", 8},     {"U64", 8},  {"C64", 8}, {"F8_E4M3", 1},
+                     {"F8_E5M2", 1}, {"F8_E8M0", 1}};
+
+static size_t element_bytes(const char *type) {
+    for (size_t i = 0; i < sizeof element_types / sizeof element_types[0]; i++)
+        if (strcmp(type, element_types[i].name) == 0)
+            return element_types[i].bytes;
+    return 0;
+}
+
+#define REFUSE(reader, ...) \
+    diag_error((reader)->diags, (Place){0}, "%s: %s", (reader)->file->path, arena_format((reader)->arena, __VA_ARGS__))
+
+// Names come from the file: shown without control characters and not longer than a line.
+static const char *shown(Arena *arena, const char *name) {
+    size_t length = strlen(name);
+    char *copy = arena_copy_range(arena, name, length < SHOWN_NAME ? length : SHOWN_NAME);
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return copy;
+}
+
+// A count, extent or offset: an integer >= 0 (JSON integers beyond 64 bits are refused by the parser).
+static bool read_size(const json_t *value, size_t *result) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return false;
+    *result = (size_t)json_integer_value(value);
+    return true;
+}
+
+static bool read_shape(Reader *reader, const json_t *shape, TensorEntry *entry) {
+    const char *name = shown(reader->arena, entry->name);
+    if (!json_is_array(shape))
+        return REFUSE(reader, "tensor '%s': 'shape' must be a list", name);
+    if (json_array_size(shape) > TENSOR_MAX_RANK)
+        return REFUSE(reader, "tensor '%s': %zu dimensions, at most %d are supported", name, json_array_size(shape),
+                      TENSOR_MAX_RANK);
+    entry->rank = (int)json_array_size(shape);
+    entry->elements = 1;
+    for (int d = 0; d < entry->rank; d++) {
+        size_t extent;
+        if (!read_size(json_array_get(shape, (size_t)d), &extent))
+            return REFUSE(reader, "tensor '%s': extent %d of 'shape' must be an integer >= 0", name, d);
+        if (!size_multiply(entry->elements, extent, &entry->elements))
+            return REFUSE(reader, "tensor '%s': the product of 'shape' overflows", name);
+        entry->extents[d] = (int64_t)extent;
+    }
+    return true;
+}
+
+static bool read_range(Reader *reader, const json_t *offsets, TensorEntry *entry) {
+    const char *name = shown(reader->arena, entry->name);
+    size_t end, wanted;
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
+        !read_size(json_array_get(offsets, 0), &entry->begin) || !read_size(json_array_get(offsets, 1), &end))
+        return REFUSE(reader, "tensor '%s': 'data_offsets' must be two integers >= 0", name);
+    if (end < entry->begin)
+        return REFUSE(reader, "tensor '%s': data_offsets end at %zu, before their begin %zu", name, end, entry->begin);
+    if (end > reader->file->data_bytes)
+        return REFUSE(reader, "tensor '%s': data_offsets end at %zu, but there are only %zu bytes of data", name, end,
+                      reader->file->data_bytes);
+    entry->bytes = end - entry->begin;
+    if (!size_multiply(entry->elements, element_bytes(entry->type), &wanted) || wanted != entry->bytes)
+        return REFUSE(reader, "tensor '%s': shape and dtype %s do not fit its %zu bytes", name, entry->type,
+                      entry->bytes);
+    return true;
+}
+
+static bool read_entry(Reader *reader, const char *name, const json_t *value, TensorEntry *entry) {
+    entry->name = arena_copy(reader->arena, name);
+    name = shown(reader->arena, name);
+    if (!*entry->name)
+        return REFUSE(reader, "a tensor without a name");
+    if (!json_is_object(value))
+        return REFUSE(reader, "tensor '%s': its description must be an object", name);
+    const json_t *type = json_object_get(value, "dtype");
+    const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
+    if (!type || !shape || !offsets || json_object_size(value) != 3)
+        return REFUSE(reader, "tensor '%s': needs exactly 'dtype', 'shape' and 'data_offsets'", name);
+    if (!json_is_string(type))
+        return REFUSE(reader, "tensor '%s': 'dtype' must be a string", name);
+    entry->type = arena_copy(reader->arena, json_string_value(type));
+    if (element_bytes(entry->type) == 0)
+        return REFUSE(reader, "tensor '%s': unknown dtype '%s'", name, shown(reader->arena, entry->type));
+    return read_shape(reader, shape, entry) && read_range(reader, offsets, entry);
+}
+
+static bool read_metadata(Reader *reader, json_t *map) {
+    if (!json_is_object(map))
+        return REFUSE(reader, "'__metadata__' must be an object");
+    TensorFile *file = reader->file;
+    file->metadata = ARENA_ARRAY(reader->arena, TensorMetadata, json_object_size(map));
+    const char *key;
+    json_t *value;
+    json_object_foreach(map, key, value) {
+        if (!json_is_string(value))
+            return REFUSE(reader, "metadata '%s' must be a string", shown(reader->arena, key));
+        TensorMetadata *entry = &file->metadata[file->metadata_count++];
+        entry->key = arena_copy(reader->arena, key);
+        entry->value = arena_copy(reader->arena, json_string_value(value));
+    }
+    return true;
+}
+
+static int compare_places(const void *left, const void *right) {
+    const TensorEntry *a = left, *b = right;
+    if (a->begin != b->begin)
+        return a->begin < b->begin ? -1 : 1;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? -1 : 1;  // empty tensors before the one that has bytes
+    return strcmp(a->name, b->name);
+}
+
+// One after the other, from the first byte of the data to the last: nothing shared, nothing hidden.
+static bool check_places(Reader *reader) {
+    TensorFile *file = reader->file;
+    if (file->count > 1)
+        qsort(file->entries, file->count, sizeof *file->entries, compare_places);
+    size_t end = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        const TensorEntry *entry = &file->entries[i];
+        if (entry->begin != end)
+            return REFUSE(reader, "tensor '%s': data begin at %zu, %s byte %zu", shown(reader->arena, entry->name),
+                          entry->begin, entry->begin < end ? "overlapping the tensor before it, which ends at"
+                                                           : "leaving a hole after", end);
+        end += entry->bytes;
+    }
+    if (end != file->data_bytes)
+        return REFUSE(reader, "%zu bytes after the last tensor", file->data_bytes - end);
+    return true;
+}
+
+static bool read_header(Reader *reader, const char *header, size_t length) {
+    json_error_t error;
+    if (length == 0 || header[0] != '{')
+        return REFUSE(reader, "the header does not start with '{'");
+    json_t *root = json_loadb(header, length, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return REFUSE(reader, "header, byte %d: %s", error.position, shown(reader->arena, error.text));
+    TensorFile *file = reader->file;
+    file->entries = ARENA_ARRAY(reader->arena, TensorEntry, json_object_size(root));
+    bool sound = true;
+    const char *name;
+    json_t *value;
+    json_object_foreach(root, name, value) {
+        sound = strcmp(name, "__metadata__") == 0 ? read_metadata(reader, value)
+                                                  : read_entry(reader, name, value, &file->entries[file->count++]);
+        if (!sound)
+            break;
+    }
+    json_decref(root);
+    return sound && check_places(reader);
+}
+
+// The length field and the header's bytes; NULL after a diagnostic.
+static char *load_header(Reader *reader, size_t file_bytes, size_t *length, RuntimeStatus *status) {
+    TensorFile *file = reader->file;
+    unsigned char field[LENGTH_BYTES];
+    *status = RUNTIME_BAD_FILE;
+    if (file_bytes < LENGTH_BYTES) {
+        REFUSE(reader, "%zu bytes, too short for a safetensors file", file_bytes);
+        return NULL;
+    }
+    *status = RUNTIME_IO;
+    if (!file_read_at(file->file, file->path, field, LENGTH_BYTES, 0, reader->diags))
+        return NULL;
+    uint64_t wanted = 0;
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+        wanted = wanted << 8 | field[i];
+    *status = RUNTIME_BAD_FILE;
+    if (wanted > HEADER_LIMIT) {
+        REFUSE(reader, "header of %llu bytes, the limit is %d (is this a safetensors file?)",
+               (unsigned long long)wanted, HEADER_LIMIT);
+        return NULL;
+    }
+    if (wanted > file_bytes - LENGTH_BYTES) {
+        REFUSE(reader, "header of %llu bytes in a file of %zu", (unsigned long long)wanted, file_bytes);
+        return NULL;
+    }
+    *length = (size_t)wanted;
+    file->data_start = LENGTH_BYTES + *length;
+    file->data_bytes = file_bytes - file->data_start;
+    char *header = arena_alloc(reader->arena, *length + 1);
+    *status = RUNTIME_IO;
+    return file_read_at(file->file, file->path, header, *length, LENGTH_BYTES, reader->diags) ? header : NULL;
+}
+
+RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **result, Diags *diags) {
+    Reader reader = {arena, ARENA_NEW(arena, TensorFile), diags};
+    TensorFile *file = reader.file;
+    int64_t file_bytes;
+    file->path = arena_copy(arena, path);
+    RuntimeStatus status = input_open(path, &file->file, &file_bytes, diags);
+    if (status != RUNTIME_OK)
+        return status;
+    size_t length;
+    char *header = load_header(&reader, (size_t)file_bytes, &length, &status);
+    if (header)
+        status = read_header(&reader, header, length) ? RUNTIME_OK : RUNTIME_BAD_FILE;
+    if (status == RUNTIME_OK)
+        *result = file;
+    else
+        tensor_file_close(file);
+    return status;
+}
+
+void tensor_file_close(TensorFile *file) {
+    if (!file || file->file < 0)
+        return;
+    file_table.close(file->file);
+    file->file = -1;
+}
+
+const char *tensor_file_path(const TensorFile *file) { return file->path; }
+
+size_t tensor_file_count(const TensorFile *file) { return file->count; }
+
+const TensorEntry *tensor_file_at(const TensorFile *file, size_t i) {
+    CHECK(i < file->count);
+    return &file->entries[i];
+}
+
+const TensorEntry *tensor_file_find(const TensorFile *file, const char *name) {
+    for (size_t i = 0; i < file->count; i++)
+        if (strcmp(file->entries[i].name, name) == 0)
+            return &file->entries[i];
+    return NULL;
+}
+
+const char *tensor_file_metadata(const TensorFile *file, const char *key) {
+    for (size_t i = 0; i < file->metadata_count; i++)
+        if (strcmp(file->metadata[i].key, key) == 0)
+            return file->metadata[i].value;
+    return NULL;
+}
+
+// ---- elements
+
+static float float_from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float widen_bf16(uint16_t half) { return float_from_bits((uint32_t)half << 16); }
+
+// IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits.
+static float widen_f16(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+    if (exponent == 31)
+        return float_from_bits(sign | 0x7f800000 | fraction << 13);
+    if (exponent == 0) {
+        float value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    return float_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+static RuntimeStatus read_halves(TensorFile *file, const TensorEntry *entry, float (*widen)(uint16_t), float *values,
+                                 Diags *diags) {
+    uint16_t chunk[CHUNK_ELEMENTS];
+    for (size_t done = 0; done < entry->elements;) {
+        size_t count = entry->elements - done < CHUNK_ELEMENTS ? entry->elements - done : CHUNK_ELEMENTS;
+        size_t offset = file->data_start + entry->begin + done * sizeof *chunk;
+        if (!file_read_at(file->file, file->path, chunk, count * sizeof *chunk, (int64_t)offset, diags))
+            return RUNTIME_IO;
+        for (size_t i = 0; i < count; i++)
+            values[done + i] = widen(chunk[i]);
+        done += count;
+    }
+    return RUNTIME_OK;
+}
+
+RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags) {
+    if (strcmp(entry->type, "BF16") == 0)
+        return read_halves(file, entry, widen_bf16, values, diags);
+    if (strcmp(entry->type, "F16") == 0)
+        return read_halves(file, entry, widen_f16, values, diags);
+    if (strcmp(entry->type, "F32") != 0) {
+        diag_error(diags, (Place){0}, "%s: tensor '%s' is %s; F32, BF16 and F16 can be read", file->path, entry->name,
+                   entry->type);
+        return RUNTIME_BAD_FILE;
+    }
+    int64_t offset = (int64_t)(file->data_start + entry->begin);
+    return file_read_at(file->file, file->path, values, entry->bytes, offset, diags) ? RUNTIME_OK : RUNTIME_IO;
+}

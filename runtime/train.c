@@ -1,0 +1,323 @@
+// The loop. One Trainer holds what changes from iteration to iteration; each moment of nanoGPT's loop is one function.
+#include "runtime/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/interrupt.h"
+#include "runtime/prefetch.h"
+#include "runtime/train_log.h"
+#include "runtime/weights.h"
+
+enum { LINE_SIZE = 512, KEPT_TIMES = 1024, MFU_FROM = 5 };
+
+// Where the numbers of one program are; NULL for slots that it lacks.
+typedef struct {
+    const Program *program;
+    int32_t *tokens, *targets;
+    float *learning_rate;
+    int32_t *step, *seed, *micro;
+    const float *loss, *grad_norm;
+} Bound;
+
+typedef struct {
+    const TrainOptions *options;
+    Diags *diags;
+    Arena *arena;
+    Bound step, micro, eval;
+    BatchSource source;
+    Prefetch *prefetch;
+    Metrics *metrics;
+    double times[KEPT_TIMES];     // seconds of the last iterations
+    bool checkpoint_failed;
+    TrainResult *result;
+} Trainer;
+
+static void say(const Trainer *trainer, const char *line) {
+    if (trainer->options->say)
+        trainer->options->say(trainer->options->say_context, line);
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+// ---- inputs and outputs
+
+static void *find_input(const Session *session, const Program *program, const char *name, ElementKind element,
+                        int64_t count) {
+    const ProgramSlot *slot = program_slot(program, SLOT_INPUT, name);
+    if (!slot)
+        return NULL;
+    CHECK(slot->element == element && slot->is_plain && slot->bytes >= (size_t)count * 4);
+    return session_data(session, slot);
+}
+
+static Bound bind_program(const TrainOptions *options, const Program *program) {
+    const Session *session = options->session;
+    int64_t batch = options->batch_size * options->block_size;
+    Bound bound = {
+        .program = program,
+        .tokens = find_input(session, program, "tok", ELEMENT_I32, batch),
+        .targets = find_input(session, program, "target", ELEMENT_I32, batch),
+        .learning_rate = find_input(session, program, "learning_rate", ELEMENT_F32, 1),
+        .step = find_input(session, program, "step", ELEMENT_I32, 1),
+        .seed = find_input(session, program, "seed", ELEMENT_I32, 1),
+        .micro = find_input(session, program, "micro", ELEMENT_I32, 1),
+        .loss = session_slot_data(session, program, SLOT_OUTPUT, "loss"),
+        .grad_norm = session_slot_data(session, program, SLOT_OUTPUT, "grad_norm"),
+    };
+    CHECK(bound.tokens && bound.targets && bound.loss);
+    return bound;
+}
+
+static void set_inputs(const Trainer *trainer, const Bound *bound, int64_t iteration, int64_t micro, double rate) {
+    if (bound->learning_rate) *bound->learning_rate = (float)rate;
+    if (bound->step) *bound->step = (int32_t)iteration;
+    if (bound->seed) *bound->seed = (int32_t)(uint32_t)trainer->options->seed;
+    if (bound->micro) *bound->micro = (int32_t)micro;
+}
+
+// ---- checkpoints
+
+static RuntimeStatus save_checkpoint(Trainer *trainer, int64_t next_iteration) {
+    const TrainOptions *options = trainer->options;
+    if (!options->checkpoint_path) return RUNTIME_OK;
+    enum { OWN = 3 };
+    TensorMetadata *metadata = ARENA_ARRAY(trainer->arena, TensorMetadata, options->metadata_count + OWN);
+    for (size_t i = 0; i < options->metadata_count; i++)
+        metadata[i] = options->metadata[i];
+    TensorMetadata *own = metadata + options->metadata_count;
+    own[0] = (TensorMetadata){"iter", arena_format(trainer->arena, "%lld", (long long)next_iteration)};
+    own[1] = (TensorMetadata){"best_val_loss", arena_format(trainer->arena, "%.17g", trainer->result->best_val_loss)};
+    own[2] = (TensorMetadata){"seed", arena_format(trainer->arena, "%llu", (unsigned long long)options->seed)};
+    say(trainer, arena_format(trainer->arena, "saving checkpoint to %s", options->checkpoint_path));
+    RuntimeStatus status = weights_save(options->session, options->step, options->checkpoint_path, metadata,
+                                        options->metadata_count + OWN, trainer->diags);
+    trainer->checkpoint_failed = status != RUNTIME_OK;
+    return status;
+}
+
+// ---- evaluation
+
+static RuntimeStatus estimate(Trainer *trainer, TokenFile *file, DataStream stream, int64_t iteration, double *mean) {
+    const TrainOptions *options = trainer->options;
+    BatchSource source = trainer->source;
+    source.file = file;
+    source.order = ORDER_RANDOM;
+    source.stream = stream;
+    double sum = 0;
+    for (int64_t k = 0; k < options->eval_iters; k++) {
+        if (interrupt_requested()) return RUNTIME_STOPPED;
+        int64_t draw = iteration / options->eval_interval * options->eval_iters + k;
+        RuntimeStatus status = batch_read(&source, draw, trainer->eval.tokens, trainer->eval.targets, trainer->diags);
+        if (status != RUNTIME_OK) return status;
+        set_inputs(trainer, &trainer->eval, iteration, 0, 0);
+        session_run(options->session, options->eval);
+        sum += *trainer->eval.loss;
+    }
+    *mean = sum / (double)options->eval_iters;
+    return RUNTIME_OK;
+}
+
+static RuntimeStatus refuse_nonfinite(Trainer *trainer, int64_t iteration, const char *what, double value) {
+    diag_error(trainer->diags, (Place){0}, "iteration %lld: %s is %f; stopped without writing a checkpoint",
+               (long long)iteration, what, value);
+    return RUNTIME_NONFINITE;
+}
+
+static RuntimeStatus report_evaluation(Trainer *trainer, int64_t iteration) {
+    const TrainResult *result = trainer->result;
+    char line[LINE_SIZE];
+    log_evaluation(line, sizeof line, iteration, result->train_loss, result->validation_loss);
+    say(trainer, line);
+    if (!trainer->metrics) return RUNTIME_OK;
+    return metrics_evaluation(trainer->metrics, iteration, result->train_loss, result->validation_loss, trainer->diags);
+}
+
+static RuntimeStatus evaluate(Trainer *trainer, int64_t iteration) {
+    const TrainOptions *options = trainer->options;
+    TrainResult *result = trainer->result;
+    RuntimeStatus status =
+        estimate(trainer, options->train_tokens, STREAM_ESTIMATE_TRAIN, iteration, &result->train_loss);
+    if (status == RUNTIME_OK)
+        status = estimate(trainer, options->validation_tokens, STREAM_ESTIMATE_VALIDATION, iteration,
+                          &result->validation_loss);
+    if (status == RUNTIME_OK) status = report_evaluation(trainer, iteration);
+    if (status != RUNTIME_OK) return status;
+    if (!isfinite(result->train_loss)) return refuse_nonfinite(trainer, iteration, "train loss", result->train_loss);
+    if (!isfinite(result->validation_loss))
+        return refuse_nonfinite(trainer, iteration, "val loss", result->validation_loss);
+    bool improved = result->validation_loss < result->best_val_loss;
+    if (improved) result->best_val_loss = result->validation_loss;
+    if ((improved || options->always_save_checkpoint) && iteration > 0) return save_checkpoint(trainer, iteration);
+    return RUNTIME_OK;
+}
+
+// ---- one iteration
+
+// Takes the batch into the program's inputs, starts reading the next one, runs.
+static RuntimeStatus run_batch(Trainer *trainer, const Bound *bound, int64_t draw) {
+    RuntimeStatus status = prefetch_take(trainer->prefetch, draw, bound->tokens, bound->targets, trainer->diags);
+    if (status != RUNTIME_OK) return status;
+    const TrainOptions *options = trainer->options;
+    if (draw + 1 < (options->max_iters + 1) * options->accumulation) prefetch_start(trainer->prefetch, draw + 1);
+    session_run(options->session, bound->program);
+    return RUNTIME_OK;
+}
+
+static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration, StepRecord *record) {
+    const TrainOptions *options = trainer->options;
+    double start = seconds_now(), sum = 0;
+    record->iteration = iteration;
+    record->learning_rate = schedule_rate(&options->schedule, iteration);
+    for (int64_t micro = 0; micro < options->accumulation; micro++) {
+        const Bound *bound = micro + 1 < options->accumulation ? &trainer->micro : &trainer->step;
+        set_inputs(trainer, bound, iteration, micro, record->learning_rate);
+        RuntimeStatus status = run_batch(trainer, bound, iteration * options->accumulation + micro);
+        if (status != RUNTIME_OK) return status;
+        sum += *bound->loss;
+    }
+    record->loss = sum / (double)options->accumulation;
+    record->has_grad_norm = trainer->step.grad_norm != NULL;
+    record->grad_norm = record->has_grad_norm ? *trainer->step.grad_norm : 0;
+    record->seconds = seconds_now() - start;
+    record->tokens_per_second =
+        (double)options->accumulation * (double)options->batch_size * (double)options->block_size / record->seconds;
+    return RUNTIME_OK;
+}
+
+static void account(Trainer *trainer, const StepRecord *record) {
+    TrainResult *result = trainer->result;
+    trainer->times[result->iterations % KEPT_TIMES] = record->seconds;
+    result->iterations++;
+    result->next_iteration = record->iteration + 1;
+    result->last_loss = record->loss;
+    result->step_seconds += record->seconds;
+}
+
+// As nanoGPT: measured at logged iterations, from the sixth of this call on, averaged 0.9 to 0.1.
+static void update_mfu(Trainer *trainer, double seconds) {
+    const TrainOptions *options = trainer->options;
+    double *running = &trainer->result->running_mfu;
+    if (trainer->result->iterations <= MFU_FROM || options->flops_per_iteration <= 0 || options->peak_flops <= 0)
+        return;
+    double mfu = options->flops_per_iteration / seconds / options->peak_flops;
+    *running = *running == -1.0 ? mfu : 0.9 * *running + 0.1 * mfu;
+}
+
+static RuntimeStatus report_step(Trainer *trainer, const StepRecord *record) {
+    const TrainOptions *options = trainer->options;
+    if (options->log_interval > 0 && record->iteration % options->log_interval == 0) {
+        char line[LINE_SIZE];
+        update_mfu(trainer, record->seconds);
+        log_step(line, sizeof line, record, trainer->result->running_mfu);
+        say(trainer, line);
+    }
+    return trainer->metrics ? metrics_step(trainer->metrics, record, trainer->diags) : RUNTIME_OK;
+}
+
+static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record) {
+    const TrainOptions *options = trainer->options;
+    account(trainer, record);
+    RuntimeStatus status = report_step(trainer, record);
+    if (!isfinite(record->loss)) return refuse_nonfinite(trainer, record->iteration, "loss", record->loss);
+    if (!isfinite(record->grad_norm))
+        return refuse_nonfinite(trainer, record->iteration, "grad_norm", record->grad_norm);
+    if (status == RUNTIME_OK && options->grads_path && record->iteration == options->first_iteration)
+        status = weights_save_gradients(options->session, options->step, options->grads_path, trainer->diags);
+    return status;
+}
+
+static RuntimeStatus run_loop(Trainer *trainer) {
+    const TrainOptions *options = trainer->options;
+    for (int64_t iteration = options->first_iteration; iteration <= options->max_iters; iteration++) {
+        RuntimeStatus status = RUNTIME_OK;
+        if (options->eval && options->eval_interval > 0 && iteration % options->eval_interval == 0)
+            status = evaluate(trainer, iteration);
+        if (options->eval_only) return status;
+        StepRecord record;
+        if (status == RUNTIME_OK) status = run_iteration(trainer, iteration, &record);
+        if (status == RUNTIME_OK) status = finish_iteration(trainer, &record);
+        if (status == RUNTIME_OK && interrupt_requested()) status = RUNTIME_STOPPED;
+        if (status != RUNTIME_OK) return status;
+    }
+    return RUNTIME_OK;
+}
+
+// ---- before and after
+
+static bool trains(const TrainOptions *options) {
+    return !options->eval_only && options->first_iteration <= options->max_iters;
+}
+
+static bool evaluates(const TrainOptions *options) { return options->eval && options->eval_interval > 0; }
+
+static RuntimeStatus prepare(Trainer *trainer) {
+    const TrainOptions *options = trainer->options;
+    CHECK(options->accumulation >= 1 && (options->accumulation == 1 || options->micro));
+    trainer->step = bind_program(options, options->step);
+    if (options->accumulation > 1) trainer->micro = bind_program(options, options->micro);
+    trainer->source = (BatchSource){options->train_tokens, options->order,       STREAM_TRAIN,       options->seed,
+                                    options->batch_size,   options->block_size, options->vocab_size};
+    RuntimeStatus status = batch_check(&trainer->source, trainer->diags);
+    if (status == RUNTIME_OK && evaluates(options)) {
+        CHECK(options->validation_tokens && options->eval_iters > 0);
+        BatchSource source = trainer->source;
+        source.file = options->validation_tokens;
+        source.order = ORDER_RANDOM;
+        trainer->eval = bind_program(options, options->eval);
+        status = batch_check(&source, trainer->diags);
+    }
+    if (status == RUNTIME_OK && options->metrics_path)
+        status = metrics_open(trainer->arena, options->metrics_path, options->first_iteration > 0, &trainer->metrics,
+                              trainer->diags);
+    if (status != RUNTIME_OK || !trains(options)) return status;
+    trainer->prefetch = prefetch_create(&trainer->source, trainer->diags);
+    if (!trainer->prefetch) return RUNTIME_MEMORY;
+    prefetch_start(trainer->prefetch, options->first_iteration * options->accumulation);
+    return RUNTIME_OK;
+}
+
+static int compare_doubles(const void *left, const void *right) {
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static void summarise(Trainer *trainer) {
+    TrainResult *result = trainer->result;
+    size_t count = result->iterations < KEPT_TIMES ? (size_t)result->iterations : KEPT_TIMES;
+    if (count == 0) return;
+    qsort(trainer->times, count, sizeof *trainer->times, compare_doubles);
+    result->median_seconds = trainer->times[count / 2];
+}
+
+// Whatever ended the loop, the states are those after a whole step, and worth keeping unless they are damaged.
+static RuntimeStatus save_last(Trainer *trainer, RuntimeStatus status) {
+    if (trainer->result->iterations == 0 || trainer->checkpoint_failed || status == RUNTIME_NONFINITE) return status;
+    RuntimeStatus saved = save_checkpoint(trainer, trainer->result->next_iteration);
+    return saved != RUNTIME_OK && (status == RUNTIME_OK || status == RUNTIME_STOPPED) ? saved : status;
+}
+
+RuntimeStatus train_run(const TrainOptions *options, TrainResult *result, Diags *diags) {
+    *result = (TrainResult){.next_iteration = options->first_iteration, .best_val_loss = options->best_val_loss,
+                            .last_loss = NAN, .train_loss = NAN, .validation_loss = NAN, .running_mfu = -1.0};
+    Arena *arena = arena_create();
+    Trainer *trainer = ARENA_NEW(arena, Trainer);
+    *trainer = (Trainer){.options = options, .diags = diags, .arena = arena, .result = result};
+    interrupt_install();
+    RuntimeStatus status = prepare(trainer);
+    if (status == RUNTIME_OK) status = run_loop(trainer);
+    status = save_last(trainer, status);
+    summarise(trainer);
+    interrupt_restore();
+    metrics_close(trainer->metrics);
+    prefetch_free(trainer->prefetch);
+    arena_free(arena);
+    return status;
+}

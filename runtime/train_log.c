@@ -1,0 +1,87 @@
+#include "runtime/train_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+
+enum { LINE_SIZE = 512, NUMBER_SIZE = 32 };
+
+// 97100 -> "97,100"
+static const char *with_commas(double value, char *out) {
+    char digits[NUMBER_SIZE];
+    int length = snprintf(digits, sizeof digits, "%.0f", fmin(value, 1e15)), put = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[put++] = ',';
+        out[put++] = digits[i];
+    }
+    out[put] = '\0';
+    return out;
+}
+
+void log_step(char *line, size_t size, const StepRecord *record, double running_mfu) {
+    char tokens[2 * NUMBER_SIZE];
+    snprintf(line, size, "iter %lld: loss %.4f, time %.2fms, mfu %.2f%%, tok/s %s", (long long)record->iteration,
+             record->loss, record->seconds * 1000, running_mfu * 100, with_commas(record->tokens_per_second, tokens));
+}
+
+void log_evaluation(char *line, size_t size, int64_t iteration, double train_loss, double validation_loss) {
+    snprintf(line, size, "step %lld: train loss %.4f, val loss %.4f", (long long)iteration, train_loss,
+             validation_loss);
+}
+
+struct Metrics {
+    char *path;
+    int file;
+};
+
+RuntimeStatus metrics_open(Arena *arena, const char *path, bool append, Metrics **result, Diags *diags) {
+    int file = file_table.open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0644);
+    if (file < 0) {
+        diag_error(diags, (Place){0}, "%s: cannot create: %s", path, strerror(errno));
+        return RUNTIME_IO;
+    }
+    Metrics *metrics = ARENA_NEW(arena, Metrics);
+    *metrics = (Metrics){arena_copy(arena, path), file};
+    *result = metrics;
+    return RUNTIME_OK;
+}
+
+static const char *number(double value, char *out) {
+    if (isfinite(value))
+        snprintf(out, NUMBER_SIZE, "%.9g", value);
+    else
+        strcpy(out, "null");
+    return out;
+}
+
+static RuntimeStatus put(Metrics *metrics, const char *line, Diags *diags) {
+    return file_write_all(metrics->file, metrics->path, line, strlen(line), diags) ? RUNTIME_OK : RUNTIME_IO;
+}
+
+RuntimeStatus metrics_step(Metrics *metrics, const StepRecord *record, Diags *diags) {
+    char line[LINE_SIZE], norm[NUMBER_SIZE + 16] = "", n[5][NUMBER_SIZE];
+    if (record->has_grad_norm)
+        snprintf(norm, sizeof norm, "\"grad_norm\":%s,", number(record->grad_norm, n[0]));
+    snprintf(line, sizeof line, "{\"iter\":%lld,\"loss\":%s,%s\"lr\":%s,\"ms\":%s,\"tok_s\":%s}\n",
+             (long long)record->iteration, number(record->loss, n[1]), norm, number(record->learning_rate, n[2]),
+             number(record->seconds * 1000, n[3]), number(record->tokens_per_second, n[4]));
+    return put(metrics, line, diags);
+}
+
+RuntimeStatus metrics_evaluation(Metrics *metrics, int64_t iteration, double train_loss, double validation_loss,
+                                 Diags *diags) {
+    char line[LINE_SIZE], n[2][NUMBER_SIZE];
+    snprintf(line, sizeof line, "{\"iter\":%lld,\"train_loss\":%s,\"val_loss\":%s}\n", (long long)iteration,
+             number(train_loss, n[0]), number(validation_loss, n[1]));
+    return put(metrics, line, diags);
+}
+
+void metrics_close(Metrics *metrics) {
+    if (metrics)
+        file_table.close(metrics->file);
+}

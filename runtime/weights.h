@@ -1,0 +1,26 @@
+// Weights: between files or initial distributions and the states of a session.
+//
+// Files hold tensors under the spec's stored names and stored extents, whatever layout the program chose; moments of
+// AdamW under "adam.m.NAME" and "adam.v.NAME".
+#ifndef SINTER_RUNTIME_WEIGHTS_H
+#define SINTER_RUNTIME_WEIGHTS_H
+
+#include "runtime/session.h"
+#include "runtime/tensor_file.h"
+
+// Every state of `program` from its slot's init: constants, or normal(0, init_value) keyed by (seed, name, logical
+// index): the values depend neither on layout nor on order or number of threads.
+void weights_initialise(Session *session, const Program *program, uint64_t seed);
+
+// Every parameter must be in the file with the stored extents (transposed or missing: RUNTIME_BAD_FILE, with both
+// shapes). Moments are read when the file has them, else left as they are. Tensors that the model does not have become
+// one note.
+RuntimeStatus weights_load(Session *session, const Program *program, TensorFile *file, Diags *diags);
+
+// Parameters and moments, with metadata, atomically.
+RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
+                           const TensorMetadata *metadata, size_t metadata_count, Diags *diags);
+// The outputs "grad.NAME" of the run just done, as tensors NAME. BUG when the program has none.
+RuntimeStatus weights_save_gradients(const Session *session, const Program *program, const char *path, Diags *diags);
+
+#endif

@@ -1,0 +1,124 @@
+// The command line as a user meets it: wrong flags, broken files, exit codes, stages as text.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/diag.h"
+#include "base/file.h"
+#include "run.h"
+
+static void expect(int code, const char *fragment, const char *arguments) {
+    int status = run_sinter("%s", arguments);
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    char path[200];
+    snprintf(path, sizeof path, "%s/log", run_folder);
+    char *log = file_read_all(arena, path, 64 << 20, NULL, diags);
+    assert_non_null(log);
+    if (status != code || !strstr(log, fragment))
+        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.2000s", arguments, status, code, fragment, log);
+    arena_free(arena);
+}
+
+static void write_file(const char *name, const char *text, size_t length) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", run_folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    fclose(file);
+}
+
+#define SMALL " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --eval_interval=0 --gradient_accumulation_steps=1 "
+
+static void usage_errors_have_exit_code_2(void **state) {
+    (void)state;
+    expect(2, "no command 'trian'", "trian");
+    expect(0, "sinter train", "--help");
+    expect(0, "--eval_interval=2000", "train --help");
+    expect(2, "batch_size", "train --bach_size=3");
+    expect(2, "max_iters", "train --max_iters=many");
+    expect(2, "num_workers", "train --num_workers=4");
+    expect(2, "device 'cuda' is not in this build", "train --device=cuda");
+    expect(2, "bfloat16", "train --dtype=bfloat16");
+    expect(2, "at least 1", "train --batch_size=0");
+    expect(2, "no model 'gpt9'", "train --model=gpt9");
+    expect(2, "needs a value", "train --batch_size");
+    expect(2, "not a .spec", "train something");
+    write_file("bad.spec", "model bad\ndim A=1\nx = y\n", 24);
+    expect(2, "bad.spec:", "train bad.spec");
+    write_file("bad.py", "import os\n", 10);
+    expect(2, "bad.py:1", "train bad.py");
+}
+
+static void bad_files_have_exit_code_3(void **state) {
+    (void)state;
+    expect(3, "no.cfg", "train no.cfg");
+    expect(3, "no.spec", "train no.spec");
+    expect(3, "missing.bin", "train" SMALL "--train_bin=missing.bin");
+    write_file("empty.bin", "", 0);
+    expect(3, "empty.bin", "train" SMALL "--train_bin=empty.bin");
+    write_file("odd.bin", "\1\0\1", 3);
+    expect(3, "odd.bin", "train" SMALL "--train_bin=odd.bin");
+    write_file("short.bin", "\1\0\1\0", 4);
+    expect(3, "short.bin", "train" SMALL "--train_bin=short.bin");
+    char tokens[400];
+    memset(tokens, 0x7f, sizeof tokens);
+    write_file("beyond.bin", tokens, sizeof tokens);
+    expect(3, "beyond.bin", "train" SMALL "--vocab_size=100 --train_bin=beyond.bin");
+    write_file("w.safetensors", "\7\0\0\0\0\0\0\0{\"a\":1}", 15);
+    memset(tokens, 0, sizeof tokens);
+    write_file("good.bin", tokens, sizeof tokens);
+    expect(3, "w.safetensors", "train" SMALL "--vocab_size=5 --train_bin=good.bin --init_from=w.safetensors");
+    expect(3, "ckpt.safetensors", "sample --out_dir=nowhere");
+}
+
+static void a_run_writes_a_checkpoint_that_samples(void **state) {
+    (void)state;
+    expect(0, "iter 5: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=5 --time --out_dir=run");
+    expect(0, "---------------", "sample --out_dir=run --num_samples=1 --max_new_tokens=4");
+    expect(0, "iter 1: loss ", "train --model=llama --n_kv_head=1 --n_ffn=24" SMALL
+                               "--vocab_size=5 --train_bin=good.bin --max_iters=1 --gradient_accumulation_steps=3");
+    expect(0, "is ignored", "train --model=llama --dropout=0.1 --n_kv_head=1 --n_ffn=24" SMALL
+                            "--vocab_size=5 --train_bin=good.bin --max_iters=1");
+}
+
+static void memory_that_cannot_fit_is_refused(void **state) {
+    (void)state;
+    expect(4, "MB", "train --n_layer=1 --n_head=2 --n_embd=16 --block_size=4096 --batch_size=4096 --eval_interval=0 "
+                    "--gradient_accumulation_steps=1 --fuse=none --vocab_size=5 --train_bin=good.bin");
+}
+
+static void stages_are_text_and_can_be_read_again(void **state) {
+    (void)state;
+    static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm"};
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        char arguments[400];
+        snprintf(arguments, sizeof arguments, "lower --emit=%s" SMALL "--vocab_size=5", stages[i]);
+        expect(0, "", arguments);
+    }
+    char command[400];
+    snprintf(command, sizeof command,
+             "cd %s && %s lower --emit=graph" SMALL "--vocab_size=5 >a.ir && %s lower a.ir --emit=graph >b.ir && cmp a.ir b.ir",
+             run_folder, SINTER, SINTER);
+    assert_int_equal(system(command), 0);
+    expect(0, "region", "lower a.ir --emit=plan");
+    expect(0, "", "lower --dump_dir=dump" SMALL "--vocab_size=5");
+    snprintf(command, sizeof command, "test -s %s/dump/00-input.ir -a -s %s/dump/01-differentiate.ir", run_folder, run_folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usage_errors_have_exit_code_2),
+        cmocka_unit_test(bad_files_have_exit_code_3),
+        cmocka_unit_test(a_run_writes_a_checkpoint_that_samples),
+        cmocka_unit_test(memory_that_cannot_fit_is_refused),
+        cmocka_unit_test(stages_are_text_and_can_be_read_again),
+    };
+    return cmocka_run_group_tests(tests, run_setup, run_teardown);
+}

@@ -1,0 +1,83 @@
+// Bits do not depend on the number of threads: losses and weights of a run with dropout are equal with == for 1, 2, 3,
+// 4 and 7 threads, at every level, and from run to run.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/diag.h"
+#include "base/file.h"
+#include "run.h"
+
+static void write_text_and_prepare(void) {
+    char command[300];
+    snprintf(command, sizeof command, "cat %s/docs/*.md %s/base/*.c >%s/text", SOURCE_DIR, SOURCE_DIR, run_folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(run_sinter("prepare text -o data/text"), 0);
+}
+
+// Losses of every step, as printed with 9 digits (enough to tell floats apart), without the times.
+static char *losses(Arena *arena, Diags *diags) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/m.jsonl", run_folder);
+    char *text = file_read_all(arena, path, 1 << 20, NULL, diags);
+    assert_non_null(text);
+    Text kept = text_create(arena);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        const char *ms = strstr(line, "\"ms\"");
+        assert_non_null(ms);
+        text_append_bytes(&kept, line, (size_t)(ms - line));
+    }
+    return (char *)text_string(&kept);
+}
+
+static unsigned long long train(const char *level, int threads, const char *model, Arena *arena) {
+    Diags *diags = diags_create(arena);
+    int status = run_sinter("train %s --dataset=text --device=cpu --fuse=%s --threads=%d --eval_interval=0 "
+                            "--gradient_accumulation_steps=1 --max_iters=49 --metrics=m.jsonl --out_dir=o --batch_size=5 "
+                            "--block_size=24 --learning_rate=1e-3 --warmup_iters=5 --seed=7",
+                            model, level, threads);
+    if (status != 0) run_show_log();
+    assert_int_equal(status, 0);
+    char path[200];
+    size_t length = 0;
+    snprintf(path, sizeof path, "%s/o/ckpt.safetensors", run_folder);
+    char *checkpoint = file_read_all(arena, path, 100 << 20, &length, diags);
+    assert_non_null(checkpoint);
+    const char *record = losses(arena, diags);
+    return text_hash(record, strlen(record)) ^ text_hash(checkpoint, length);
+}
+
+static void equal_bits(const char *model) {
+    static const int counts[] = {1, 2, 3, 4, 7, 1};
+    static const char *const levels[] = {"none", "op", "all"};
+    for (size_t l = 0; l < 3; l++) {
+        Arena *arena = arena_create();
+        unsigned long long first = train(levels[l], counts[0], model, arena);
+        for (size_t i = 1; i < sizeof counts / sizeof *counts; i++) {
+            if (train(levels[l], counts[i], model, arena) != first)
+                fail_msg("level %s: %d threads differ from 1", levels[l], counts[i]);
+        }
+        arena_free(arena);
+    }
+}
+
+static void gpt2_with_dropout_has_equal_bits(void **state) {
+    (void)state;
+    write_text_and_prepare();
+    equal_bits("--model=gpt2 --n_layer=2 --n_head=3 --n_embd=36 --dropout=0.1 --bias=True");
+}
+
+static void llama_has_equal_bits(void **state) {
+    (void)state;
+    equal_bits("--model=llama --n_layer=2 --n_head=4 --n_kv_head=2 --n_embd=32 --n_ffn=56");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2_with_dropout_has_equal_bits),
+                                       cmocka_unit_test(llama_has_equal_bits)};
+    return cmocka_run_group_tests(tests, run_setup, run_teardown);
+}

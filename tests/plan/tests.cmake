@@ -1,0 +1,2 @@
+sinter_test(plan layout ir base)
+sinter_test(plan plan ir base)

@@ -1,0 +1,164 @@
+// A hand-made program: rows are squared (piece k needs piece k), then each row sums its neighbours of the step before
+// (all pieces: a wait), then a single piece reduces. Every number of threads must give the same bits.
+#include "support.h"
+
+#include <math.h>
+
+#include "runtime/session.h"
+
+enum { ROWS = 37, COLUMNS = 16, PIECES = 11, BLOCK = ROWS * COLUMNS * (int)sizeof(float) };
+enum { INPUT_AT = 0, SQUARE_AT = 4096, SMOOTH_AT = 8192, TOTAL_AT = 12288, ARENA = 16384 };
+
+static void piece_rows(int64_t piece, int64_t *first, int64_t *last) {
+    *first = ROWS * piece / PIECES;
+    *last = ROWS * (piece + 1) / PIECES;
+}
+
+static void square(void *const *buffers, int64_t piece, const void *context) {
+    (void)context;
+    const float *in = buffers[0];
+    float *out = buffers[1];
+    int64_t first, last;
+    piece_rows(piece, &first, &last);
+    for (int64_t i = first * COLUMNS; i < last * COLUMNS; i++)
+        out[i] = in[i] * in[i];
+}
+
+static void smooth(void *const *buffers, int64_t piece, const void *context) {
+    const float *in = buffers[0], *scale = buffers[1];
+    float *out = buffers[2];
+    int64_t first, last, reach = *(const int64_t *)context;
+    piece_rows(piece, &first, &last);
+    for (int64_t row = first; row < last; row++)
+        for (int64_t c = 0; c < COLUMNS; c++) {
+            float sum = 0;
+            for (int64_t k = -reach; k <= reach; k++)
+                sum += in[(row + k + ROWS) % ROWS * COLUMNS + c] * scale[0];
+            out[row * COLUMNS + c] = sum;
+        }
+}
+
+static void total(void *const *buffers, int64_t piece, const void *context) {
+    (void)piece;
+    (void)context;
+    const float *in = buffers[0];
+    float *out = buffers[1], *state = buffers[2];
+    float sum = 0;
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        sum += in[i];
+    *out = sum;
+    state[0] = state[0] * 0.5f + 1.0f;  // the next run's scale
+}
+
+static const int64_t reach = 5;
+static const ProgramBuffer square_buffers[] = {{MEMORY_ARENA, INPUT_AT}, {MEMORY_ARENA, SQUARE_AT}};
+static const ProgramBuffer smooth_buffers[] = {{MEMORY_ARENA, SQUARE_AT}, {MEMORY_STATE, 0}, {MEMORY_ARENA, SMOOTH_AT}};
+static const ProgramBuffer total_buffers[] = {{MEMORY_ARENA, SMOOTH_AT}, {MEMORY_ARENA, TOTAL_AT}, {MEMORY_STATE, 0}};
+static const ProgramStep steps[] = {
+    {square, NULL, square_buffers, 2, PIECES, false, 7, "square", 1, 1},
+    {smooth, &reach, smooth_buffers, 3, PIECES, true, 8, "smooth", 1, 1},
+    {total, NULL, total_buffers, 3, 1, true, 9, "total", 1, 1},
+    {square, NULL, square_buffers, 2, PIECES, true, 10, "square again", 1, 1},
+};
+static const ProgramSlot slots[] = {
+    {.name = "x", .kind = SLOT_INPUT, .buffer = {MEMORY_ARENA, INPUT_AT}, .bytes = BLOCK},
+    {.name = "scale", .kind = SLOT_STATE, .buffer = {MEMORY_STATE, 0}, .bytes = 64},
+    {.name = "x", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, SMOOTH_AT}, .bytes = BLOCK},
+    {.name = "total", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, TOTAL_AT}, .bytes = 64},
+};
+static const Program program = {"walk", steps, 4, slots, 4, 64, ARENA, NULL, NULL};
+static const Program larger = {"larger", steps, 1, slots, 4, 128, 3 << 20, NULL, NULL};
+
+static void run_walk(Fixture *fixture, int threads, int runs, bool profile, float *totals) {
+    const Program *programs[] = {&program, &larger};
+    ThreadPool *pool = threads_create(threads, false, fixture->diags);
+    Session *session;
+    assert_int_equal(session_create(programs, 2, pool, &session, fixture->diags), RUNTIME_OK);
+    session_profile(session, profile);
+    float *x = session_slot_data(session, &program, SLOT_INPUT, "x");
+    float *scale = session_slot_data(session, &program, SLOT_STATE, "scale");
+    assert_ptr_not_equal(x, session_slot_data(session, &program, SLOT_OUTPUT, "x"));
+    assert_null(session_slot_data(session, &program, SLOT_INPUT, "total"));
+    assert_true(*scale == 0.0f);  // states begin as zeros
+    *scale = 0.3f;
+    for (int run = 0; run < runs; run++) {
+        for (int i = 0; i < ROWS * COLUMNS; i++)
+            x[i] = sinf((float)(i + run));
+        session_run(session, &program);
+        totals[run] = *(float *)session_slot_data(session, &program, SLOT_OUTPUT, "total");
+    }
+    const SessionCounter *counters = session_counters(session, &program);
+    assert_int_equal(counters[1].id, 8);
+    assert_int_equal(counters[1].runs, profile ? runs : 0);
+    assert_true(counters[1].seconds >= 0 && counters[0].wait_seconds == 0);
+    session_free(session);
+    threads_free(pool);
+}
+
+static void equal_for_every_thread_count(void **state) {
+    enum { RUNS = 50 };
+    float expected[RUNS], totals[RUNS];
+    run_walk(*state, 1, RUNS, false, expected);
+    assert_true(expected[0] > 0 && expected[1] != expected[0]);
+    const int counts[] = {2, 3, 4, 7};
+    for (int i = 0; i < 4; i++) {
+        run_walk(*state, counts[i], RUNS, i % 2 == 1, totals);
+        assert_memory_equal(totals, expected, sizeof expected);
+    }
+}
+
+static void blocks_are_the_largest(void **state) {
+    (void)state;
+    const Program *programs[] = {&program, &larger};
+    size_t states, arena;
+    assert_true(session_bytes(programs, 2, &states, &arena));
+    assert_int_equal(states, 128);
+    assert_int_equal(arena, 4 << 20);  // whole huge pages
+    Program absurd = program;
+    absurd.arena_bytes = SIZE_MAX - 5;
+    assert_false(session_bytes((const Program *[]){&absurd}, 1, &states, &arena));
+}
+
+static void *refuse_large(void *context, size_t bytes, size_t alignment) {
+    (void)context;
+    return bytes > (1 << 20) ? NULL : aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
+static void release(void *context, void *memory) {
+    (void)context;
+    free(memory);
+}
+
+static void refused_memory_is_said(void **state) {
+    Fixture *fixture = *state;
+    ThreadPool *pool = threads_create(1, false, fixture->diags);
+    Session *session = NULL;
+    const Program *programs[] = {&larger};
+    AllocTable before = alloc_table;
+    alloc_table.allocate = refuse_large;
+    alloc_table.release = release;
+    RuntimeStatus status = session_create(programs, 1, pool, &session, fixture->diags);
+    alloc_table = before;
+    assert_int_equal(status, RUNTIME_MEMORY);
+    assert_null(session);
+    assert_says(fixture, "out of memory: the model needs");
+    threads_free(pool);
+}
+
+static void slots_by_kind_and_name(void **state) {
+    (void)state;
+    assert_ptr_equal(program_slot(&program, SLOT_OUTPUT, "x"), &slots[2]);
+    assert_ptr_equal(program_slot(&program, SLOT_INPUT, "x"), &slots[0]);
+    assert_null(program_slot(&program, SLOT_STATE, "x"));
+    program_free(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(equal_for_every_thread_count),
+        FIXTURE_TEST(blocks_are_the_largest),
+        FIXTURE_TEST(refused_memory_is_said),
+        FIXTURE_TEST(slots_by_kind_and_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,3 @@
+foreach(NAME random threads session slot tensor_file weights tokens schedule vocabulary sample train)
+  sinter_test(runtime ${NAME} runtime base)
+endforeach()
