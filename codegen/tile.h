@@ -1,14 +1,14 @@
 // Tile programs: a box lowered once, for all backends, to loops over dims around about a dozen tile operations.
 // A backend is the printing of these operations.
 //
-//     kernel row_softmax  (f32 b0[12*4*64*64], f32 b1[12*4*64*64])
-//     loop r piece 3072/4
-//       %m = zero lanes16 -inf
-//       lanes s 64 step 64
-//         %0 = load b0 [64 r + s]
-//         accumulate max %m %0
+//     kernel row_softmax_edfaa24155db9ddb (f32 b0[196608], out f32 b1[196608])
+//     piece r.0 3072/4
+//       %1 = zero lanes -inf
+//       lanes s.2 64 step 64
+//         %3 = load f32 b0[64*r.0 + s.2]
+//         accumulate max %1 %3
 //       end
-//       %1 = row_reduce max %m
+//       %6 = row_reduce max %1
 //       ...
 //
 // Values are SSA numbers. A value has a shape: uniform (one number), rows (one per row of the enclosing rows-loop), lanes
@@ -120,7 +120,8 @@ void tile_print(const TileProgram *program, Text *out);
 // Checks nesting, definition before use, shapes and types; NULL when sound.
 const char *tile_verify(const TileProgram *program, Arena *arena);
 
-// ---- for lowering code: appends ops with value numbering (an equal pure op in the open scope is reused)
+// ---- for lowering code: adds ops where the open loops stand; pure ops move as far out as their operands allow, equal ones
+// are one, unused ones are left out
 typedef struct TileBuilder TileBuilder;
 TileBuilder *tile_builder(Arena *arena, const char *name);
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);

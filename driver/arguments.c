@@ -26,28 +26,27 @@ static const char *last_option(int count, char **arguments, const char *key) {
     return value;
 }
 
-// Which spec: a .spec argument, else --model=, else `model =` in a config file, else gpt2.
-static const char *find_model(Command *command, int count, char **arguments) {
+// Which spec: a .spec argument, else --model=, else `model =` in a config file, else gpt2. EXIT_DONE or an exit code.
+static int find_model(Command *command, int count, char **arguments, const char **found) {
     const char *model = NULL;
     for (int i = 0; i < count; i++) {
         if (ends_with(arguments[i], ".spec")) {
             if (model) {
                 diag_error(command->diags, (Place){0}, "two specs given: %s and %s", model, arguments[i]);
-                return NULL;
+                return EXIT_USAGE;
             }
             model = arguments[i];
         }
     }
-    if (model) return model;
-    if ((model = last_option(count, arguments, "model"))) return model;
-    for (int i = 0; i < count; i++) {
+    if (!model) model = last_option(count, arguments, "model");
+    for (int i = 0; i < count && !model; i++) {
         if (!is_config_file(arguments[i])) continue;
         const char *source = file_read_all(command->arena, arguments[i], LARGEST_TEXT, NULL, command->diags);
-        if (!source) return NULL;
-        const char *named = config_peek(command->arena, source, "model");
-        if (named) model = named;
+        if (!source) return EXIT_BAD_FILE;
+        model = config_peek(command->arena, source, "model");
     }
-    return model ? model : "gpt2";
+    *found = model ? model : "gpt2";
+    return EXIT_DONE;
 }
 
 static int read_spec(Command *command, const char *model) {
@@ -102,8 +101,9 @@ static void note_ignored_keys(const Config *config, Text *echo) {
 int arguments_read(Command *command, int count, char **arguments, void (*declare)(Config *config), bool wants_model) {
     declare(command->config);
     if (wants_model) {
-        const char *model = find_model(command, count, arguments);
-        int status = model ? read_spec(command, model) : EXIT_USAGE;
+        const char *model;
+        int status = find_model(command, count, arguments, &model);
+        if (status == EXIT_DONE) status = read_spec(command, model);
         if (status != EXIT_DONE) return status;
     }
     const char **files = ARENA_ARRAY(command->arena, const char *, (size_t)count + 1);
@@ -123,6 +123,6 @@ int arguments_read(Command *command, int count, char **arguments, void (*declare
     }
     command->files = files;
     note_ignored_keys(command->config, &echo);
-    fputs(text_string(&echo), stdout);
+    fputs(text_string(&echo), command->echo);
     return EXIT_DONE;
 }

@@ -39,7 +39,10 @@ static const char *characters(Command *command) {
     if (!meta || vocabulary_load(command->arena, meta, &vocabulary, &size, ignored) != RUNTIME_OK || !vocabulary)
         return NULL;
     Text text = text_create(command->arena);
-    for (int32_t token = 0; token < vocabulary->size; token++) vocabulary_decode(vocabulary, token, &text);
+    for (int32_t token = 0; token < vocabulary->size; token++) {
+        if (vocabulary->characters[token] == 0) return NULL;  // cannot be said in a text that ends at NUL
+        vocabulary_decode(vocabulary, token, &text);
+    }
     return text_string(&text);
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     const char *spec_source;
     const char *const *files;      // positional arguments that are neither configs nor specs (prepare, lower)
     size_t file_count;
+    FILE *echo;                    // where overrides and notes go: stderr when stdout is the product
 } Command;
 
 // Reads positional files and `--key=value`s, left to right, over the declared keys. `keys`: declares the command's own.

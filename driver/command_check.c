@@ -15,7 +15,7 @@
 #include "runtime/session.h"
 #include "runtime/slot.h"
 
-static const double value_limit = 1e-5, gradient_limit = 1e-4;
+static const double value_limit = 2e-6, gradient_limit = 2e-5;
 
 typedef struct {
     Command *command;

@@ -134,15 +134,13 @@ static int create_session(Command *command, Training *training) {
 }
 
 // The denominator of mfu: measured here, once, and printed.
-static double measure_peak(const Command *command, ThreadPool *threads) {
+static double measure_peak(ThreadPool *threads) {
     ProbeResult probe;
     probe_run(threads, true, &probe);
-    double flops = model_a100_peak(), per_device = probe.fma_flops;
     printf("device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
            "nanoGPT's fixed A100 peak is %.0f GFLOP/s\n",
-           *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * per_device, 1e-9 * flops);
-    (void)command;
-    return per_device;
+           *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops, 1e-9 * model_a100_peak());
+    return probe.fma_flops;
 }
 
 static TrainOptions train_options(Command *command, Training *training, double peak) {
@@ -222,7 +220,7 @@ static int prepare_and_run(Command *command, Training *training, double start) {
     if ((status = open_tokens(command, training, request.wanted[MODEL_EVAL])) != EXIT_DONE) return status;
     training->threads = threads_create(configured_threads(config), true, command->diags);
     if (!training->threads) return EXIT_IO;
-    double peak = measure_peak(command, training->threads);
+    double peak = measure_peak(training->threads);
     if ((status = create_session(command, training)) != EXIT_DONE) return status;
     if ((status = initialise(command, training)) != EXIT_DONE) return status;
     if (config_bool(config, "time")) report_times(&times, &request, &training->model, seconds_now() - start);

@@ -34,10 +34,10 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
         .ledger = ledger,
         .target = request->target,
         .fuse = request->fuse,
-        .optimizer = optimizer_settings(config),
         .states = states,
         .program = program_kinds[program],
     };
+    if (context.program != PROGRAM_PLAIN) context.optimizer = optimizer_settings(config);
     Plan *plan = NULL;
     return passes_run(&graph, &plan, NULL, &context, &request->observer) ? plan : NULL;
 }

@@ -88,6 +88,9 @@ void declare_sample_keys(Config *config) {
         {"max_new_tokens", integer(500)},   {"temperature", number(0.8)}, {"top_k", integer(200)},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);
+    // Shapes come from the checkpoint; batch_size is the number of samples drawn at once.
+    const KeyRow shapes[] = {{"batch_size", integer(1)}, {"block_size", integer(1)}, {"vocab_size", integer(1)}};
+    declare_rows(config, shapes, sizeof shapes / sizeof *shapes);
 }
 
 void declare_lower_keys(Config *config) {

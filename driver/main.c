@@ -133,7 +133,7 @@ int main(int count, char **arguments) {
         arena_free(arena);
         return EXIT_DONE;
     }
-    Command command = {.arena = arena, .diags = diags_create(arena), .config = config_create(arena)};
+    Command command = {.arena = arena, .diags = diags_create(arena), .config = config_create(arena), .echo = row->run == command_lower ? stderr : stdout};
     int status = guarded_run(row, count - 2, arguments + 2, &command);
     arena_free(arena);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -212,7 +212,8 @@ bool spec_declare(const Spec *spec, Config *config, Diags *diags) {
         const ConfigItem *item = &spec->configs.items[i];
         const ConfigKey *key = config_find(config, item->name.text);
         if (key && !config_types_agree(key->value.type, item->value.type))
-            return diag_error(diags, item->name.place, "config '%s' must be %s, as everywhere", item->name.text, config_type_name(key->value.type));
+            return diag_error(diags, item->name.place, "'%s' is a key of every model and must be %s, found %s", item->name.text,
+                              config_type_name(key->value.type), config_type_name(item->value.type));
         ConfigKey *declared = config_declare(config, item->name.text, item->value, item->choices, true);
         // A value given before the choices were known.
         bool early = declared->assigned && declared->choices;

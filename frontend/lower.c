@@ -54,11 +54,9 @@ static bool apply_dims(Lower *lower, const Target *target, Value value, bool is_
     }
     if (value.kind == VALUE_ABSENT) return true;
     DimSet declared = dim_list_set(&order), found = value_dims(lower, value);
-    if (declared != found) {
-        lower_error(lower, target->name.place, "'%s' is declared with other dimensions than its expression has", target->name.text);
-        lower_note(lower, target->name.place, "declared: %s; found: %s", dims_describe(lower, declared), dims_describe(lower, found));
-        return false;
-    }
+    if (declared != found)
+        return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s", target->name.text,
+                          dims_describe(lower, declared), dims_describe(lower, found));
     if (is_new && value.kind == VALUE_TENSOR) graph_set_order(lower->graph, value.node, order);
     return true;
 }

@@ -113,6 +113,9 @@ const char *value_describe(Lower *lower, Value value);   // "f32[B,T]", "the num
 const char *dims_describe(Lower *lower, DimSet dims);    // "B, T"
 // The node of a number (as f32), a tensor, an absent param (as 0). NODE_NONE for the others, which are errors.
 NodeId value_float(Lower *lower, Value value, Place place);
+double dims_elements(const Lower *lower, DimSet dims);
+// Rank and size of a value that is about to be built are possible.
+bool lower_dims_fit(Lower *lower, DimSet dims, Place place);
 // build_node for a request that may break a rule: then the rule's sentence is reported.
 Value lower_build(Lower *lower, Place place, Op op, const NodeId *operands, uint32_t count, Attr attr);
 
@@ -146,7 +149,7 @@ Value lower_index(Lower *lower, const Expr *expr);
 Value lower_pointwise(Lower *lower, const Expr *expr);
 Value pointwise(Lower *lower, Builtin builtin, Value a, Value b, const Expr *expr);
 Value lower_reduce(Lower *lower, const Expr *expr);
-Value lower_form(Lower *lower, const Expr *expr);
+Value lower_builtin_form(Lower *lower, const Expr *expr);
 Value lower_call(Lower *lower, const Expr *expr);
 
 #endif

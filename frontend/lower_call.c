@@ -44,7 +44,7 @@ static bool check_dims(Lower *lower, const Target *target, Value value) {
         declared |= dim_bit(dim);
     }
     if (declared == value_dims(lower, value) || value.kind == VALUE_ABSENT) return true;
-    return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but the expression has %s", target->name.text,
+    return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s", target->name.text,
                       dims_describe(lower, declared), dims_describe(lower, value_dims(lower, value)));
 }
 

@@ -135,7 +135,10 @@ static bool claim_stored(Lower *lower, const char *stored, Place place) {
         const Name *other = &lower->stored.items[i];
         if (!text_equal(other->text, stored)) continue;
         lower_error(lower, place, "the stored name \"%s\" is taken already", stored);
-        lower_note(lower, other->place, "by this one");
+        Place shown = lower_spot(lower, place);
+        bool same = other->place.line == shown.line && other->place.column == shown.column;
+        if (same) lower_note(lower, shown, "by another turn of the layer, whose 'as' needs the counter, such as \"h.{i}\"");
+        else lower_note(lower, other->place, "by this one");
         return false;
     }
     *LIST_ADD(lower->arena, &lower->stored) = (Name){stored, lower_spot(lower, place)};
@@ -163,6 +166,7 @@ Value lower_input(Lower *lower, const InputItem *input) {
     if (!token_width(lower, input, &leaf.token_bytes)) return (Value){.kind = VALUE_ERROR};
     if (!dim_list(lower, &input->dims, input->name.text, &leaf.stored)) return (Value){.kind = VALUE_ERROR};
     if (!claim_stored(lower, input->name.text, input->name.place)) return (Value){.kind = VALUE_ERROR};
+    if (!lower_dims_fit(lower, dim_list_set(&leaf.stored), input->name.place)) return (Value){.kind = VALUE_ERROR};
     leaf.stored_rank = leaf.stored.rank;
     for (int i = 0; i < leaf.stored.rank; i++) leaf.group_end[i] = (uint8_t)(i + 1);
     return value_tensor(build_input(lower->graph, graph_leaf(lower->graph, &leaf), DTYPE_I32));
@@ -196,7 +200,7 @@ static bool leaf_init(Lower *lower, const Initializer *written, Leaf *leaf) {
     const Initializer *initializer = find_init(lower, written);
     if (!initializer) return false;
     // A named one stands at top level and is evaluated there, not in the function that mentions it.
-    Frame top = {0}, *frame = lower->frame;
+    Frame top = {.report = ""}, *frame = lower->frame;
     if (initializer != written) lower->frame = &top;
     Value value = lower_expression(lower, initializer->value);
     lower->frame = frame;
@@ -216,6 +220,7 @@ Value lower_param(Lower *lower, const Statement *param) {
     if (param->condition && !lower_condition(lower, param->condition, &present)) return (Value){.kind = VALUE_ERROR};
     Leaf leaf = {0};
     if (!dim_list(lower, &param->dims, param->name.text, &leaf.stored)) return (Value){.kind = VALUE_ERROR};
+    if (!lower_dims_fit(lower, dim_list_set(&leaf.stored), param->name.place)) return (Value){.kind = VALUE_ERROR};
     const char *stored = lower_expand(lower, &param->stored);
     if (!stored) return (Value){.kind = VALUE_ERROR};
     if (*lower->instance->stored) stored = arena_format(lower->arena, "%s.%s", lower->instance->stored, stored);

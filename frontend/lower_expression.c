@@ -78,7 +78,7 @@ static Value index_one(Lower *lower, Value base, const Name *name, const Expr *a
     DimId dim, to;
     if (!lower_dim(lower, name, &dim)) return (Value){.kind = VALUE_ERROR};
     if (!dim_in(value_dims(lower, base), dim))
-        return lower_error(lower, name->place, "%s has no dimension %s", value_describe(lower, base), name->text);
+        return lower_error(lower, name->place, "%s has no dimension %s", value_describe(lower, base), graph_dim_name(lower->graph, dim));
     if (at_expr->kind == EXPR_NAME && !at_expr->grouped && lower_find_dim(lower, at_expr->text, &to))
         return index_rename(lower, base, dim, to, at_expr);
     Value at = lower_expression(lower, at_expr);
@@ -110,7 +110,7 @@ static Value lower_builtin(Lower *lower, const Expr *expr) {
     case BUILTIN_CLASS_COMPARE:
     case BUILTIN_CLASS_LOGIC: return lower_pointwise(lower, expr);
     case BUILTIN_CLASS_REDUCE: return lower_reduce(lower, expr);
-    case BUILTIN_CLASS_FORM: return lower_form(lower, expr);
+    case BUILTIN_CLASS_FORM: return lower_builtin_form(lower, expr);
     }
     BUG("builtin %d has no class", (int)expr->builtin);
 }

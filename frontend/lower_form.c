@@ -79,7 +79,7 @@ static Value lower_stack(Lower *lower, const Expr *expr) {
     size_t count = expr->operands.count;
     if (!dims_read(lower, expr, &to)) return (Value){.kind = VALUE_ERROR};
     if (graph_extent(lower->graph, to) != (int64_t)count)
-        return lower_error(lower, expr->place, "%s has %lld entries, but %zu values are stacked", expr->dims.items[0].text,
+        return lower_error(lower, expr->place, "%s has %lld entries, but %zu values are stacked", graph_dim_name(lower->graph, to),
                            (long long)graph_extent(lower->graph, to), count);
     Value *values = ARENA_ARRAY(lower->arena, Value, count);
     NodeId *nodes = ARENA_ARRAY(lower->arena, NodeId, count);
@@ -87,7 +87,8 @@ static Value lower_stack(Lower *lower, const Expr *expr) {
         values[i] = lower_expression(lower, operand(expr, i));
         if (values[i].kind == VALUE_ERROR) return values[i];
         if (dim_in(value_dims(lower, values[i]), to))
-            return lower_error(lower, operand(expr, i)->place, "%s has dimension %s already", value_describe(lower, values[i]), expr->dims.items[0].text);
+            return lower_error(lower, operand(expr, i)->place, "%s has dimension %s already", value_describe(lower, values[i]),
+                               graph_dim_name(lower->graph, to));
     }
     if (!values_unify(lower, expr, 0, values, count, nodes)) return (Value){.kind = VALUE_ERROR};
     return lower_build(lower, expr->place, OP_STACK, nodes, (uint32_t)count, (Attr){.to = to});
@@ -106,7 +107,7 @@ static bool dims_present(Lower *lower, const Expr *expr, Value value, const DimI
     for (size_t i = first; i < end; i++) {
         if (dim_in(value_dims(lower, value), dims[i]) == present) continue;
         return lower_fail(lower, expr->dims.items[i].place, present ? "%s has no dimension %s" : "%s has dimension %s already",
-                          value_describe(lower, value), expr->dims.items[i].text);
+                          value_describe(lower, value), graph_dim_name(lower->graph, dims[i]));
     }
     return true;
 }
@@ -143,7 +144,7 @@ static Value lower_config_form(Lower *lower, const Expr *expr) {
     return lower_expression(lower, operand(expr, 0));
 }
 
-Value lower_form(Lower *lower, const Expr *expr) {
+Value lower_builtin_form(Lower *lower, const Expr *expr) {
     switch (expr->builtin) {
     case BUILTIN_WHERE: return lower_where(lower, expr);
     case BUILTIN_STOP_GRADIENT: return lower_stop_gradient(lower, expr);

@@ -56,7 +56,7 @@ static Value fold_numbers(Lower *lower, Builtin builtin, const Value *v, int cou
     if (isnan(result)) return lower_error(lower, expr->place, "the result of '%s' is not a number", builtin_table[builtin].spelling);
     bool integral = class_ == BUILTIN_CLASS_ARITHMETIC && both_integral(v, count);
     // Beyond 2^53 doubles skip integers.
-    if (integral && fabs(result) > 9007199254740992.0) return lower_error(lower, expr->place, "integer overflow: the result is %g", result);
+    if (integral && fabs(result) >= 9007199254740992.0) return lower_error(lower, expr->place, "integer overflow: the result is %g", result);
     return value_number(result, integral);
 }
 

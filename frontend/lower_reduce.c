@@ -33,24 +33,12 @@ static Factor *factors_read(Lower *lower, const Expr *expr, size_t *count) {
     return sound ? factors : NULL;
 }
 
-static Value factor_apply(Lower *lower, Value left, const Factor *factor) {
-    return pointwise(lower, factor->divides ? BUILTIN_DIV : BUILTIN_MUL, left, factor->value, factor->expr);
-}
+static bool is_one(Value value) { return value.kind == VALUE_NUMBER && value.number == 1; }
 
-// As a double: the product may exceed every integer.
-static double elements_of(const Lower *lower, DimSet dims) {
-    double elements = 1;
-    for (DimId dim = 0; dim < graph_dims(lower->graph); dim++) elements *= dim_in(dims, dim) ? (double)graph_extent(lower->graph, dim) : 1;
-    return elements;
-}
-
-// Rank and size of what is about to be built, with the words of the rule.
-static bool dims_fit(Lower *lower, DimSet dims, const Expr *expr) {
-    if (dim_count(dims) > MAX_RANK)
-        return lower_fail(lower, expr->place, "a value would have %d dimensions (%s); at most %d are possible", dim_count(dims),
-                          dims_describe(lower, dims), MAX_RANK);
-    double elements = elements_of(lower, dims);
-    return elements <= 0x1p58 || lower_fail(lower, expr->place, "a value over %s would have %g elements", dims_describe(lower, dims), elements);
+// The 1 of `1 / x` needs no product.
+static Value multiply(Lower *lower, Value a, Value b, const Expr *expr) {
+    if (is_one(a)) return b;
+    return is_one(b) ? a : pointwise(lower, BUILTIN_MUL, a, b, expr);
 }
 
 static Value contract(Lower *lower, Value a, Value b, DimSet over, const Expr *expr) {
@@ -59,7 +47,7 @@ static Value contract(Lower *lower, Value a, Value b, DimSet over, const Expr *e
     DimSet left = graph_node(lower->graph, x)->dims, right = graph_node(lower->graph, y)->dims;
     // Without a dim of their own on both sides the product itself is built, and then summed.
     bool product = !(left & ~right) || !(right & ~left) || over & ~(left & right);
-    if (!dims_fit(lower, product ? left | right : (left | right) & ~over, expr)) return (Value){.kind = VALUE_ERROR};
+    if (!lower_dims_fit(lower, product ? left | right : (left | right) & ~over, expr->place)) return (Value){.kind = VALUE_ERROR};
     return value_tensor(build_contract(lower->graph, x, y, over));
 }
 
@@ -86,32 +74,34 @@ static bool dims_occur(Lower *lower, const Expr *expr, DimSet over, DimSet found
         const Name *name = &expr->dims.items[i];
         DimId dim = 0;
         if (!lower_find_dim(lower, name->text, &dim) || !dim_in(over & ~found, dim)) continue;
+        const char *dim_name = graph_dim_name(lower->graph, dim);
         return lower_fail(lower, name->place, "'%s' over %s, but what follows has no dimension %s; it has: %s",
-                          builtin_table[expr->builtin].spelling, name->text, name->text, dims_describe(lower, found));
+                          builtin_table[expr->builtin].spelling, dim_name, dim_name, dims_describe(lower, found));
     }
     return true;
 }
 
-// Sum of the product of `factors`: those with a summed dim inside, the others applied to the result.
+// Sum of the product of `factors`: those with a summed dim inside, the others applied to the result. Inside, the last
+// factor and the product of those before it are contracted; a divisor divides what stands before it.
 static Value sum_product(Lower *lower, const Expr *expr, const Factor *factors, size_t count, DimSet over) {
-    Value inside = {.kind = VALUE_ERROR}, last = {.kind = VALUE_ERROR};
-    size_t found = 0;
+    Value product = value_number(1, true), last = value_number(1, true);
     for (size_t i = 0; i < count; i++) {
-        if (!(value_dims(lower, factors[i].value) & over)) continue;
-        Factor factor = factors[i];
-        if (factor.divides) factor.value = pointwise(lower, BUILTIN_DIV, value_number(1, true), factor.value, factor.expr);
-        factor.divides = false;
-        // All but the last are multiplied; the last one and their product are contracted.
-        if (found == 1) inside = last;
-        if (found > 1) inside = pointwise(lower, BUILTIN_MUL, inside, last, factor.expr);
-        last = factor.value;
-        found++;
-        if (last.kind == VALUE_ERROR || (found > 1 && inside.kind == VALUE_ERROR)) return (Value){.kind = VALUE_ERROR};
+        const Factor *factor = &factors[i];
+        if (!(value_dims(lower, factor->value) & over)) continue;
+        if (last.kind == VALUE_TENSOR) product = multiply(lower, product, last, factor->expr);
+        last = factor->value;
+        if (!factor->divides) continue;
+        last = pointwise(lower, BUILTIN_DIV, product, last, factor->expr);
+        product = value_number(1, true);
     }
-    Value result = found == 1 ? reduce(lower, OP_SUM, last, over, expr) : contract(lower, inside, last, over, expr);
+    if (product.kind == VALUE_ERROR || last.kind == VALUE_ERROR) return (Value){.kind = VALUE_ERROR};
+    bool single = product.kind == VALUE_NUMBER;
+    Value result = single ? reduce(lower, OP_SUM, last, over, expr) : contract(lower, product, last, over, expr);
     for (size_t i = 0; i < count; i++) {
-        bool one = factors[i].value.kind == VALUE_NUMBER && factors[i].value.number == 1;   // of 1 / x
-        if (!(value_dims(lower, factors[i].value) & over) && !one) result = factor_apply(lower, result, &factors[i]);
+        const Factor *factor = &factors[i];
+        if (value_dims(lower, factor->value) & over) continue;
+        result = factor->divides ? pointwise(lower, BUILTIN_DIV, result, factor->value, factor->expr)
+                                 : multiply(lower, result, factor->value, factor->expr);
     }
     return result;
 }
@@ -128,7 +118,7 @@ static Value lower_sum(Lower *lower, const Expr *expr, DimSet over) {
     if (!dims_occur(lower, expr, over, found)) return (Value){.kind = VALUE_ERROR};
     Value result = sum_product(lower, expr, factors, count, over);
     if (expr->builtin != BUILTIN_MEAN) return result;
-    return pointwise(lower, BUILTIN_MUL, result, value_number(1 / elements_of(lower, over), false), expr);
+    return pointwise(lower, BUILTIN_MUL, result, value_number(1 / dims_elements(lower, over), false), expr);
 }
 
 Value lower_reduce(Lower *lower, const Expr *expr) {

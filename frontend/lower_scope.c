@@ -63,9 +63,10 @@ Value lower_unknown_name(Lower *lower, const Name *name) {
         *LIST_ADD(lower->arena, &names) = lower->entries.items[i].name.text;
     if (sees_model(lower)) {
         for (size_t i = 0; i < lower->dims.count; i++) *LIST_ADD(lower->arena, &names) = lower->dims.items[i].name;
-        for (size_t i = 0; i < lower->spec->configs.count; i++) *LIST_ADD(lower->arena, &names) = lower->spec->configs.items[i].name.text;
+        for (size_t i = 0; i < config_count(lower->config); i++) *LIST_ADD(lower->arena, &names) = config_at(lower->config, i)->name;
     }
-    const char *nearest = text_nearest(name->text, names.items, names.count);
+    // Every letter is near every other.
+    const char *nearest = name->text[1] ? text_nearest(name->text, names.items, names.count) : NULL;
     if (nearest) return lower_error(lower, name->place, "unknown name '%s'; did you mean '%s'?", name->text, nearest);
     return lower_error(lower, name->place, "unknown name '%s'; no value, dimension or config value above has it", name->text);
 }

@@ -103,6 +103,21 @@ const char *dims_describe(Lower *lower, DimSet dims) {
 }
 
 // ---- nodes
+// As a double: the product may exceed every integer.
+double dims_elements(const Lower *lower, DimSet dims) {
+    double elements = 1;
+    for (DimId dim = 0; dim < graph_dims(lower->graph); dim++) elements *= dim_in(dims, dim) ? (double)graph_extent(lower->graph, dim) : 1;
+    return elements;
+}
+
+bool lower_dims_fit(Lower *lower, DimSet dims, Place place) {
+    if (dim_count(dims) > MAX_RANK)
+        return lower_fail(lower, place, "a value would have %d dimensions (%s); at most %d are possible", dim_count(dims),
+                          dims_describe(lower, dims), MAX_RANK);
+    double elements = dims_elements(lower, dims);
+    return elements <= 0x1p58 || lower_fail(lower, place, "a value over %s would have %g elements", dims_describe(lower, dims), elements);
+}
+
 NodeId value_float(Lower *lower, Value value, Place place) {
     switch (value.kind) {
     case VALUE_ERROR: return NODE_NONE;

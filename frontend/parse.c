@@ -231,7 +231,7 @@ static bool parse_assignment(Parser *parser, StatementList *body) {
         *LIST_ADD(parser->arena, &assign->values) = value;
     } while (parser_accept(parser, ","));
     if (assign->values.count != assign->targets.count)
-        return diag_error(parser->diags, assign->place, "%zu names on the left, %zu values on the right", assign->targets.count,
+        return diag_error(parser->diags, assign->place, "names on the left: %zu, values on the right: %zu", assign->targets.count,
                           assign->values.count);
     *LIST_ADD(parser->arena, body) = assign;
     return true;

@@ -5,14 +5,9 @@ bool op_is_view(Op op) {
     return op == OP_RENAME || op == OP_PREFIX || op == OP_SELECT || op == OP_SPLIT || op == OP_MERGE;
 }
 
-NodeId node_behind(const Graph *graph, NodeId node) {
-    while (graph_node(graph, node)->op == OP_STOP_GRADIENT) node = graph_node(graph, node)->operands[0];
-    return node;
-}
-
 DimSet access_moved(const Graph *graph, NodeId id, uint32_t k, DimSet moved) {
     const Node *node = graph_node(graph, id);
-    const Node *operand = graph_node(graph, node_behind(graph, node->operands[k]));
+    const Node *operand = graph_node(graph, node->operands[k]);
     switch (node->op) {
     case OP_RENAME:
     case OP_PREFIX:
@@ -30,7 +25,7 @@ DimSet access_moved(const Graph *graph, NodeId id, uint32_t k, DimSet moved) {
 
 DimSet access_reduced(const Graph *graph, NodeId id, uint32_t k) {
     const Node *node = graph_node(graph, id);
-    DimSet dims = graph_node(graph, node_behind(graph, node->operands[k]))->dims;
+    DimSet dims = graph_node(graph, node->operands[k])->dims;
     OpClass class = op_class(node->op);
     if (class == CLASS_REDUCE || class == CLASS_CONTRACT) return node->attr.set & dims;
     if (node->op == OP_SCATTER) return dims & ~node->dims;

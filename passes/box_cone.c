@@ -8,11 +8,6 @@ bool node_is_leaf(const Graph *graph, NodeId node) {
     return op == OP_INPUT || op == OP_PARAM || op == OP_STATE;
 }
 
-bool node_is_choice(const Graph *graph, NodeId id) {
-    const Node *node = graph_node(graph, id);
-    return node->op == OP_SCATTER && access_reduced(graph, id, 0) == 0 && access_reduced(graph, id, 1) == 0;
-}
-
 bool list_has(NodeList list, NodeId node) {
     for (uint32_t i = 0; i < list.count; i++)
         if (list.nodes[i] == node) return true;
@@ -57,7 +52,7 @@ static void mark(Drawing *drawing, NodeId node, DimSet moved, DimSet reduced, ui
 static void mark_operands(Drawing *drawing, NodeId id, uint32_t *pending) {
     const Node *node = graph_node(drawing->graph, id);
     for (uint32_t k = 0; k < node->operand_count; k++) {
-        NodeId operand = node_behind(drawing->graph, node->operands[k]);
+        NodeId operand = node->operands[k];
         DimSet dims = graph_node(drawing->graph, operand)->dims;
         DimSet reduced = (drawing->reduced[id] & dims) | access_reduced(drawing->graph, id, k);
         mark(drawing, operand, access_moved(drawing->graph, id, k, drawing->moved[id]), reduced, pending);

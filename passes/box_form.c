@@ -1,7 +1,9 @@
 // Whether some stored nodes make one legal box, and of which form.
 //
-// product   one contraction; its operands lie in memory. Alone, or (level all) with pointwise nodes of its result's dims.
-// row       reductions over the same dims X, all with the row dims R; outputs over R, or over R and X when X is innermost.
+// product   one contraction; its operands lie in memory. Alone, or (level all) with pointwise nodes of its result's
+//           dims.
+// row       reductions over the same dims X, all with the row dims R; outputs over R, or over R and X when X is
+//           innermost.
 //           A reduction is used at its own row only: no move between it and its use.
 //           A scatter is a row box of its own, with X the dims that it adds up.
 // map       the rest; all outputs have the same dims, and a member is read by another one at its own index only.
@@ -33,10 +35,8 @@ static NodeId find_inside(const Drawing *drawing, const Box *box, OpClass class)
 }
 
 static NodeId find_scatter(const Drawing *drawing, const Box *box) {
-    for (uint32_t i = 0; i < box->inside.count; i++) {
-        NodeId id = box->inside.nodes[i];
-        if (node_at(drawing, id)->op == OP_SCATTER && !node_is_choice(drawing->graph, id)) return id;
-    }
+    for (uint32_t i = 0; i < box->inside.count; i++)
+        if (node_at(drawing, box->inside.nodes[i])->op == OP_SCATTER) return box->inside.nodes[i];
     return NODE_NONE;
 }
 
@@ -83,7 +83,8 @@ static const char *row_inside(const Drawing *drawing, const Box *box) {
         const Node *node = node_at(drawing, id);
         bool is_reduction = op_class(node->op) == CLASS_REDUCE;
         if (is_reduction && node->attr.set != box->inner)
-            REFUSE("reductions over %s and over %s", dims_text(drawing, box->inner), dims_text(drawing, node->attr.set));
+            REFUSE("reductions over %s and over %s", dims_text(drawing, box->inner),
+                   dims_text(drawing, node->attr.set));
         if (is_reduction && node->dims != box->rows)
             REFUSE("rows of %s and of %s", dims_text(drawing, box->rows), dims_text(drawing, node->dims));
         DimSet moved = drawing->moved[id];
@@ -119,7 +120,7 @@ static const char *scatter_shape(const Drawing *drawing, Box *box, NodeId scatte
 static void mark_below(const Drawing *drawing, const Box *box, NodeId id, bool *below) {
     const Node *node = node_at(drawing, id);
     for (uint32_t k = 0; k < node->operand_count; k++) {
-        NodeId operand = node_behind(drawing->graph, node->operands[k]);
+        NodeId operand = node->operands[k];
         below[operand] = true;
         if (list_has(box->inside, operand)) mark_below(drawing, box, operand, below);
     }
@@ -128,7 +129,7 @@ static void mark_below(const Drawing *drawing, const Box *box, NodeId id, bool *
 static bool reads_marked(const Drawing *drawing, NodeId id, const bool *marked) {
     const Node *node = node_at(drawing, id);
     for (uint32_t k = 0; k < node->operand_count; k++)
-        if (marked[node_behind(drawing->graph, node->operands[k])]) return true;
+        if (marked[node->operands[k]]) return true;
     return false;
 }
 

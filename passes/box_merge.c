@@ -2,8 +2,8 @@
 //
 //     box 0 {%2 = sum ..}  box 1 {%4 = sum ..}  box 2 {%7 = mul ..}   group layernorm   ->   box 0 {%2, %4, %7}
 //
-// Two boxes merge when the result has a form (box_form.c) and is convex: no path leaves it and comes back. What was made
-// and what was refused, with the first condition that failed, goes to the ledger.
+// Two boxes merge when the result has a form (box_form.c) and is convex: no path leaves it and comes back. What was
+// made and what was refused, with the first condition that failed, goes to the ledger.
 #include "passes/boxes.h"
 
 // ---- one box per stored node
@@ -26,13 +26,13 @@ void drawing_make_boxes(Drawing *drawing) {
 
 // ---- convexity
 
-static NodeId first_member(const Box *box) { return box->members.nodes[0]; }
 static NodeId last_member(const Box *box) { return box->members.nodes[box->members.count - 1]; }
 
-// Whether `box` depends on a member of `target`. `visited` is by box.
+// Whether `box` depends on `target`. `visited` is by box. Node ids are no short cut: a path leads through whole
+// boxes, and one box may hold early and late nodes.
 static bool depends_on(const Drawing *drawing, BoxId box, BoxId target, bool *visited) {
     if (box == target) return true;
-    if (visited[box] || last_member(&drawing->boxes[box]) < first_member(&drawing->boxes[target])) return false;
+    if (visited[box]) return false;
     visited[box] = true;
     NodeList operands = drawing->boxes[box].operands;
     for (uint32_t i = 0; i < operands.count; i++) {
@@ -62,7 +62,8 @@ static const char *try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
     *merged = (Box){.members = list_union(drawing->scratch, x->members, y->members)};
     const char *refusal = box_shape(drawing, merged);
     if (refusal) return refusal;
-    if (path_between(drawing, a, b) || path_between(drawing, b, a)) return "not convex: a path leaves the box and returns";
+    if (path_between(drawing, a, b) || path_between(drawing, b, a))
+        return "not convex: a path leaves the box and returns";
     return NULL;
 }
 
@@ -173,7 +174,7 @@ const char *box_label(const Drawing *drawing, const Box *box) {
 
 const char *box_place(const Drawing *drawing, const Box *box) {
     GroupId group = box_operator(drawing, box);
-    if (group) return graph_group_at(drawing->graph, group)->place;
+    if (group && graph_group_at(drawing->graph, group)->place[0]) return graph_group_at(drawing->graph, group)->place;
     for (uint32_t i = box->members.count; i-- > 0;) {
         const char *name = graph_node_name(drawing->graph, box->members.nodes[i]);
         if (name) return name;

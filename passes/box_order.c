@@ -1,11 +1,11 @@
 // The order of steps, and which boxes write the next value of a state over the state itself.
 //
 // A box comes after the boxes whose results it reads, and a box that writes a state after every other reader of that
-// state; among those that may come next, the one with the smallest last node. Where two boxes would have to wait for each
-// other (each writes a state that the other reads), the next value is stored apart and copied at the end.
+// state; among those that may come next, the one with the smallest last node. Where two boxes would have to wait for
+// each other (each writes a state that the other reads), the next value is stored apart and copied at the end.
 //
-//     %5 = add %w %g   output "w"        direct: written over w, after all readers of w
-//     %6 = sum %w ...  output "w2" ...
+//     product in %x, %w  out %g        reads w: first
+//     map     in %w, %g  out %5        output "w": written over w
 #include "passes/boxes.h"
 
 static NodeId leaf_node(const Drawing *drawing, const DrawnOutput *output) {

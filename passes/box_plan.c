@@ -21,7 +21,8 @@ typedef struct {
 
 static ValueId add_value(Drafting *drafting, Value value) {
     Plan *plan = drafting->plan;
-    plan->values = arena_grow(plan->arena, plan->values, &drafting->value_capacity, plan->value_count + 1, sizeof(Value));
+    plan->values =
+        arena_grow(plan->arena, plan->values, &drafting->value_capacity, plan->value_count + 1, sizeof(Value));
     value.layout = layout_plain(plan->dims, value.order);
     value.space = value.kind == VALUE_STATE || value.in_place ? SPACE_STATE : SPACE_ARENA;
     plan->values[plan->value_count] = value;
@@ -118,20 +119,14 @@ static void region_output(const Drafting *drafting, Step *step, uint32_t k, Valu
     graph_output(step->region, name, node_in_order(step->region, node, value->order));
 }
 
-// The scatter that adds nothing up, as what it is: `where(index == b, a, 0)`.
-static NodeId build_choice(Graph *region, const Node *scatter, const NodeId *operands) {
-    NodeId here = build_binary(region, OP_EQ, build_index(region, scatter->attr.to), operands[1]);
-    return build_where(region, here, operands[0], build_const(region, scatter->dtype, 0));
-}
-
 static void copy_inside(const Drafting *drafting, const Box *box, Graph *region, NodeId *map) {
     const Graph *graph = drafting->drawing->graph;
     for (uint32_t i = 0; i < box->inside.count; i++) {
         NodeId id = box->inside.nodes[i];
         const Node *node = graph_node(graph, id);
         NodeId *operands = ARENA_ARRAY(drafting->drawing->scratch, NodeId, node->operand_count);
-        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = map[node_behind(graph, node->operands[k])];
-        map[id] = node_is_choice(graph, id) ? build_choice(region, node, operands) : build_copy(region, graph, id, operands);
+        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = map[node->operands[k]];
+        map[id] = build_copy(region, graph, id, operands);
     }
 }
 
@@ -204,7 +199,8 @@ static void copy_leaves(Drafting *drafting, ValueId *sources) {
         sources[i] = leaf;
         if (value.next_of == leaf) continue;
         bool is_next = output->is_next;
-        if (is_next) value = (Value){.kind = VALUE_TEMPORARY, .dtype = value.dtype, .order = value.order, .next_of = VALUE_NONE};
+        if (is_next)
+            value = (Value){.kind = VALUE_TEMPORARY, .dtype = value.dtype, .order = value.order, .next_of = VALUE_NONE};
         ValueId copy = add_copy(drafting, leaf, value, output->name);
         sources[i] = is_next ? copy : VALUE_NONE;
     }

@@ -1,15 +1,15 @@
 // Which values are stored, by level of fusion.
 //
-// none: every primitive. op: contractions, reductions, gathers, scatters, stacks, pads, and every pointwise node that its
-// operator does not keep to itself; moves are only ways of reading. all: what must be, and what is cheaper to store than to
-// recompute.
+// none: every primitive. op: contractions, reductions, gathers, scatters, stacks, pads, and every pointwise node that
+// its operator does not keep to itself; moves are only ways of reading. all: what must be, and what is cheaper to
+// store than to recompute.
 //
 //     %1 = mul %x %x      group layernorm        op: inside layernorm's box      all: recomputed by its readers
 //     %2 = sum %1 over C  group layernorm        a box (merged later)
 //     %3 = add %2 %y      no group               op: stored, an eager kernel     all: stored when many boxes read it
 //
-// Constants, indices and random bits are never stored: they are copied into the boxes that use them. A contraction reads
-// its operands in place, through moves at most, so what it reads is stored; so is the table of a gather.
+// Constants, indices and random bits are never stored: they are copied into the boxes that use them. A contraction
+// reads its operands in place, through moves at most, so what it reads is stored; so is the table of a gather.
 #include "passes/boxes.h"
 
 // ---- addresses: what contractions, scatters and gathers read must lie in memory
@@ -25,7 +25,7 @@ DimList drawing_value_order(const Drawing *drawing, NodeId id) {
 }
 
 static NodeId first_operand(const Graph *graph, NodeId node) {
-    return node_behind(graph, graph_node(graph, node)->operands[0]);
+    return graph_node(graph, node)->operands[0];
 }
 
 static NodeId copy_views(Graph *region, const Drawing *drawing, NodeId node, NodeId base) {
@@ -57,15 +57,14 @@ static void store_for_address(Drawing *drawing, NodeId node) {
 
 static void store_operands(Drawing *drawing, NodeId id) {
     const Node *node = graph_node(drawing->graph, id);
-    NodeId first = node_behind(drawing->graph, node->operand_count ? node->operands[0] : id);
     switch (node->op) {
     case OP_CONTRACT:
-        store_for_address(drawing, first);
-        store_for_address(drawing, node_behind(drawing->graph, node->operands[1]));
+        store_for_address(drawing, node->operands[0]);
+        store_for_address(drawing, node->operands[1]);
         break;
-    case OP_SCATTER: store_for_address(drawing, first); break;
+    case OP_SCATTER: store_for_address(drawing, node->operands[0]); break;
     // Any chain of moves will do: the address is computed element by element.
-    case OP_GATHER: drawing->stored[view_base(drawing, first)] = true; break;
+    case OP_GATHER: drawing->stored[view_base(drawing, node->operands[0])] = true; break;
     default: break;
     }
 }
@@ -87,8 +86,8 @@ static void find_fixed(Drawing *drawing) {
 
 // ---- level op
 
-// The contributions to one gradient are added up outside of any operator. Where both come from one operator's derivative,
-// that sum is part of it: an eager framework's backward kernel yields one gradient per argument.
+// The contributions to one gradient are added up outside of any operator. Where both come from one operator's
+// derivative, that sum is part of it: an eager framework's backward kernel yields one gradient per argument.
 static void find_groups(Drawing *drawing) {
     const Graph *graph = drawing->graph;
     for (NodeId id = 0; id < graph_nodes(graph); id++) {
@@ -181,7 +180,8 @@ static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers) {
     if (work > CHEAP_NODES) return true;
     double size = (double)graph_elements(drawing->graph, graph_node(drawing->graph, id)->dims), reads = 0;
     for (uint32_t i = 0; i < cone.operands.count; i++) {
-        double elements = (double)graph_elements(drawing->graph, graph_node(drawing->graph, cone.operands.nodes[i])->dims);
+        double elements =
+            (double)graph_elements(drawing->graph, graph_node(drawing->graph, cone.operands.nodes[i])->dims);
         reads += elements < size ? elements : size;   // a gather reads no more than it yields
     }
     return readers * reads > reads + size + readers * size;
@@ -212,7 +212,8 @@ void drawing_choose_values(Drawing *drawing) {
     const Graph *graph = drawing->graph;
     find_fixed(drawing);
     find_groups(drawing);
-    for (NodeId id = 0; id < graph_nodes(graph); id++) drawing->stored[id] = drawing->live[id] && node_is_leaf(graph, id);
+    for (NodeId id = 0; id < graph_nodes(graph); id++)
+        drawing->stored[id] = drawing->live[id] && node_is_leaf(graph, id);
     store_outputs(drawing);
     if (drawing->context->fuse == FUSE_ALL) {
         choose_at_all(drawing);
@@ -220,7 +221,8 @@ void drawing_choose_values(Drawing *drawing) {
     }
     for (NodeId id = graph_nodes(graph); id-- > 0;) {
         if (!drawing->live[id]) continue;
-        bool store = drawing->context->fuse == FUSE_NONE ? store_at_none(graph_node(graph, id)) : store_at_op(drawing, id);
+        bool store =
+            drawing->context->fuse == FUSE_NONE ? store_at_none(graph_node(graph, id)) : store_at_op(drawing, id);
         if (store) drawing->stored[id] = true;
         store_operands(drawing, id);
     }

@@ -1,8 +1,8 @@
 // Boxes while they are drawn: what the files of draw_boxes share. Private to passes/box_*.c and passes/draw_boxes.c.
 //
-// A node is *stored* when its value crosses box edges. Each stored node that is no leaf is a *member* of exactly one box:
-// the box computes it. The box's *cone* is everything its members need, down to stored nodes of other boxes (the box's
-// operands); a node that is not stored lies inside every box whose cone meets it.
+// A node is *stored* when its value crosses box edges. Each stored node that is no leaf is a *member* of exactly one
+// box: the box computes it. The box's *cone* is everything its members need, down to stored nodes of other boxes (the
+// box's operands); a node that is not stored lies inside every box whose cone meets it.
 //
 //     %3 = contract ..            stored: box 0 {%3}
 //     %4 = lse f32[B] %3          stored: box 1 {%4, %6}, inside %4 %5 %6, operands %3
@@ -32,7 +32,7 @@ typedef struct {
 // An output of the graph, and how it gets its value.
 typedef struct {
     const char *name;
-    NodeId node;          // behind stop_gradient
+    NodeId node;
     bool is_next;         // it is the next value of the state `leaf`
     LeafId leaf;
     bool direct;          // its box writes it; else a copy does
@@ -53,7 +53,7 @@ typedef struct {
     uint32_t output_count;
     BoxId *sequence;      // boxes in the order of steps
     uint32_t sequence_count;
-    NodeId **users;       // by node: live users, behind stop_gradient
+    NodeId **users;       // by node: live users
     uint32_t *user_count;
     DimSet *moved;        // by node: of the cone collected last (see cone_collect)
     DimSet *reduced;
@@ -64,8 +64,6 @@ typedef struct {
 bool list_has(NodeList list, NodeId node);
 NodeList list_union(Arena *arena, NodeList a, NodeList b);
 bool node_is_leaf(const Graph *graph, NodeId node);   // input, param, state
-// A scatter that adds nothing up (the result has all dims of its operands): each element is chosen, not summed.
-bool node_is_choice(const Graph *graph, NodeId node);
 // The cone of `members`. Until the next call drawing->moved and ->reduced hold, for the nodes inside and the operands,
 // which of their dims are not read at the index of the box's outputs.
 typedef struct {

@@ -6,8 +6,8 @@
 // ledger    per product at level op: by BLAS, or the first condition that failed
 //
 // BLAS computes C[m,n] += A[m,k] * B[k,n] of f32 matrices with one stride per index and, in each matrix, one of the two
-// strides 1. Its caller loops over batch dims and over rows and lanes that do not merge; summed dims cannot be looped over
-// (that would be several chains), so they must merge into one stride in both operands.
+// strides 1. Its caller loops over batch dims and over rows and lanes that do not merge; summed dims cannot be looped
+// over (that would be several chains), so they must merge into one stride in both operands.
 #include "passes/pass_functions.h"
 
 // ---- BLAS
@@ -80,8 +80,10 @@ static const char *matrix_refusal(const Product *product, const char *name, DimL
 static const char *stride_refusal(const Product *product) {
     const Contraction *c = &product->contraction;
     DimList summed = by_stride(product, c->summed, product->rows.stride);
-    if (!merges(product, summed, product->rows.stride)) return "the summed dims are several strides in the rows operand";
-    if (!merges(product, summed, product->lanes.stride)) return "the summed dims are several strides in the lanes operand";
+    if (!merges(product, summed, product->rows.stride))
+        return "the summed dims are several strides in the rows operand";
+    if (!merges(product, summed, product->lanes.stride))
+        return "the summed dims are several strides in the lanes operand";
     const char *refusal = matrix_refusal(product, "the rows operand", c->rows, summed, product->rows.stride);
     if (!refusal) refusal = matrix_refusal(product, "the lanes operand", summed, c->lanes, product->lanes.stride);
     if (!refusal) refusal = matrix_refusal(product, "the result", c->rows, c->lanes, product->stride);

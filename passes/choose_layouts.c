@@ -6,7 +6,8 @@
 //
 //     value %3 temporary f32[B,T,C]   ->   @ (B, T, C)
 //
-// The order of a value was chosen when it was built: contractions yield batch, rows, lanes; states lie as files store them.
+// The order of a value was chosen when it was built: contractions yield batch, rows, lanes; states lie as files store
+// them.
 #include "passes/pass_functions.h"
 
 bool pass_choose_layouts(Plan *plan, PassContext *context) {

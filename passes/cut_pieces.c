@@ -8,11 +8,12 @@
 //     out f32[B=1,T=64,C]          ->   cut(B,T)/4
 //     a scalar                     ->   cut()/1
 //
-// Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes share a
-// vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels.
+// Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes
+// share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels.
 #include "passes/pass_functions.h"
 
-// Steps of less than this on one core are not worth cutting; in terms of the Target, since a barrier costs about as much.
+// Steps of less than this on one core are not worth cutting; in terms of the Target, since a barrier costs about as
+// much.
 static const double least_seconds = 2e-6;
 // Vector code with functions in it reaches about this part of the multiply-add peak.
 static const double pointwise_speed = 0.125;

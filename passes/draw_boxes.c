@@ -1,9 +1,9 @@
 // draw_boxes: Graph -> Plan. Which primitives are computed together, and what is stored between.
 //
 // requires  a graph; names and groups of its nodes are used when there
-// ensures   a plan whose steps compute every output: regions, operands, outputs, forms, order of steps; a next value of a
-//           state is written after every reader of the state. Layouts, engines, pieces, edges and offsets are left to the
-//           plan passes.
+// ensures   a plan whose steps compute every output: regions, operands, outputs, forms, order of steps; a next value
+//           of a state is written after every reader of the state. Layouts, engines, pieces, edges and offsets are left
+//           to the plan passes.
 // ledger    one decision per box made, and per merge asked for and refused
 //
 //     %2 = sum f32[B] %x over C       group layernorm               level op:
@@ -14,6 +14,25 @@
 // (box_merge.c, box_form.c), order (box_order.c), plan (box_plan.c).
 #include "passes/boxes.h"
 #include "passes/pass_functions.h"
+#include "passes/rewrite.h"
+
+static const char *node_place(const Graph *graph, NodeId id) {
+    const char *name = graph_node_name(graph, id);
+    return name ? name : "";
+}
+
+// What no box needs to know: stop_gradient computes nothing, and a scatter that adds nothing up (its result has all
+// dims of its operands) is `where(index == b, a, 0)`. They go first, so that equal boxes are equal nodes.
+static NodeId plain_node(Rewrite *rewrite, NodeId id) {
+    Graph *graph = rewrite->graph;
+    const Node *node = graph_node(graph, id);
+    if (node->op == OP_STOP_GRADIENT) return node->operands[0];
+    if (node->op != OP_SCATTER || access_reduced(graph, id, 0) || access_reduced(graph, id, 1)) return NODE_NONE;
+    // One kernel, as a scatter is.
+    if (!graph_node_group(graph, id)) graph_set_group(graph, graph_group(graph, "scatter", node_place(graph, id), 0));
+    NodeId here = build_binary(graph, OP_EQ, build_index(graph, node->attr.to), node->operands[1]);
+    return build_where(graph, here, node->operands[0], build_const(graph, node->dtype, 0));
+}
 
 static void collect_outputs(Drawing *drawing) {
     const Graph *graph = drawing->graph;
@@ -22,7 +41,7 @@ static void collect_outputs(Drawing *drawing) {
     for (uint32_t i = 0; i < drawing->output_count; i++) {
         const Output *output = graph_output_at(graph, i);
         DrawnOutput *drawn = &drawing->outputs[i];
-        *drawn = (DrawnOutput){.name = output->name, .node = node_behind(graph, output->node)};
+        *drawn = (DrawnOutput){.name = output->name, .node = output->node};
         for (LeafId leaf = 0; leaf < graph_leaves(graph); leaf++) {
             if (!text_equal(graph_leaf_at(graph, leaf)->name, output->name)) continue;
             NodeId source = graph_find_leaf_node(graph, output->name);
@@ -38,7 +57,7 @@ static void add_user(Drawing *drawing, NodeId node, NodeId user) {
     drawing->users[node][drawing->user_count[node]++] = user;
 }
 
-// Live users of every node, with stop_gradient left out of the picture.
+// Live users of every node.
 static void collect_users(Drawing *drawing) {
     const Graph *graph = drawing->graph;
     uint32_t nodes = graph_nodes(graph);
@@ -46,13 +65,12 @@ static void collect_users(Drawing *drawing) {
     for (int fill = 0; fill <= 1; fill++) {
         for (NodeId id = 0; id < nodes; id++) {
             const Node *node = graph_node(graph, id);
-            if (!drawing->live[id] || node->op == OP_STOP_GRADIENT) continue;
+            if (!drawing->live[id]) continue;
             for (uint32_t k = 0; k < node->operand_count; k++) {
-                NodeId operand = node_behind(graph, node->operands[k]);
                 if (fill)
-                    add_user(drawing, operand, id);
+                    add_user(drawing, node->operands[k], id);
                 else
-                    reads[operand]++;
+                    reads[node->operands[k]]++;
             }
         }
         for (NodeId id = 0; id < nodes && !fill; id++)
@@ -83,7 +101,8 @@ static Drawing *drawing_create(const Graph *graph, PassContext *context, Arena *
 
 Plan *pass_draw_boxes(const Graph *graph, PassContext *context) {
     Arena *scratch = arena_create();
-    Drawing *drawing = drawing_create(graph, context, scratch);
+    const Graph *plain = rewrite_graph(graph, context->arena, plain_node, NULL);
+    Drawing *drawing = drawing_create(plain, context, scratch);
     drawing_choose_values(drawing);
     drawing_make_boxes(drawing);
     drawing_merge_boxes(drawing);

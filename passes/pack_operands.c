@@ -1,8 +1,8 @@
 // pack_operands: a tiled product reads its lanes operand in panels, copied there by a step before it.
 //
 // requires  engines and register tiles
-// ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side as the
-//           register tile has, for every summed index, so that the innermost loop reads memory in order
+// ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side
+//           as the register tile has, for every summed index, so that the innermost loop reads memory in order
 // does nothing for a product that reads panels already; equal panels of one value are copied once
 //
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
@@ -35,7 +35,8 @@ static void add_step(Packing *packing, const Step *step) {
 
 static ValueId add_value(Packing *packing, Value value) {
     Plan *plan = packing->plan;
-    plan->values = arena_grow(plan->arena, plan->values, &packing->value_capacity, plan->value_count + 1, sizeof(Value));
+    plan->values =
+        arena_grow(plan->arena, plan->values, &packing->value_capacity, plan->value_count + 1, sizeof(Value));
     plan->values[plan->value_count] = value;
     return plan->value_count++;
 }
@@ -87,7 +88,8 @@ static NodeId copy_views(Graph *to, const Graph *from, NodeId id) {
     return build_copy(to, from, id, &below);
 }
 
-static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *pack, NodeId lanes_operand, DimList order) {
+static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *pack, NodeId lanes_operand,
+                             DimList order) {
     Plan *plan = packing->plan;
     ValueId packed = add_value(packing, (Value){.kind = VALUE_TEMPORARY,
                                                 .dtype = plan->values[pack->source].dtype,
@@ -131,7 +133,8 @@ static ValueId pack_of(Packing *packing, const Step *step, const Contraction *co
     pack.packed = find_pack(packing, &pack);
     if (pack.packed != VALUE_NONE) return pack.packed;
     pack.packed = add_pack_step(packing, step, &pack, contraction->lanes_operand, panel_order(contraction));
-    packing->packs = arena_grow(plan->arena, packing->packs, &packing->pack_capacity, packing->pack_count + 1, sizeof(Pack));
+    packing->packs =
+        arena_grow(plan->arena, packing->packs, &packing->pack_capacity, packing->pack_count + 1, sizeof(Pack));
     packing->packs[packing->pack_count++] = pack;
     return pack.packed;
 }

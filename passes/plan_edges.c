@@ -1,8 +1,8 @@
 // plan_edges: same or all for every operand, and where threads must wait for each other.
 //
 // requires  cuts
-// ensures   every operand has its edge; a step waits when it needs all pieces of something written since the last wait, or
-//           writes over a state that was read since then
+// ensures   every operand has its edge; a step waits when it needs all pieces of something written since the last
+//           wait, or writes over a state that was read since then
 //
 //     step 0 cut(B)/4  out %1
 //     step 1 cut(B)/4  in %1 same     reads %1[b,..] for its own b only: thread t has those pieces already
@@ -19,9 +19,9 @@ static DimSet *find_shifted(const Graph *region, Arena *arena) {
     bool *live = graph_live(region, arena);
     for (NodeId id = nodes; id-- > 0;) {
         const Node *node = graph_node(region, id);
-        if (!live[id] || node->op == OP_STOP_GRADIENT) continue;
+        if (!live[id]) continue;
         for (uint32_t k = 0; k < node->operand_count; k++) {
-            NodeId operand = node_behind(region, node->operands[k]);
+            NodeId operand = node->operands[k];
             DimSet below = access_moved(region, id, k, moved[id]);
             moved[operand] |= below;
             shifted[operand] |= below | access_reduced(region, id, k) |

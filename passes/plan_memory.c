@@ -1,17 +1,17 @@
 // plan_memory: where every value lies. One block of states shared by all programs of a model, one arena for the rest.
 //
 // requires  edges and waits
-// ensures   offsets and bytes of all values, exact sizes of arena and states; no two values that may be alive at the same
-//           time share a byte. A diagnostic when the sizes overflow.
+// ensures   offsets and bytes of all values, exact sizes of arena and states; no two values that may be alive at the
+//           same time share a byte. A diagnostic when the sizes overflow.
 //
-// Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it lives
-// from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the end, inputs
-// from the start.
+// Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it
+// lives from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the
+// end, inputs from the start.
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
-// Largest values are placed first, each at the lowest offset where it fits (greedy by size: Pisarchyk and Lee, "Efficient
-// memory management for deep neural net inference", 2020).
+// Largest values are placed first, each at the lowest offset where it fits (greedy by size: Pisarchyk and Lee,
+// "Efficient memory management for deep neural net inference", 2020).
 #include <stdlib.h>
 
 #include "base/size.h"
@@ -39,7 +39,8 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
 }
 
 static bool too_much(PassContext *context, const char *what) {
-    return diag_error(context->diags, (Place){0}, "the sizes of all %s do not fit in %zu bits", what, 8 * sizeof(size_t));
+    return diag_error(context->diags, (Place){0}, "the sizes of all %s do not fit in %zu bits", what,
+                      8 * sizeof(size_t));
 }
 
 // ---- states: the same place in every program
@@ -98,7 +99,8 @@ static void extend(Block *block, uint32_t epoch) {
 // One block per value, by value id. States have blocks too; they are not placed.
 static Block *find_lives(const Plan *plan) {
     Block *blocks = ARENA_ARRAY(plan->arena, Block, plan->value_count);
-    for (ValueId id = 0; id < plan->value_count; id++) blocks[id] = (Block){.value = id, .bytes = plan->values[id].bytes};
+    for (ValueId id = 0; id < plan->value_count; id++)
+        blocks[id] = (Block){.value = id, .bytes = plan->values[id].bytes};
     uint32_t epoch = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];

@@ -19,10 +19,8 @@ static RuntimeStatus fail(const char *path, const char *what, Diags *diags) {
 
 RuntimeStatus input_open(const char *path, int *file, int64_t *bytes, Diags *diags) {
     *file = file_table.open(path, O_RDONLY, 0);
-    if (*file < 0)
-        return fail(path, "cannot open", diags);
-    if (file_table.size(*file, bytes) == 0)
-        return RUNTIME_OK;
+    if (*file < 0) return fail(path, "cannot open", diags);
+    if (file_table.size(*file, bytes) == 0) return RUNTIME_OK;
     RuntimeStatus status = fail(path, "cannot read", diags);
     file_table.close(*file);
     *file = -1;
@@ -34,16 +32,14 @@ RuntimeStatus input_read_all(Arena *arena, const char *path, size_t limit, char 
     int file;
     int64_t bytes;
     RuntimeStatus status = input_open(path, &file, &bytes, diags);
-    if (status != RUNTIME_OK)
-        return status;
+    if (status != RUNTIME_OK) return status;
     if ((uint64_t)bytes > limit) {
         diag_error(diags, (Place){0}, "%s: %lld bytes, more than the limit of %zu", path, (long long)bytes, limit);
         status = RUNTIME_BAD_FILE;
     } else {
         *length = (size_t)bytes;
         *contents = arena_alloc(arena, *length + 1);
-        if (!file_read_at(file, path, *contents, *length, 0, diags))
-            status = RUNTIME_IO;
+        if (!file_read_at(file, path, *contents, *length, 0, diags)) status = RUNTIME_IO;
     }
     file_table.close(file);
     return status;

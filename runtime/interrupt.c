@@ -15,18 +15,19 @@ static void request_stop(int signal) {
 void interrupt_install(void) {
     struct sigaction action = {.sa_handler = request_stop};
     sigemptyset(&action.sa_mask);
-    action.sa_flags = (int)SA_RESETHAND | SA_RESTART;  // the second signal finds the default: the process ends
+    action.sa_flags = (int)SA_RESETHAND | SA_RESTART; // the second signal finds the default: the process ends
     requested = 0;
     sigaction(SIGINT, &action, installed ? NULL : &before_interrupt);
     sigaction(SIGTERM, &action, installed ? NULL : &before_terminate);
     installed = true;
 }
 
-bool interrupt_requested(void) { return requested != 0; }
+bool interrupt_requested(void) {
+    return requested != 0;
+}
 
 void interrupt_restore(void) {
-    if (!installed)
-        return;
+    if (!installed) return;
     sigaction(SIGINT, &before_interrupt, NULL);
     sigaction(SIGTERM, &before_terminate, NULL);
     installed = false;

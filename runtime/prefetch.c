@@ -10,18 +10,19 @@ enum { NOTHING = -1 };
 struct Prefetch {
     BatchSource source;
     Worker *worker;
-    int64_t draw;       // under way or ready; NOTHING
-    bool sound;         // the job read it without an error
+    int64_t draw; // under way or ready; NOTHING
+    bool sound;   // the job read it without an error
     int32_t *tokens, *targets;
-    size_t bytes;       // of each
-    Arena *arena;       // of the job's own diagnostics, which nobody sees
+    size_t bytes; // of each
+    Arena *arena; // of the job's own diagnostics, which nobody sees
 };
 
 static void read_draw(void *context) {
     Prefetch *prefetch = context;
     arena_reset(prefetch->arena);
     Diags *unseen = diags_create(prefetch->arena);
-    prefetch->sound = batch_read(&prefetch->source, prefetch->draw, prefetch->tokens, prefetch->targets, unseen) == RUNTIME_OK;
+    prefetch->sound =
+        batch_read(&prefetch->source, prefetch->draw, prefetch->tokens, prefetch->targets, unseen) == RUNTIME_OK;
 }
 
 Prefetch *prefetch_create(const BatchSource *source, Diags *diags) {
@@ -34,15 +35,13 @@ Prefetch *prefetch_create(const BatchSource *source, Diags *diags) {
     prefetch->bytes = count * sizeof(int32_t);
     prefetch->arena = arena_create();
     prefetch->worker = worker_create(read_draw, prefetch, diags);
-    if (prefetch->worker)
-        return prefetch;
+    if (prefetch->worker) return prefetch;
     prefetch_free(prefetch);
     return NULL;
 }
 
 void prefetch_free(Prefetch *prefetch) {
-    if (!prefetch)
-        return;
+    if (!prefetch) return;
     worker_free(prefetch->worker);
     memory_release(prefetch->tokens);
     memory_release(prefetch->targets);
@@ -62,8 +61,7 @@ RuntimeStatus prefetch_take(Prefetch *prefetch, int64_t draw, int32_t *tokens, i
     worker_wait(prefetch->worker);
     bool ready = prefetch->draw == draw && prefetch->sound;
     prefetch->draw = NOTHING;
-    if (!ready)
-        return batch_read(&prefetch->source, draw, tokens, targets, diags);
+    if (!ready) return batch_read(&prefetch->source, draw, tokens, targets, diags);
     memcpy(tokens, prefetch->tokens, prefetch->bytes);
     memcpy(targets, prefetch->targets, prefetch->bytes);
     return RUNTIME_OK;

@@ -23,8 +23,7 @@ static double seconds_now(void) {
 
 static bool read_line(const char *path, char *line, int size) {
     FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
+    if (!file) return false;
     bool found = fgets(line, size, file) != NULL;
     fclose(file);
     line[strcspn(found ? line : "", "\n")] = '\0';
@@ -35,8 +34,7 @@ static void read_model(char *model, size_t size) {
     char line[512];
     *model = '\0';
     FILE *file = fopen("/proc/cpuinfo", "re");
-    if (!file)
-        return;
+    if (!file) return;
     while (!*model && fgets(line, sizeof line, file)) {
         char *colon = strchr(line, ':');
         if (colon && (strncmp(line, "model name", 10) == 0 || strncmp(line, "CPU part", 8) == 0)) {
@@ -53,14 +51,11 @@ static double cache_bytes(int cpu, int level) {
         char path[128], line[64];
         const char *folder = "/sys/devices/system/cpu/cpu%d/cache/index%d/%s";
         snprintf(path, sizeof path, folder, cpu, i, "level");
-        if (!read_line(path, line, sizeof line) || atoi(line) != level)
-            continue;
+        if (!read_line(path, line, sizeof line) || atoi(line) != level) continue;
         snprintf(path, sizeof path, folder, cpu, i, "type");
-        if (!read_line(path, line, sizeof line) || line[0] == 'I')
-            continue;
+        if (!read_line(path, line, sizeof line) || line[0] == 'I') continue;
         snprintf(path, sizeof path, folder, cpu, i, "size");
-        if (!read_line(path, line, sizeof line))
-            continue;
+        if (!read_line(path, line, sizeof line)) continue;
         char *unit;
         double size = strtod(line, &unit);
         return size * (*unit == 'K' ? 1024 : *unit == 'M' ? 1048576 : *unit == 'G' ? 1073741824 : 1);
@@ -99,16 +94,14 @@ static void cross_barriers(void *context, int thread, int count) {
 
 double probe_barrier(ThreadPool *threads) {
     enum { ROUNDS = 5, BARRIERS = 200 };
-    if (threads_count(threads) == 1)
-        return 0;
+    if (threads_count(threads) == 1) return 0;
     double best = 1;
     BarrierTask task = {threads, BARRIERS};
     for (int round = 0; round < ROUNDS; round++) {
         double start = seconds_now();
         threads_run(threads, cross_barriers, &task);
         double seconds = (seconds_now() - start) / BARRIERS;
-        if (seconds < best)
-            best = seconds;
+        if (seconds < best) best = seconds;
     }
     return best;
 }
@@ -118,11 +111,11 @@ double probe_barrier(ThreadPool *threads) {
 typedef struct {
     ThreadPool *threads;
     const ProbeKernel *kernel;
-    int64_t repeats;         // multiply-add rounds per thread
-    float *memory;           // shared; thread t of n works on its n-th part
+    int64_t repeats; // multiply-add rounds per thread
+    float *memory;   // shared; thread t of n works on its n-th part
     size_t floats;
-    double seconds;          // of thread 0, between barriers
-    volatile float sink;     // keeps results alive; every thread's value is as good
+    double seconds;      // of thread 0, between barriers
+    volatile float sink; // keeps results alive; every thread's value is as good
 } Measurement;
 
 // Thread 0 measures from the moment all are there to the moment all are done.
@@ -133,8 +126,7 @@ static double begin_measuring(const Measurement *task, int thread) {
 
 static void end_measuring(Measurement *task, int thread, double start) {
     threads_barrier(task->threads, thread);
-    if (thread == 0)
-        task->seconds = seconds_now() - start;
+    if (thread == 0) task->seconds = seconds_now() - start;
 }
 
 static void measure_arithmetic(void *context, int thread, int count) {
@@ -143,8 +135,7 @@ static void measure_arithmetic(void *context, int thread, int count) {
     double start = begin_measuring(task, thread);
     float value = task->kernel->multiply_add(task->repeats);
     end_measuring(task, thread, start);
-    if (thread == 0)
-        task->sink = value;
+    if (thread == 0) task->sink = value;
 }
 
 static float *own_part(const Measurement *task, int thread, int count, size_t *floats) {
@@ -167,8 +158,7 @@ static void measure_read(void *context, int thread, int count) {
     double start = begin_measuring(task, thread);
     float value = task->kernel->sum(part, floats);
     end_measuring(task, thread, start);
-    if (thread == 0)
-        task->sink = value;
+    if (thread == 0) task->sink = value;
 }
 
 static void measure_triad(void *context, int thread, int count) {
@@ -185,17 +175,16 @@ static double best_seconds(Measurement *task, ThreadBody body, int rounds) {
     double best = 1e9;
     for (int round = 0; round < rounds; round++) {
         threads_run(task->threads, body, task);
-        if (task->seconds < best)
-            best = task->seconds;
+        if (task->seconds < best) best = task->seconds;
     }
     return best;
 }
 
 static double measure_flops(Measurement *task, bool quick) {
     enum { CALIBRATION = 20000 };
-    const double wanted = 2e-3;  // short enough to fall between two interruptions
+    const double wanted = 2e-3; // short enough to fall between two interruptions
     task->repeats = CALIBRATION;
-    double calibration = best_seconds(task, measure_arithmetic, 3);  // also wakes the cores up
+    double calibration = best_seconds(task, measure_arithmetic, 3); // also wakes the cores up
     task->repeats = (int64_t)(CALIBRATION * wanted / calibration) + 1;
     double seconds = best_seconds(task, measure_arithmetic, quick ? 4 : 100);
     return task->kernel->flops_per_repeat * (double)task->repeats * threads_count(task->threads) / seconds;
@@ -213,13 +202,13 @@ static void measure_memory(Measurement *task, bool quick, ProbeResult *result) {
     enum { HUGE_PAGE = 2 << 20 };
     task->floats = memory_floats(result, quick);
     task->memory = alloc_table.allocate(alloc_table.context, task->floats * sizeof(float), HUGE_PAGE);
-    if (!task->memory)
-        return;  // unknown: 0
-    madvise(task->memory, task->floats * sizeof(float), MADV_HUGEPAGE);  // a hint: fewer page faults
+    if (!task->memory) return;                                          // unknown: 0
+    madvise(task->memory, task->floats * sizeof(float), MADV_HUGEPAGE); // a hint: fewer page faults
     threads_run(task->threads, touch_memory, task);
     size_t part, threads = (size_t)threads_count(task->threads);
     own_part(task, 0, (int)threads, &part);
-    result->read_bandwidth = (double)(part * threads * sizeof(float)) / best_seconds(task, measure_read, quick ? 2 : 10);
+    result->read_bandwidth =
+        (double)(part * threads * sizeof(float)) / best_seconds(task, measure_read, quick ? 2 : 10);
     if (!quick) {
         size_t third = part / 3 & ~(size_t)15;
         result->triad_bandwidth = (double)(3 * third * threads * sizeof(float)) / best_seconds(task, measure_triad, 10);

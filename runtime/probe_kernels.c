@@ -32,8 +32,7 @@
 #include "runtime/probe_template.h"
 
 const ProbeKernel *probe_kernel(void) {
-    if (__builtin_cpu_supports("avx512f"))
-        return &kernel_512;
+    if (__builtin_cpu_supports("avx512f")) return &kernel_512;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernel_256 : &kernel_128;
 }
 
@@ -50,7 +49,9 @@ const ProbeKernel *probe_kernel(void) {
 #define KEEP(value) __asm__ volatile("" : "+w"(value))
 #include "runtime/probe_template.h"
 
-const ProbeKernel *probe_kernel(void) { return &kernel_neon; }
+const ProbeKernel *probe_kernel(void) {
+    return &kernel_neon;
+}
 
 #else
 #error "the probe knows x86-64 and aarch64"

@@ -41,7 +41,7 @@ int32_t sample_draw(const float *logits, int64_t count, double temperature, int6
     for (int64_t i = 0; i < count; i++)
         if (logits[i] >= floor) total += exp((logits[i] - logits[best]) / temperature);
     double left = random * total;
-    int32_t last = best;  // where rounding leaves a remainder
+    int32_t last = best; // where rounding leaves a remainder
     for (int64_t i = 0; i < count; i++) {
         if (!(logits[i] >= floor)) continue;
         double weight = exp((logits[i] - logits[best]) / temperature);
@@ -58,13 +58,13 @@ int32_t sample_draw(const float *logits, int64_t count, double temperature, int6
 typedef struct {
     const SampleOptions *options;
     Diags *diags;
-    int32_t *input;                   // tok[rows, context]
-    const float *output;              // logits[rows, context, vocabulary], in the slot's layout
+    int32_t *input;      // tok[rows, context]
+    const float *output; // logits[rows, context, vocabulary], in the slot's layout
     const ProgramSlot *output_slot;
     int64_t rows, context, vocabulary, drawable;
-    int64_t length;                   // tokens per finished sample
-    int32_t *tokens;                  // [rows, length]
-    float *logits;                    // [vocabulary]
+    int64_t length;  // tokens per finished sample
+    int32_t *tokens; // [rows, length]
+    float *logits;   // [vocabulary]
     uint64_t key;
 } Sampler;
 

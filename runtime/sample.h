@@ -23,7 +23,8 @@ typedef struct {
     void *context;
 } SampleOptions;
 
-// RUNTIME_STOPPED after SIGINT or SIGTERM when interrupt_install was called; RUNTIME_NONFINITE when logits are not finite.
+// RUNTIME_STOPPED after SIGINT or SIGTERM when interrupt_install was called; RUNTIME_NONFINITE when no logit is
+// finite; RUNTIME_BAD_FILE when a start token is outside the vocabulary.
 RuntimeStatus sample_run(const SampleOptions *options, Diags *diags);
 // One draw from logits[count]; `random` in [0, 1). -1 when no logit is finite.
 int32_t sample_draw(const float *logits, int64_t count, double temperature, int64_t top_k, double random);

@@ -10,14 +10,14 @@
 
 typedef struct {
     const Program *program;
-    void ***buffers;           // [step_count]: pointers of each step, inside `pointers`
+    void ***buffers; // [step_count]: pointers of each step, inside `pointers`
     void **pointers;
-    SessionCounter *counters;  // [step_count]
+    SessionCounter *counters; // [step_count]
 } BoundProgram;
 
 struct Session {
     ThreadPool *threads;
-    char *blocks[2];           // by ProgramMemory
+    char *blocks[2]; // by ProgramMemory
     size_t bytes[2];
     int program_count;
     BoundProgram *programs;
@@ -58,7 +58,7 @@ static bool block_create(Session *session, ProgramMemory memory, size_t bytes) {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
     char *block = alloc_table.allocate(alloc_table.context, bytes, alignment);
     if (!block) return false;
-    if (alignment == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);  // a hint: refusal costs only speed
+    if (alignment == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE); // a hint: refusal costs only speed
     session->blocks[memory] = block;
     session->bytes[memory] = bytes;
     threads_run(session->threads, zero_part, &(ZeroTask){block, bytes});
@@ -191,14 +191,18 @@ void session_run(Session *session, const Program *program) {
 
 // ---- looking in
 
-void *session_data(const Session *session, const ProgramSlot *slot) { return resolve(session, slot->buffer); }
+void *session_data(const Session *session, const ProgramSlot *slot) {
+    return resolve(session, slot->buffer);
+}
 
 void *session_slot_data(const Session *session, const Program *program, SlotKind kind, const char *name) {
     const ProgramSlot *slot = program_slot(program, kind, name);
     return slot ? session_data(session, slot) : NULL;
 }
 
-ThreadPool *session_threads(const Session *session) { return session->threads; }
+ThreadPool *session_threads(const Session *session) {
+    return session->threads;
+}
 
 void session_profile(Session *session, bool on) {
     session->profile = on;

@@ -1,5 +1,5 @@
-// Offsets without a division per element: dims that occur in one piece together form a group, pieces of different groups
-// add up, so the offset of an element is the sum over groups of one table entry.
+// Offsets without a division per element: dims that occur in one piece together form a group, pieces of different
+// groups add up, so the offset of an element is the sum over groups of one table entry.
 //
 //     W[C,F] @ (F/4, C, F%4): groups {C}, {F}; table C: c*4; table F: (f/4)*C*4 + f%4
 #include "runtime/slot.h"
@@ -39,9 +39,9 @@ int64_t slot_offset(const ProgramSlot *slot, const int64_t *index) {
 
 typedef struct {
     int group_count;
-    int group_of[SLOT_MAX_RANK];       // of each dim
-    int64_t stride[SLOT_MAX_RANK];     // of each dim in its group's table
-    int64_t size[SLOT_MAX_RANK];       // entries of each group's table
+    int group_of[SLOT_MAX_RANK];   // of each dim
+    int64_t stride[SLOT_MAX_RANK]; // of each dim in its group's table
+    int64_t size[SLOT_MAX_RANK];   // entries of each group's table
     int64_t *table[SLOT_MAX_RANK];
 } OffsetTables;
 
@@ -94,7 +94,8 @@ static OffsetTables *build_tables(const ProgramSlot *slot, Arena *scratch) {
     return tables;
 }
 
-// Where the row of stored elements at `index` (innermost index 0) starts, and the table of its innermost dim from there.
+// Where the row of stored elements at `index` (innermost index 0) starts, and the table of its innermost dim from
+// there.
 static int64_t row_base(const ProgramSlot *slot, const OffsetTables *tables, const int64_t *index, int64_t *inner) {
     int64_t entry[SLOT_MAX_RANK] = {0}, base = 0;
     for (int d = 0; d < slot->rank - 1; d++)
@@ -138,7 +139,7 @@ static bool copies_plainly(const ProgramSlot *slot) {
 void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena *scratch) {
     size_t bytes = (size_t)slot_elements(slot) * ELEMENT_BYTES;
     CHECK(bytes <= slot->bytes);
-    memset(memory, 0, slot->bytes);  // padding holds zeros
+    memset(memory, 0, slot->bytes); // padding holds zeros
     if (copies_plainly(slot))
         memcpy(memory, stored, bytes);
     else

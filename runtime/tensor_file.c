@@ -18,7 +18,7 @@ struct TensorFile {
     int file;
     size_t data_start, data_bytes;
     size_t count, metadata_count;
-    TensorEntry *entries;  // by begin
+    TensorEntry *entries; // by begin
     TensorMetadata *metadata;
 };
 
@@ -31,18 +31,17 @@ typedef struct {
 static const struct {
     const char *name;
     size_t bytes;
-} element_types[] = {{"F32", 4}, {"BF16", 2}, {"F16", 2},     {"F64", 8},     {"BOOL", 1}, {"U8", 1},  {"I8", 1}, {"I16", 2},
-                     {"U16", 2}, {"I32", 4},  {"U32", 4},     {"I64", 8},     {"U64", 8},  {"C64", 8}, {"F8_E4M3", 1},
-                     {"F8_E5M2", 1}, {"F8_E8M0", 1}};
+} element_types[] = {{"F32", 4}, {"BF16", 2}, {"F16", 2},     {"F64", 8},     {"BOOL", 1},   {"U8", 1},
+                     {"I8", 1},  {"I16", 2},  {"U16", 2},     {"I32", 4},     {"U32", 4},    {"I64", 8},
+                     {"U64", 8}, {"C64", 8},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1}};
 
 static size_t element_bytes(const char *type) {
     for (size_t i = 0; i < sizeof element_types / sizeof element_types[0]; i++)
-        if (strcmp(type, element_types[i].name) == 0)
-            return element_types[i].bytes;
+        if (strcmp(type, element_types[i].name) == 0) return element_types[i].bytes;
     return 0;
 }
 
-#define REFUSE(reader, ...) \
+#define REFUSE(reader, ...)                                                                                            \
     diag_error((reader)->diags, (Place){0}, "%s: %s", (reader)->file->path, arena_format((reader)->arena, __VA_ARGS__))
 
 // Names come from the file: shown without control characters and not longer than a line.
@@ -50,23 +49,20 @@ static const char *shown(Arena *arena, const char *name) {
     size_t length = strlen(name);
     char *copy = arena_copy_range(arena, name, length < SHOWN_NAME ? length : SHOWN_NAME);
     for (char *c = copy; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
     return copy;
 }
 
 // A count, extent or offset: an integer >= 0 (JSON integers beyond 64 bits are refused by the parser).
 static bool read_size(const json_t *value, size_t *result) {
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
-        return false;
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
     *result = (size_t)json_integer_value(value);
     return true;
 }
 
 static bool read_shape(Reader *reader, const json_t *shape, TensorEntry *entry) {
     const char *name = shown(reader->arena, entry->name);
-    if (!json_is_array(shape))
-        return REFUSE(reader, "tensor '%s': 'shape' must be a list", name);
+    if (!json_is_array(shape)) return REFUSE(reader, "tensor '%s': 'shape' must be a list", name);
     if (json_array_size(shape) > TENSOR_MAX_RANK)
         return REFUSE(reader, "tensor '%s': %zu dimensions, at most %d are supported", name, json_array_size(shape),
                       TENSOR_MAX_RANK);
@@ -104,16 +100,13 @@ static bool read_range(Reader *reader, const json_t *offsets, TensorEntry *entry
 static bool read_entry(Reader *reader, const char *name, const json_t *value, TensorEntry *entry) {
     entry->name = arena_copy(reader->arena, name);
     name = shown(reader->arena, name);
-    if (!*entry->name)
-        return REFUSE(reader, "a tensor without a name");
-    if (!json_is_object(value))
-        return REFUSE(reader, "tensor '%s': its description must be an object", name);
+    if (!*entry->name) return REFUSE(reader, "a tensor without a name");
+    if (!json_is_object(value)) return REFUSE(reader, "tensor '%s': its description must be an object", name);
     const json_t *type = json_object_get(value, "dtype");
     const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
     if (!type || !shape || !offsets || json_object_size(value) != 3)
         return REFUSE(reader, "tensor '%s': needs exactly 'dtype', 'shape' and 'data_offsets'", name);
-    if (!json_is_string(type))
-        return REFUSE(reader, "tensor '%s': 'dtype' must be a string", name);
+    if (!json_is_string(type)) return REFUSE(reader, "tensor '%s': 'dtype' must be a string", name);
     entry->type = arena_copy(reader->arena, json_string_value(type));
     if (element_bytes(entry->type) == 0)
         return REFUSE(reader, "tensor '%s': unknown dtype '%s'", name, shown(reader->arena, entry->type));
@@ -121,15 +114,13 @@ static bool read_entry(Reader *reader, const char *name, const json_t *value, Te
 }
 
 static bool read_metadata(Reader *reader, json_t *map) {
-    if (!json_is_object(map))
-        return REFUSE(reader, "'__metadata__' must be an object");
+    if (!json_is_object(map)) return REFUSE(reader, "'__metadata__' must be an object");
     TensorFile *file = reader->file;
     file->metadata = ARENA_ARRAY(reader->arena, TensorMetadata, json_object_size(map));
     const char *key;
     json_t *value;
     json_object_foreach(map, key, value) {
-        if (!json_is_string(value))
-            return REFUSE(reader, "metadata '%s' must be a string", shown(reader->arena, key));
+        if (!json_is_string(value)) return REFUSE(reader, "metadata '%s' must be a string", shown(reader->arena, key));
         TensorMetadata *entry = &file->metadata[file->metadata_count++];
         entry->key = arena_copy(reader->arena, key);
         entry->value = arena_copy(reader->arena, json_string_value(value));
@@ -139,39 +130,33 @@ static bool read_metadata(Reader *reader, json_t *map) {
 
 static int compare_places(const void *left, const void *right) {
     const TensorEntry *a = left, *b = right;
-    if (a->begin != b->begin)
-        return a->begin < b->begin ? -1 : 1;
-    if (a->bytes != b->bytes)
-        return a->bytes < b->bytes ? -1 : 1;  // empty tensors before the one that has bytes
+    if (a->begin != b->begin) return a->begin < b->begin ? -1 : 1;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? -1 : 1; // empty tensors before the one that has bytes
     return strcmp(a->name, b->name);
 }
 
 // One after the other, from the first byte of the data to the last: nothing shared, nothing hidden.
 static bool check_places(Reader *reader) {
     TensorFile *file = reader->file;
-    if (file->count > 1)
-        qsort(file->entries, file->count, sizeof *file->entries, compare_places);
+    if (file->count > 1) qsort(file->entries, file->count, sizeof *file->entries, compare_places);
     size_t end = 0;
     for (size_t i = 0; i < file->count; i++) {
         const TensorEntry *entry = &file->entries[i];
         if (entry->begin != end)
-            return REFUSE(reader, "tensor '%s': data begin at %zu, %s byte %zu", shown(reader->arena, entry->name),
-                          entry->begin, entry->begin < end ? "overlapping the tensor before it, which ends at"
-                                                           : "leaving a hole after", end);
+            return REFUSE(
+                reader, "tensor '%s': data begin at %zu, %s byte %zu", shown(reader->arena, entry->name), entry->begin,
+                entry->begin < end ? "overlapping the tensor before it, which ends at" : "leaving a hole after", end);
         end += entry->bytes;
     }
-    if (end != file->data_bytes)
-        return REFUSE(reader, "%zu bytes after the last tensor", file->data_bytes - end);
+    if (end != file->data_bytes) return REFUSE(reader, "%zu bytes after the last tensor", file->data_bytes - end);
     return true;
 }
 
 static bool read_header(Reader *reader, const char *header, size_t length) {
     json_error_t error;
-    if (length == 0 || header[0] != '{')
-        return REFUSE(reader, "the header does not start with '{'");
+    if (length == 0 || header[0] != '{') return REFUSE(reader, "the header does not start with '{'");
     json_t *root = json_loadb(header, length, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return REFUSE(reader, "header, byte %d: %s", error.position, shown(reader->arena, error.text));
+    if (!root) return REFUSE(reader, "header, byte %d: %s", error.position, shown(reader->arena, error.text));
     TensorFile *file = reader->file;
     file->entries = ARENA_ARRAY(reader->arena, TensorEntry, json_object_size(root));
     bool sound = true;
@@ -180,8 +165,7 @@ static bool read_header(Reader *reader, const char *header, size_t length) {
     json_object_foreach(root, name, value) {
         sound = strcmp(name, "__metadata__") == 0 ? read_metadata(reader, value)
                                                   : read_entry(reader, name, value, &file->entries[file->count++]);
-        if (!sound)
-            break;
+        if (!sound) break;
     }
     json_decref(root);
     return sound && check_places(reader);
@@ -197,8 +181,7 @@ static char *load_header(Reader *reader, size_t file_bytes, size_t *length, Runt
         return NULL;
     }
     *status = RUNTIME_IO;
-    if (!file_read_at(file->file, file->path, field, LENGTH_BYTES, 0, reader->diags))
-        return NULL;
+    if (!file_read_at(file->file, file->path, field, LENGTH_BYTES, 0, reader->diags)) return NULL;
     uint64_t wanted = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--)
         wanted = wanted << 8 | field[i];
@@ -226,12 +209,10 @@ RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **resu
     int64_t file_bytes;
     file->path = arena_copy(arena, path);
     RuntimeStatus status = input_open(path, &file->file, &file_bytes, diags);
-    if (status != RUNTIME_OK)
-        return status;
+    if (status != RUNTIME_OK) return status;
     size_t length;
     char *header = load_header(&reader, (size_t)file_bytes, &length, &status);
-    if (header)
-        status = read_header(&reader, header, length) ? RUNTIME_OK : RUNTIME_BAD_FILE;
+    if (header) status = read_header(&reader, header, length) ? RUNTIME_OK : RUNTIME_BAD_FILE;
     if (status == RUNTIME_OK)
         *result = file;
     else
@@ -240,15 +221,18 @@ RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **resu
 }
 
 void tensor_file_close(TensorFile *file) {
-    if (!file || file->file < 0)
-        return;
+    if (!file || file->file < 0) return;
     file_table.close(file->file);
     file->file = -1;
 }
 
-const char *tensor_file_path(const TensorFile *file) { return file->path; }
+const char *tensor_file_path(const TensorFile *file) {
+    return file->path;
+}
 
-size_t tensor_file_count(const TensorFile *file) { return file->count; }
+size_t tensor_file_count(const TensorFile *file) {
+    return file->count;
+}
 
 const TensorEntry *tensor_file_at(const TensorFile *file, size_t i) {
     CHECK(i < file->count);
@@ -257,15 +241,13 @@ const TensorEntry *tensor_file_at(const TensorFile *file, size_t i) {
 
 const TensorEntry *tensor_file_find(const TensorFile *file, const char *name) {
     for (size_t i = 0; i < file->count; i++)
-        if (strcmp(file->entries[i].name, name) == 0)
-            return &file->entries[i];
+        if (strcmp(file->entries[i].name, name) == 0) return &file->entries[i];
     return NULL;
 }
 
 const char *tensor_file_metadata(const TensorFile *file, const char *key) {
     for (size_t i = 0; i < file->metadata_count; i++)
-        if (strcmp(file->metadata[i].key, key) == 0)
-            return file->metadata[i].value;
+        if (strcmp(file->metadata[i].key, key) == 0) return file->metadata[i].value;
     return NULL;
 }
 
@@ -277,13 +259,14 @@ static float float_from_bits(uint32_t bits) {
     return value;
 }
 
-static float widen_bf16(uint16_t half) { return float_from_bits((uint32_t)half << 16); }
+static float widen_bf16(uint16_t half) {
+    return float_from_bits((uint32_t)half << 16);
+}
 
 // IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits.
 static float widen_f16(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    if (exponent == 31)
-        return float_from_bits(sign | 0x7f800000 | fraction << 13);
+    if (exponent == 31) return float_from_bits(sign | 0x7f800000 | fraction << 13);
     if (exponent == 0) {
         float value = (float)fraction * 0x1p-24f;
         return sign ? -value : value;
@@ -307,10 +290,8 @@ static RuntimeStatus read_halves(TensorFile *file, const TensorEntry *entry, flo
 }
 
 RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags) {
-    if (strcmp(entry->type, "BF16") == 0)
-        return read_halves(file, entry, widen_bf16, values, diags);
-    if (strcmp(entry->type, "F16") == 0)
-        return read_halves(file, entry, widen_f16, values, diags);
+    if (strcmp(entry->type, "BF16") == 0) return read_halves(file, entry, widen_bf16, values, diags);
+    if (strcmp(entry->type, "F16") == 0) return read_halves(file, entry, widen_f16, values, diags);
     if (strcmp(entry->type, "F32") != 0) {
         diag_error(diags, (Place){0}, "%s: tensor '%s' is %s; F32, BF16 and F16 can be read", file->path, entry->name,
                    entry->type);

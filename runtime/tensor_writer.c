@@ -15,19 +15,17 @@ struct TensorWriter {
     const char *path;
     FileWriter *file;
     json_t *header;
-    size_t data_bytes, written;  // of the elements
+    size_t data_bytes, written; // of the elements
 };
 
 // jansson returns NULL or -1 only when memory runs out.
 static json_t *require(json_t *value) {
-    if (!value)
-        memory_exhausted(0);
+    if (!value) memory_exhausted(0);
     return value;
 }
 
 static void set_new(json_t *object, const char *key, json_t *value) {
-    if (json_object_set_new(object, key, require(value)) != 0)
-        BUG("'%s' is not a name that JSON can hold", key);
+    if (json_object_set_new(object, key, require(value)) != 0) BUG("'%s' is not a name that JSON can hold", key);
 }
 
 // JSON holds UTF-8 only; bytes that are not (in a path, in a comment of a spec) become question marks.
@@ -37,8 +35,7 @@ static const char *clean_text(Arena *arena, const char *text) {
     uint32_t character;
     for (size_t at = 0; at < length;) {
         int bytes = utf8_decode(copy + at, length - at, &character);
-        if (bytes == 0)
-            copy[at] = '?';
+        if (bytes == 0) copy[at] = '?';
         at += bytes > 0 ? (size_t)bytes : 1;
     }
     return copy;
@@ -79,8 +76,7 @@ void tensor_writer_add(TensorWriter *writer, const char *name, int rank, const i
 
 RuntimeStatus tensor_writer_begin(TensorWriter *writer, Diags *diags) {
     char *text = json_dumps(writer->header, JSON_COMPACT);
-    if (!text)
-        memory_exhausted(0);
+    if (!text) memory_exhausted(0);
     size_t length = strlen(text), padded;
     CHECK(size_align_up(length, ALIGNMENT, &padded));
     char *bytes = arena_alloc(writer->arena, LENGTH_BYTES + padded);
@@ -92,8 +88,7 @@ RuntimeStatus tensor_writer_begin(TensorWriter *writer, Diags *diags) {
     json_decref(writer->header);
     writer->header = NULL;
     writer->file = file_writer_open(writer->arena, writer->path, diags);
-    if (!writer->file)
-        return RUNTIME_IO;
+    if (!writer->file) return RUNTIME_IO;
     return file_writer_write(writer->file, bytes, LENGTH_BYTES + padded, diags) ? RUNTIME_OK : RUNTIME_IO;
 }
 
@@ -109,8 +104,7 @@ RuntimeStatus tensor_writer_commit(TensorWriter *writer, Diags *diags) {
 }
 
 void tensor_writer_abandon(TensorWriter *writer) {
-    json_decref(writer->header);  // NULL is allowed
+    json_decref(writer->header); // NULL is allowed
     writer->header = NULL;
-    if (writer->file)
-        file_writer_abandon(writer->file);
+    if (writer->file) file_writer_abandon(writer->file);
 }

@@ -1,9 +1,10 @@
 // The spinning pool. Every variable that one thread writes and others watch has a cache line of its own.
 //
-// A run starts when thread 0 raises `epoch`; each worker answers in its own `done` line. The barrier is the dissemination
-// barrier of Hensgen, Finkel and Manber ("Two algorithms for barrier synchronization", 1988): in round r thread t signals
-// thread t + 2^r and waits for thread t - 2^r, so after log2(n) rounds everyone has heard of everyone. With two threads
-// that is one line written and one read, the least there can be. Counters only grow, so nothing is ever reset.
+// A run starts when thread 0 raises `epoch`; each worker answers in its own `done` line. The barrier is the
+// dissemination barrier of Hensgen, Finkel and Manber ("Two algorithms for barrier synchronization", 1988): in round r
+// thread t signals thread t + 2^r and waits for thread t - 2^r, so after log2(n) rounds everyone has heard of everyone.
+// With two threads that is one line written and one read, the least there can be. Counters only grow, so nothing is
+// ever reset.
 #include "runtime/threads.h"
 
 #include <linux/futex.h>
@@ -20,9 +21,9 @@
 
 enum {
     LINE = 64,
-    MAX_ROUNDS = 10,             // 2^10 = THREADS_MAX
-    SPINS = 4000,                // tens of microseconds before a waiting thread offers its time slice
-    SPINS_CROWDED = 50,          // when threads outnumber processors, somebody else needs this one
+    MAX_ROUNDS = 10,    // 2^10 = THREADS_MAX
+    SPINS = 4000,       // tens of microseconds before a waiting thread offers its time slice
+    SPINS_CROWDED = 50, // when threads outnumber processors, somebody else needs this one
     YIELDS_PER_CLOCK = 64,
     SLEEP_AFTER_MILLISECONDS = 50
 };
@@ -32,23 +33,23 @@ typedef struct {
 } Counter;
 
 typedef struct {
-    Counter signals[MAX_ROUNDS];  // signals[r]: how many barriers thread t - 2^r has reached, written by it alone
-    Counter done;                 // the last epoch whose body this thread has finished
-    alignas(LINE) unsigned passed;  // barriers this thread has passed; its own
+    Counter signals[MAX_ROUNDS];   // signals[r]: how many barriers thread t - 2^r has reached, written by it alone
+    Counter done;                  // the last epoch whose body this thread has finished
+    alignas(LINE) unsigned passed; // barriers this thread has passed; its own
     ThreadPool *pool;
     int number;
     pthread_t handle;
 } PoolThread;
 
 struct ThreadPool {
-    Counter epoch;                // number of runs begun
-    Counter sleepers;             // workers asleep, or about to be, on epoch
-    alignas(LINE) ThreadBody body;  // written before epoch, read after; NULL ends the worker
+    Counter epoch;                 // number of runs begun
+    Counter sleepers;              // workers asleep, or about to be, on epoch
+    alignas(LINE) ThreadBody body; // written before epoch, read after; NULL ends the worker
     void *context;
     int count, rounds, spins;
     bool pinned;
     cpu_set_t caller_affinity;
-    PoolThread *threads;          // [count]
+    PoolThread *threads; // [count]
 };
 
 static inline void relax(void) {
@@ -63,7 +64,9 @@ static void futex_wait(atomic_uint *word, unsigned expected) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake_all(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+static void futex_wake_all(atomic_uint *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
 
 // Counters wrap around after 2^32 runs; the signed difference still orders them.
 static inline bool reached(atomic_uint *counter, unsigned target) {
@@ -72,8 +75,7 @@ static inline bool reached(atomic_uint *counter, unsigned target) {
 
 static void wait_for(atomic_uint *counter, unsigned target, int spins) {
     for (int spin = 0; spin < spins; spin++) {
-        if (reached(counter, target))
-            return;
+        if (reached(counter, target)) return;
         relax();
     }
     while (!reached(counter, target))
@@ -97,15 +99,13 @@ static void sleep_until(ThreadPool *pool, unsigned target) {
 // Spin, then yield, and sleep when nothing has come for long: evaluation is over, or a file is being written.
 static void wait_for_run(ThreadPool *pool, unsigned target) {
     for (int spin = 0; spin < pool->spins; spin++) {
-        if (reached(&pool->epoch.value, target))
-            return;
+        if (reached(&pool->epoch.value, target)) return;
         relax();
     }
     int64_t deadline = milliseconds() + SLEEP_AFTER_MILLISECONDS;
     do {
         for (int i = 0; i < YIELDS_PER_CLOCK; i++) {
-            if (reached(&pool->epoch.value, target))
-                return;
+            if (reached(&pool->epoch.value, target)) return;
             sched_yield();
         }
     } while (milliseconds() < deadline);
@@ -118,8 +118,7 @@ static void *pool_main(void *argument) {
     for (unsigned run = 1;; run++) {
         wait_for_run(pool, run);
         ThreadBody body = pool->body;
-        if (!body)
-            return NULL;
+        if (!body) return NULL;
         body(pool->context, self->number, pool->count);
         atomic_store_explicit(&self->done.value, run, memory_order_release);
     }
@@ -135,8 +134,7 @@ void threads_run(ThreadPool *pool, ThreadBody body, void *context) {
     pool->context = context;
     unsigned run = atomic_load_explicit(&pool->epoch.value, memory_order_relaxed) + 1;
     atomic_store(&pool->epoch.value, run);
-    if (atomic_load(&pool->sleepers.value) > 0)
-        futex_wake_all(&pool->epoch.value);
+    if (atomic_load(&pool->sleepers.value) > 0) futex_wake_all(&pool->epoch.value);
     body(context, 0, pool->count);
     for (int t = 1; t < pool->count; t++)
         wait_for(&pool->threads[t].done.value, run, pool->spins);
@@ -167,8 +165,7 @@ static void bind_to_core(pthread_t thread, int cpu) {
 int threads_default_count(void) {
     const Topology *topology = topology_read();
     int count = topology->core_count < THREADS_MAX ? topology->core_count : THREADS_MAX;
-    if (topology->quota > 0 && topology->quota < count)
-        count = topology->quota;
+    if (topology->quota > 0 && topology->quota < count) count = topology->quota;
     return count > 0 ? count : 1;
 }
 
@@ -195,8 +192,7 @@ static void pool_end(ThreadPool *pool, int started) {
     futex_wake_all(&pool->epoch.value);
     for (int t = 1; t < started; t++)
         pthread_join(pool->threads[t].handle, NULL);
-    if (pool->pinned)
-        bind_to(pthread_self(), &pool->caller_affinity);
+    if (pool->pinned) bind_to(pthread_self(), &pool->caller_affinity);
     memory_release(pool->threads);
     memory_release(pool);
 }
@@ -216,20 +212,19 @@ ThreadPool *threads_create(int count, bool pin, Diags *diags) {
             pool_end(pool, t);
             return NULL;
         }
-        if (pool->pinned)
-            bind_to_core(pool->threads[t].handle, topology_read()->cores[t]);
+        if (pool->pinned) bind_to_core(pool->threads[t].handle, topology_read()->cores[t]);
     }
-    if (pool->pinned)
-        bind_to_core(pthread_self(), topology_read()->cores[0]);
+    if (pool->pinned) bind_to_core(pthread_self(), topology_read()->cores[0]);
     return pool;
 }
 
 void threads_free(ThreadPool *pool) {
-    if (pool)
-        pool_end(pool, pool->count);
+    if (pool) pool_end(pool, pool->count);
 }
 
-int threads_count(const ThreadPool *pool) { return pool->count; }
+int threads_count(const ThreadPool *pool) {
+    return pool->count;
+}
 
 // ---- the worker: one job at a time, asleep between jobs
 
@@ -241,7 +236,7 @@ struct Worker {
     pthread_t handle;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    WorkerState state;  // under lock
+    WorkerState state; // under lock
 };
 
 static void *worker_main(void *argument) {
@@ -276,7 +271,7 @@ Worker *worker_create(void (*job)(void *context), void *context, Diags *diags) {
         memory_release(worker);
         return NULL;
     }
-    bind_to(worker->handle, &topology_read()->allowed);  // not to the one core that a pinned creator is bound to
+    bind_to(worker->handle, &topology_read()->allowed); // not to the one core that a pinned creator is bound to
     return worker;
 }
 
@@ -289,13 +284,16 @@ static void worker_set(Worker *worker, WorkerState state) {
     pthread_mutex_unlock(&worker->lock);
 }
 
-void worker_start(Worker *worker) { worker_set(worker, WORKER_BUSY); }
+void worker_start(Worker *worker) {
+    worker_set(worker, WORKER_BUSY);
+}
 
-void worker_wait(Worker *worker) { worker_set(worker, WORKER_IDLE); }
+void worker_wait(Worker *worker) {
+    worker_set(worker, WORKER_IDLE);
+}
 
 void worker_free(Worker *worker) {
-    if (!worker)
-        return;
+    if (!worker) return;
     worker_set(worker, WORKER_END);
     pthread_join(worker->handle, NULL);
     pthread_cond_destroy(&worker->changed);

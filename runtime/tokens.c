@@ -15,7 +15,7 @@ struct TokenFile {
     char *path;
     int file;
     int token_bytes;
-    int64_t start, count;  // first byte of the tokens; tokens
+    int64_t start, count; // first byte of the tokens; tokens
 };
 
 static uint32_t word_at(const unsigned char *bytes) {
@@ -25,15 +25,13 @@ static uint32_t word_at(const unsigned char *bytes) {
 // llm.c's header: magic, version, number of tokens, zeros to 256 words.
 static RuntimeStatus read_header(TokenFile *file, int64_t bytes, Diags *diags) {
     unsigned char header[HEADER_WORDS * 4];
-    if (bytes < (int64_t)sizeof header)
-        return RUNTIME_OK;
-    if (!file_read_at(file->file, file->path, header, sizeof header, 0, diags))
-        return RUNTIME_IO;
+    if (bytes < (int64_t)sizeof header) return RUNTIME_OK;
+    if (!file_read_at(file->file, file->path, header, sizeof header, 0, diags)) return RUNTIME_IO;
     uint32_t magic = word_at(header), version = word_at(header + 4);
-    if (magic != MAGIC_16 && magic != MAGIC_32)
-        return RUNTIME_OK;
+    if (magic != MAGIC_16 && magic != MAGIC_32) return RUNTIME_OK;
     if (version != (magic == MAGIC_16 ? VERSION_16 : VERSION_32)) {
-        diag_error(diags, (Place){0}, "%s: token file with magic %u and unknown version %u", file->path, magic, version);
+        diag_error(diags, (Place){0}, "%s: token file with magic %u and unknown version %u", file->path, magic,
+                   version);
         return RUNTIME_BAD_FILE;
     }
     file->token_bytes = magic == MAGIC_16 ? 2 : 4;
@@ -48,8 +46,7 @@ static RuntimeStatus read_header(TokenFile *file, int64_t bytes, Diags *diags) {
 
 static RuntimeStatus measure(TokenFile *file, int64_t bytes, Diags *diags) {
     RuntimeStatus status = read_header(file, bytes, diags);
-    if (status != RUNTIME_OK || file->start > 0)
-        return status;
+    if (status != RUNTIME_OK || file->start > 0) return status;
     if (bytes % file->token_bytes != 0) {
         diag_error(diags, (Place){0}, "%s: %lld bytes are not a whole number of %d-byte tokens", file->path,
                    (long long)bytes, file->token_bytes);
@@ -64,8 +61,7 @@ RuntimeStatus token_file_open(const char *path, int token_bytes, TokenFile **res
     int handle;
     int64_t bytes;
     RuntimeStatus status = input_open(path, &handle, &bytes, diags);
-    if (status != RUNTIME_OK)
-        return status;
+    if (status != RUNTIME_OK) return status;
     TokenFile *file = memory_allocate(sizeof *file);
     file->path = memory_allocate(strlen(path) + 1);
     strcpy(file->path, path);
@@ -84,26 +80,27 @@ RuntimeStatus token_file_open(const char *path, int token_bytes, TokenFile **res
 }
 
 void token_file_close(TokenFile *file) {
-    if (!file)
-        return;
+    if (!file) return;
     file_table.close(file->file);
     memory_release(file->path);
     memory_release(file);
 }
 
-int64_t token_file_count(const TokenFile *file) { return file->count; }
+int64_t token_file_count(const TokenFile *file) {
+    return file->count;
+}
 
-const char *token_file_path(const TokenFile *file) { return file->path; }
+const char *token_file_path(const TokenFile *file) {
+    return file->path;
+}
 
 // ---- batches
 
 RuntimeStatus batch_check(const BatchSource *source, Diags *diags) {
     size_t needed = (size_t)source->columns;
-    if (source->order == ORDER_SEQUENTIAL)
-        CHECK(size_multiply(needed, (size_t)source->rows, &needed));
+    if (source->order == ORDER_SEQUENTIAL) CHECK(size_multiply(needed, (size_t)source->rows, &needed));
     CHECK(size_add(needed, 1, &needed));
-    if ((uint64_t)source->file->count >= needed)
-        return RUNTIME_OK;
+    if ((uint64_t)source->file->count >= needed) return RUNTIME_OK;
     diag_error(diags, (Place){0}, "%s: %lld tokens, too short for one batch, which needs %zu", source->file->path,
                (long long)source->file->count, needed);
     return RUNTIME_BAD_FILE;
@@ -111,8 +108,7 @@ RuntimeStatus batch_check(const BatchSource *source, Diags *diags) {
 
 static int64_t row_position(const BatchSource *source, int64_t draw, int64_t row) {
     static const char *const streams[] = {"train", "estimate.train", "estimate.validation"};
-    if (source->order == ORDER_SEQUENTIAL)
-        return (draw * source->rows + row) * source->columns;
+    if (source->order == ORDER_SEQUENTIAL) return (draw * source->rows + row) * source->columns;
     uint64_t key = random_key(source->seed, streams[source->stream]);
     uint64_t bits = random_bits(key, (uint64_t)draw * (uint64_t)source->rows + (uint64_t)row);
     return (int64_t)random_below(bits, (uint64_t)(source->file->count - source->columns));
@@ -134,10 +130,8 @@ static RuntimeStatus spread_row(const BatchSource *source, const unsigned char *
                        token, (long long)(position + i), (long long)limit);
             return RUNTIME_BAD_FILE;
         }
-        if (i < source->columns)
-            tokens[i] = (int32_t)token;
-        if (i > 0)
-            targets[i - 1] = (int32_t)token;
+        if (i < source->columns) tokens[i] = (int32_t)token;
+        if (i > 0) targets[i - 1] = (int32_t)token;
     }
     return RUNTIME_OK;
 }
@@ -151,7 +145,8 @@ static bool is_past_end(const BatchSource *source, int64_t draw) {
 
 RuntimeStatus batch_read(const BatchSource *source, int64_t draw, int32_t *tokens, int32_t *targets, Diags *diags) {
     if (is_past_end(source, draw)) {
-        diag_error(diags, (Place){0}, "%s: batch %lld of %lld x %lld tokens lies beyond its %lld tokens (data_order=sequential)",
+        diag_error(diags, (Place){0},
+                   "%s: batch %lld of %lld x %lld tokens lies beyond its %lld tokens (data_order=sequential)",
                    source->file->path, (long long)draw, (long long)source->rows, (long long)source->columns,
                    (long long)source->file->count);
         return RUNTIME_BAD_FILE;

@@ -33,7 +33,8 @@ typedef struct {
     int64_t vocab_size;     // tokens must be below; 0: not checked
 } BatchSource;
 
-// RUNTIME_BAD_FILE when the file is too short for one batch (random: columns + 1 tokens; sequential: rows * columns + 1).
+// RUNTIME_BAD_FILE when the file is too short for one batch: random needs columns + 1 tokens, sequential rows * columns
+// + 1.
 RuntimeStatus batch_check(const BatchSource *source, Diags *diags);
 // tokens[rows][columns] and targets[rows][columns] (one later). Any thread may call it.
 RuntimeStatus batch_read(const BatchSource *source, int64_t draw, int32_t *tokens, int32_t *targets, Diags *diags);

@@ -16,8 +16,8 @@ typedef struct {
     int cores[TOPOLOGY_MAX_CORES];  // first allowed CPU of each core; the fastest kind of core comes first
 } Topology;
 
-// Read by the first call and kept. The first call is made by the main thread before any thread is pinned (threads_create
-// and threads_default_count make it).
+// Read by the first call and kept. That call is made by the main thread before any thread is pinned: threads_create and
+// threads_default_count make it.
 const Topology *topology_read(void);
 
 #endif

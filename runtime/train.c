@@ -31,14 +31,13 @@ typedef struct {
     BatchSource source;
     Prefetch *prefetch;
     Metrics *metrics;
-    double times[KEPT_TIMES];     // seconds of the last iterations
+    double times[KEPT_TIMES]; // seconds of the last iterations
     bool checkpoint_failed;
     TrainResult *result;
 } Trainer;
 
 static void say(const Trainer *trainer, const char *line) {
-    if (trainer->options->say)
-        trainer->options->say(trainer->options->say_context, line);
+    if (trainer->options->say) trainer->options->say(trainer->options->say_context, line);
 }
 
 static double seconds_now(void) {
@@ -52,8 +51,7 @@ static double seconds_now(void) {
 static void *find_input(const Session *session, const Program *program, const char *name, ElementKind element,
                         int64_t count) {
     const ProgramSlot *slot = program_slot(program, SLOT_INPUT, name);
-    if (!slot)
-        return NULL;
+    if (!slot) return NULL;
     CHECK(slot->element == element && slot->is_plain && slot->bytes >= (size_t)count * 4);
     return session_data(session, slot);
 }
@@ -256,14 +254,16 @@ static bool trains(const TrainOptions *options) {
     return !options->eval_only && options->first_iteration <= options->max_iters;
 }
 
-static bool evaluates(const TrainOptions *options) { return options->eval && options->eval_interval > 0; }
+static bool evaluates(const TrainOptions *options) {
+    return options->eval && options->eval_interval > 0;
+}
 
 static RuntimeStatus prepare(Trainer *trainer) {
     const TrainOptions *options = trainer->options;
     CHECK(options->accumulation >= 1 && (options->accumulation == 1 || options->micro));
     trainer->step = bind_program(options, options->step);
     if (options->accumulation > 1) trainer->micro = bind_program(options, options->micro);
-    trainer->source = (BatchSource){options->train_tokens, options->order,       STREAM_TRAIN,       options->seed,
+    trainer->source = (BatchSource){options->train_tokens, options->order,      STREAM_TRAIN,       options->seed,
                                     options->batch_size,   options->block_size, options->vocab_size};
     RuntimeStatus status = batch_check(&trainer->source, trainer->diags);
     if (status == RUNTIME_OK && evaluates(options)) {
@@ -305,8 +305,12 @@ static RuntimeStatus save_last(Trainer *trainer, RuntimeStatus status) {
 }
 
 RuntimeStatus train_run(const TrainOptions *options, TrainResult *result, Diags *diags) {
-    *result = (TrainResult){.next_iteration = options->first_iteration, .best_val_loss = options->best_val_loss,
-                            .last_loss = NAN, .train_loss = NAN, .validation_loss = NAN, .running_mfu = -1.0};
+    *result = (TrainResult){.next_iteration = options->first_iteration,
+                            .best_val_loss = options->best_val_loss,
+                            .last_loss = NAN,
+                            .train_loss = NAN,
+                            .validation_loss = NAN,
+                            .running_mfu = -1.0};
     Arena *arena = arena_create();
     Trainer *trainer = ARENA_NEW(arena, Trainer);
     *trainer = (Trainer){.options = options, .diags = diags, .arena = arena, .result = result};

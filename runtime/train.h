@@ -43,7 +43,7 @@ typedef struct {
     double peak_flops;                 // denominator of mfu; 0: unknown
 
     const char *checkpoint_path;       // NULL: none is ever written
-    const TensorMetadata *metadata;    // written to checkpoints, besides "iter" (next iteration), "best_val_loss", "seed"
+    const TensorMetadata *metadata;    // for checkpoints, besides "iter" (the next one), "best_val_loss" and "seed"
     size_t metadata_count;
     const char *metrics_path;          // JSONL, NULL: none
     const char *grads_path;            // safetensors of the first step's gradients, NULL: none

@@ -15,8 +15,7 @@ static const char *with_commas(double value, char *out) {
     char digits[NUMBER_SIZE];
     int length = snprintf(digits, sizeof digits, "%.0f", fmin(value, 1e15)), put = 0;
     for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            out[put++] = ',';
+        if (i > 0 && (length - i) % 3 == 0) out[put++] = ',';
         out[put++] = digits[i];
     }
     out[put] = '\0';
@@ -65,8 +64,7 @@ static RuntimeStatus put(Metrics *metrics, const char *line, Diags *diags) {
 
 RuntimeStatus metrics_step(Metrics *metrics, const StepRecord *record, Diags *diags) {
     char line[LINE_SIZE], norm[NUMBER_SIZE + 16] = "", n[5][NUMBER_SIZE];
-    if (record->has_grad_norm)
-        snprintf(norm, sizeof norm, "\"grad_norm\":%s,", number(record->grad_norm, n[0]));
+    if (record->has_grad_norm) snprintf(norm, sizeof norm, "\"grad_norm\":%s,", number(record->grad_norm, n[0]));
     snprintf(line, sizeof line, "{\"iter\":%lld,\"loss\":%s,%s\"lr\":%s,\"ms\":%s,\"tok_s\":%s}\n",
              (long long)record->iteration, number(record->loss, n[1]), norm, number(record->learning_rate, n[2]),
              number(record->seconds * 1000, n[3]), number(record->tokens_per_second, n[4]));
@@ -82,6 +80,5 @@ RuntimeStatus metrics_evaluation(Metrics *metrics, int64_t iteration, double tra
 }
 
 void metrics_close(Metrics *metrics) {
-    if (metrics)
-        file_table.close(metrics->file);
+    if (metrics) file_table.close(metrics->file);
 }

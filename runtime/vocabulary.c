@@ -34,8 +34,7 @@ bool vocabulary_create(Arena *arena, const uint32_t *characters, int32_t size, V
     }
     qsort(pairs, (size_t)size, sizeof *pairs, compare_pairs);
     for (int32_t i = 0; i < size; i++) {
-        if (i > 0 && pairs[i].character == pairs[i - 1].character)
-            return false;
+        if (i > 0 && pairs[i].character == pairs[i - 1].character) return false;
         vocabulary->sorted[i] = pairs[i].token;
     }
     *result = vocabulary;
@@ -54,16 +53,14 @@ RuntimeStatus vocabulary_build(Arena *arena, const char *path, const char *text,
     uint32_t character;
     for (size_t at = 0; at < length;) {
         int bytes = utf8_decode(text + at, length - at, &character);
-        if (bytes == 0)
-            return refuse_byte(path, at, diags);
+        if (bytes == 0) return refuse_byte(path, at, diags);
         size += !seen[character];
         seen[character] = true;
         at += (size_t)bytes;
     }
     uint32_t *characters = ARENA_ARRAY(arena, uint32_t, (size_t)size);
     for (uint32_t c = 0, next = 0; c <= UTF8_LAST; c++)
-        if (seen[c])
-            characters[next++] = c;
+        if (seen[c]) characters[next++] = c;
     CHECK(vocabulary_create(arena, characters, size, vocabulary));
     return RUNTIME_OK;
 }
@@ -72,8 +69,7 @@ static int32_t find_token(const Vocabulary *vocabulary, uint32_t character) {
     int32_t first = 0, last = vocabulary->size;
     while (first < last) {
         int32_t middle = first + (last - first) / 2, token = vocabulary->sorted[middle];
-        if (vocabulary->characters[token] == character)
-            return token;
+        if (vocabulary->characters[token] == character) return token;
         if (vocabulary->characters[token] < character)
             first = middle + 1;
         else
@@ -88,8 +84,7 @@ RuntimeStatus vocabulary_encode(const Vocabulary *vocabulary, const char *path, 
     for (size_t at = 0; at < length;) {
         uint32_t character;
         int bytes = utf8_decode(text + at, length - at, &character);
-        if (bytes == 0)
-            return refuse_byte(path, at, diags);
+        if (bytes == 0) return refuse_byte(path, at, diags);
         int32_t token = find_token(vocabulary, character);
         if (token < 0) {
             diag_error(diags, (Place){0}, "%s: character U+%04X at byte %zu is not in the vocabulary", path, character,
@@ -115,10 +110,8 @@ void vocabulary_decode(const Vocabulary *vocabulary, int32_t token, Text *out) {
 
 static RuntimeStatus write_file(Arena *arena, const char *path, const char *bytes, size_t length, Diags *diags) {
     FileWriter *writer = file_writer_open(arena, path, diags);
-    if (!writer)
-        return RUNTIME_IO;
-    if (file_writer_write(writer, bytes, length, diags) && file_writer_commit(writer, diags))
-        return RUNTIME_OK;
+    if (!writer) return RUNTIME_IO;
+    if (file_writer_write(writer, bytes, length, diags) && file_writer_commit(writer, diags)) return RUNTIME_OK;
     file_writer_abandon(writer);
     return RUNTIME_IO;
 }
@@ -133,8 +126,7 @@ RuntimeStatus vocabulary_save(Arena *arena, const Vocabulary *vocabulary, const 
     json_object_set_new(root, "itos", list);
     char *text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
-    if (!text)
-        memory_exhausted(0);
+    if (!text) memory_exhausted(0);
     RuntimeStatus status = write_file(arena, path, text, strlen(text), diags);
     free(text);
     return status;
@@ -146,8 +138,7 @@ static bool read_json(Arena *arena, const char *path, const json_t *root, Vocabu
     *vocab_size = json_integer_value(size);
     if (!json_is_integer(size) || *vocab_size < 1 || *vocab_size > INT32_MAX)
         return diag_error(diags, (Place){0}, "%s: needs \"vocab_size\", a number from 1 to %d", path, INT32_MAX);
-    if (!list)
-        return true;
+    if (!list) return true;
     if (!json_is_array(list) || json_array_size(list) != (size_t)*vocab_size)
         return diag_error(diags, (Place){0}, "%s: \"itos\" must be a list of vocab_size = %lld characters", path,
                           (long long)*vocab_size);
@@ -155,7 +146,7 @@ static bool read_json(Arena *arena, const char *path, const json_t *root, Vocabu
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         size_t length = json_string_length(entry);
-        if (!json_is_string(entry) || utf8_decode(json_string_value(entry), length, &characters[i]) != (int)length)
+        if (length == 0 || utf8_decode(json_string_value(entry), length, &characters[i]) != (int)length)
             return diag_error(diags, (Place){0}, "%s: entry %zu of \"itos\" is not one character", path, i);
     }
     return vocabulary_create(arena, characters, (int32_t)*vocab_size, vocabulary) ||
@@ -173,15 +164,15 @@ RuntimeStatus vocabulary_load(Arena *arena, const char *path, Vocabulary **vocab
     size_t length;
     *vocabulary = NULL;
     RuntimeStatus status = input_read_all(arena, path, META_LIMIT, &contents, &length, diags);
-    if (status != RUNTIME_OK)
-        return status;
+    if (status != RUNTIME_OK) return status;
     if (ends_with(path, ".pkl"))
         return pickle_read_meta(arena, path, (const unsigned char *)contents, length, vocabulary, vocab_size, diags);
     json_error_t error;
     json_t *root = json_loadb(contents, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!root) {
-        diag_error(diags, (Place){path, contents, (uint32_t)error.line, (uint32_t)(error.column > 0 ? error.column : 1)},
-                   "%s", error.text);
+        diag_error(diags,
+                   (Place){path, contents, (uint32_t)error.line, (uint32_t)(error.column > 0 ? error.column : 1)}, "%s",
+                   error.text);
         return RUNTIME_BAD_FILE;
     }
     bool sound = read_json(arena, path, root, vocabulary, vocab_size, diags);
@@ -195,8 +186,7 @@ const char *vocabulary_find(Arena *arena, const char *token_path) {
     int folder = slash ? (int)(slash - token_path) + 1 : 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *path = arena_format(arena, "%.*s%s", folder, token_path, names[i]);
-        if (file_exists(path))
-            return path;
+        if (file_exists(path)) return path;
     }
     return NULL;
 }

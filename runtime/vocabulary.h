@@ -29,7 +29,8 @@ void vocabulary_decode(const Vocabulary *vocabulary, int32_t token, Text *out); 
 RuntimeStatus vocabulary_save(Arena *arena, const Vocabulary *vocabulary, const char *path, Diags *diags);
 // *.pkl by the strict pickle reader, anything else as JSON. A meta.json without "itos" has only a size: *vocabulary is
 // then NULL and *vocab_size set.
-RuntimeStatus vocabulary_load(Arena *arena, const char *path, Vocabulary **vocabulary, int64_t *vocab_size, Diags *diags);
+RuntimeStatus vocabulary_load(Arena *arena, const char *path, Vocabulary **vocabulary, int64_t *vocab_size,
+                              Diags *diags);
 // meta.json, else meta.pkl, in the folder of `token_path`. NULL when there is neither.
 const char *vocabulary_find(Arena *arena, const char *token_path);
 

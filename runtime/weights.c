@@ -6,22 +6,25 @@
 #include "runtime/random.h"
 #include "runtime/slot.h"
 
-static bool starts_with(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
+static bool starts_with(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
 
-static bool is_moment(const ProgramSlot *slot) { return starts_with(slot->name, "adam."); }
+static bool is_moment(const ProgramSlot *slot) {
+    return starts_with(slot->name, "adam.");
+}
 
 // Stored elements of one slot at a time.
 typedef struct {
     Arena *scratch;
-    float *values;  // [elements of the largest f32 slot]
+    float *values; // [elements of the largest f32 slot]
 } Staging;
 
 static Staging staging_create(const Program *program) {
     int64_t largest = 0;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const ProgramSlot *slot = &program->slots[i];
-        if (slot->element == ELEMENT_F32 && slot_elements(slot) > largest)
-            largest = slot_elements(slot);
+        if (slot->element == ELEMENT_F32 && slot_elements(slot) > largest) largest = slot_elements(slot);
     }
     return (Staging){arena_create(), memory_allocate_array((size_t)largest, sizeof(float))};
 }
@@ -48,8 +51,7 @@ static void fill_normal(void *context, int thread, int threads) {
         double first, second;
         random_normals(random_bits(fill->key, (uint64_t)pair), &first, &second);
         fill->values[2 * pair] = (float)(fill->deviation * first);
-        if (2 * pair + 1 < fill->count)
-            fill->values[2 * pair + 1] = (float)(fill->deviation * second);
+        if (2 * pair + 1 < fill->count) fill->values[2 * pair + 1] = (float)(fill->deviation * second);
     }
 }
 
@@ -76,8 +78,7 @@ static void initialise_slot(Session *session, const ProgramSlot *slot, uint64_t 
 void weights_initialise(Session *session, const Program *program, uint64_t seed) {
     Staging staging = staging_create(program);
     for (uint32_t i = 0; i < program->slot_count; i++)
-        if (program->slots[i].kind == SLOT_STATE)
-            initialise_slot(session, &program->slots[i], seed, &staging);
+        if (program->slots[i].kind == SLOT_STATE) initialise_slot(session, &program->slots[i], seed, &staging);
     staging_free(&staging);
 }
 
@@ -100,24 +101,24 @@ static bool shapes_equal(const ProgramSlot *slot, const TensorEntry *entry) {
 static bool check_slot(const ProgramSlot *slot, const TensorFile *file, Arena *scratch, Diags *diags) {
     const TensorEntry *entry = tensor_file_find(file, slot->name);
     if (!entry)
-        return !slot->is_param ||
-               diag_error(diags, (Place){0}, "%s: has no tensor '%s' %s", tensor_file_path(file), slot->name,
-                          shape_text(scratch, slot->stored_rank, slot->stored_extents));
+        return !slot->is_param || diag_error(diags, (Place){0}, "%s: has no tensor '%s' %s", tensor_file_path(file),
+                                             slot->name, shape_text(scratch, slot->stored_rank, slot->stored_extents));
     return shapes_equal(slot, entry) ||
            diag_error(diags, (Place){0}, "%s: tensor '%s' has shape %s, the model's is %s", tensor_file_path(file),
                       slot->name, shape_text(scratch, entry->rank, entry->extents),
                       shape_text(scratch, slot->stored_rank, slot->stored_extents));
 }
 
-static bool is_stored(const ProgramSlot *slot) { return slot->kind == SLOT_STATE && (slot->is_param || is_moment(slot)); }
+static bool is_stored(const ProgramSlot *slot) {
+    return slot->kind == SLOT_STATE && (slot->is_param || is_moment(slot));
+}
 
 // All that is wrong is said at once, up to a screenful.
 static bool check_file(const Program *program, const TensorFile *file, Arena *scratch, Diags *diags) {
     enum { SHOWN = 10 };
     int wrong = 0;
     for (uint32_t i = 0; i < program->slot_count && wrong < SHOWN; i++)
-        if (is_stored(&program->slots[i]) && !check_slot(&program->slots[i], file, scratch, diags))
-            wrong++;
+        if (is_stored(&program->slots[i]) && !check_slot(&program->slots[i], file, scratch, diags)) wrong++;
     return wrong == 0;
 }
 
@@ -127,10 +128,8 @@ static void note_extra(const Program *program, const TensorFile *file, Diags *di
     for (size_t i = 0; i < tensor_file_count(file); i++) {
         const char *name = tensor_file_at(file, i)->name;
         const ProgramSlot *slot = program_slot(program, SLOT_STATE, name);
-        if ((slot && is_stored(slot)) || starts_with(name, "adam."))
-            continue;
-        if (!first)
-            first = name;
+        if ((slot && is_stored(slot)) || starts_with(name, "adam.")) continue;
+        if (!first) first = name;
         extra++;
     }
     if (extra)
@@ -144,15 +143,12 @@ RuntimeStatus weights_load(Session *session, const Program *program, TensorFile 
     for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
         const ProgramSlot *slot = &program->slots[i];
         const TensorEntry *entry = is_stored(slot) ? tensor_file_find(file, slot->name) : NULL;
-        if (!entry)
-            continue;
+        if (!entry) continue;
         status = tensor_file_read(file, entry, staging.values, diags);
-        if (status == RUNTIME_OK)
-            slot_pack(slot, staging.values, session_data(session, slot), staging.scratch);
+        if (status == RUNTIME_OK) slot_pack(slot, staging.values, session_data(session, slot), staging.scratch);
         arena_reset(staging.scratch);
     }
-    if (status == RUNTIME_OK)
-        note_extra(program, file, diags);
+    if (status == RUNTIME_OK) note_extra(program, file, diags);
     staging_free(&staging);
     return status;
 }
@@ -171,16 +167,13 @@ static RuntimeStatus write_slots(const Session *session, const Program *program,
     RuntimeStatus status = tensor_writer_begin(writer, diags);
     for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
         const ProgramSlot *slot = &program->slots[i];
-        if (!selection.chosen(slot))
-            continue;
+        if (!selection.chosen(slot)) continue;
         slot_unpack(slot, session_data(session, slot), staging.values, staging.scratch);
         arena_reset(staging.scratch);
         status = tensor_writer_data(writer, staging.values, (size_t)slot_elements(slot), diags);
     }
-    if (status == RUNTIME_OK)
-        status = tensor_writer_commit(writer, diags);
-    if (status != RUNTIME_OK)
-        tensor_writer_abandon(writer);
+    if (status == RUNTIME_OK) status = tensor_writer_commit(writer, diags);
+    if (status != RUNTIME_OK) tensor_writer_abandon(writer);
     staging_free(&staging);
     return status;
 }
@@ -195,8 +188,7 @@ static RuntimeStatus save_slots(const Session *session, const Program *program, 
     size_t count = 0;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const ProgramSlot *slot = &program->slots[i];
-        if (!selection.chosen(slot))
-            continue;
+        if (!selection.chosen(slot)) continue;
         CHECK(slot->element == ELEMENT_F32);
         tensor_writer_add(writer, slot->name + selection.prefix, slot->stored_rank, slot->stored_extents);
         count++;
@@ -212,7 +204,9 @@ RuntimeStatus weights_save(const Session *session, const Program *program, const
     return save_slots(session, program, path, (Selection){is_stored, 0}, metadata, metadata_count, diags);
 }
 
-static bool is_gradient(const ProgramSlot *slot) { return slot->kind == SLOT_OUTPUT && starts_with(slot->name, "grad."); }
+static bool is_gradient(const ProgramSlot *slot) {
+    return slot->kind == SLOT_OUTPUT && starts_with(slot->name, "grad.");
+}
 
 RuntimeStatus weights_save_gradients(const Session *session, const Program *program, const char *path, Diags *diags) {
     return save_slots(session, program, path, (Selection){is_gradient, strlen("grad.")}, NULL, 0, diags);

@@ -28,7 +28,7 @@ uint8_t emit_index_shape(const Emitter *emitter, const TileIndex *index) {
     return shape;
 }
 
-// The shape that an operation works in: its own value's shape, and for effects the parts they are done in.
+// The shape that an operation works in: its value's, and for effects that of the parts they are done in.
 static uint8_t shape_of(const Emitter *emitter, const TileOp *op) {
     uint8_t shape = SHAPE_UNIFORM;
     switch (op->kind) {
@@ -121,7 +121,6 @@ static uint32_t run_end(const Emitter *emitter, uint32_t begin, uint32_t limit) 
 static void begin_cell(Emitter *emitter, uint32_t number) {
     const TileOp *op = emit_op_at(emitter, number);
     Cell *cell = &emitter->cells[number];
-    cell->shape = shape_of(emitter, op);
     // Accumulators of 16 rows or of 16 lanes have that size wherever they stand.
     bool column = op->kind == TILE_ZERO && op->step != 0;
     bool narrow = op->kind == TILE_ZERO && op->shape == SHAPE_LANES;
@@ -162,12 +161,17 @@ static void emit_one(Emitter *emitter, uint32_t number, int row, int vector) {
 // Operations that build all their parts at once are done at the first part.
 static bool is_whole(const TileOp *op) { return op->kind == TILE_ZERO || op->kind == TILE_ROW_REDUCE; }
 
-static void emit_run(Emitter *emitter, uint32_t begin, uint32_t end) {
+static bool takes_part(uint8_t shape, PartFilter filter) {
+    return filter == PARTS_ALL || (filter == PARTS_WITH_ROWS) == ((shape & SHAPE_ROWS) != 0);
+}
+
+void emit_parts(Emitter *emitter, uint32_t begin, uint32_t end, PartFilter filter) {
     for (int row = 0; row < emitter->rows; row++)
         for (int vector = 0; vector < emitter->vectors; vector++)
             for (uint32_t number = begin; number < end; number++) {
-                if (row == 0 && vector == 0) begin_cell(emitter, number);
                 const TileOp *op = emit_op_at(emitter, number);
+                if (!takes_part(emit_shape(emitter, number), filter)) continue;
+                if (row == 0 && vector == 0) begin_cell(emitter, number);
                 uint8_t shape = is_whole(op) ? SHAPE_UNIFORM : emit_shape(emitter, number);
                 if ((row > 0 && !(shape & SHAPE_ROWS)) || (vector > 0 && !(shape & SHAPE_LANES))) continue;
                 emit_one(emitter, number, row, vector);
@@ -177,13 +181,15 @@ static void emit_run(Emitter *emitter, uint32_t begin, uint32_t end) {
 void emit_range(Emitter *emitter, uint32_t begin, uint32_t end) {
     while (begin < end) {
         if (emit_op_at(emitter, begin)->kind == TILE_LOOP) {
-            emitter->cells[begin].shape = loop_shape(emit_op_at(emitter, begin));
             emit_loop(emitter, begin);
             begin = emitter->ends[begin] + 1;
             continue;
         }
         uint32_t stop = run_end(emitter, begin, end);
-        emit_run(emitter, begin, stop);
+        if (emit_is_long(emitter, begin, stop))
+            emit_long_run(emitter, begin, stop);
+        else
+            emit_parts(emitter, begin, stop, PARTS_ALL);
         begin = stop;
     }
 }
@@ -221,6 +227,7 @@ static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *
         if (!kernel->aliased[i]) cpu_attribute(module, emitter.function, i + 1, "noalias", 0);
     }
     emitter.cells = ARENA_ARRAY(arena, Cell, program->op_count + 1);
+    for (uint32_t i = 0; i < program->op_count; i++) emitter.cells[i].shape = shape_of(&emitter, &program->ops[i]);
     emitter.ends = find_ends(program, arena);
     emit_range(&emitter, 0, program->op_count);
     LLVMBuildRetVoid(module->builder);

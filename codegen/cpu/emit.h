@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     LLVMValueRef *parts;          // [rows][vectors]; accumulators: the current ones
     int rows, vectors;
-    uint8_t shape;
+    uint8_t shape;                // that the operation works in; an effect's: of the parts it is done in
     LLVMValueRef base;            // LOOP: i64 index, of the tile's first row or lane
     Address *address;             // of ops with an index: computed at the op's first part
     LLVMValueRef pointer;         // LOAD, STORE, ...: buffer + uniform part, built at the op's first part
@@ -37,6 +37,7 @@ typedef struct {
     int rows, vectors;            // the open tile; 1 and 1 outside of rows and lanes loops
     int tail;                     // lanes in use of the last vector, 1 .. 16
     bool in_rows, in_lanes;
+    uint32_t rows_loop;           // the open rows loop, while in_rows
 } Emitter;
 
 static inline const TileOp *emit_op_at(const Emitter *emitter, TileValue value) { return &emitter->program->ops[value]; }
@@ -50,6 +51,14 @@ uint8_t emit_shape(const Emitter *emitter, TileValue value);
 uint8_t emit_index_shape(const Emitter *emitter, const TileIndex *index);
 // <16 x i1> of the lanes in use, or NULL when all are.
 LLVMValueRef emit_mask(Emitter *emitter, int vector);
+
+// Part by part: for each row, for each vector, all operations that take part.
+typedef enum { PARTS_ALL, PARTS_WITHOUT_ROWS, PARTS_WITH_ROWS } PartFilter;
+void emit_parts(Emitter *emitter, uint32_t begin, uint32_t end, PartFilter filter);
+
+// ---- emit_rows.c
+bool emit_is_long(const Emitter *emitter, uint32_t begin, uint32_t end);
+void emit_long_run(Emitter *emitter, uint32_t begin, uint32_t end);
 
 // ---- emit_loops.c
 void emit_loop(Emitter *emitter, uint32_t loop);

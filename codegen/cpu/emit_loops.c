@@ -189,8 +189,10 @@ static int tiles_of(const TileOp *op, const Range *range, TileCount *tiles) {
     return count;
 }
 
-static void open_tile(Emitter *emitter, const TileOp *op, int64_t size) {
+static void open_tile(Emitter *emitter, uint32_t loop, int64_t size) {
+    const TileOp *op = emit_op_at(emitter, loop);
     if (op->loop == LOOP_ROWS) {
+        emitter->rows_loop = loop;
         emitter->rows = (int)size;
         emitter->in_rows = true;
     } else if (op->loop == LOOP_LANES) {
@@ -262,7 +264,7 @@ void emit_loop(Emitter *emitter, uint32_t loop) {
     int count = tiles_of(&single, &range, tiles);
     LLVMValueRef start = range.begin;
     for (int i = 0; i < count; i++) {
-        open_tile(emitter, op, tiles[i].size);
+        open_tile(emitter, loop, tiles[i].size);
         start = emit_tiles(emitter, loop, &tiles[i], &range, start);
         close_tile(emitter, op);
     }

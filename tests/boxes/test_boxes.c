@@ -42,7 +42,8 @@ static Compiled *compile(const TransformerSize *size, FuseLevel fuse, ProgramKin
         .fuse = fuse,
         .states = states ? states : &compiled->states,
         .program = program,
-        .optimizer = {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .grad_clip = 1, .accumulation = 2},
+        .optimizer =
+            {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .grad_clip = 1, .accumulation = 2},
     };
     const char *passes = program == PROGRAM_PLAIN ? PLAIN_PASSES : GRAPH_PASSES;
     compiled->graph = transformer_graph(arena, size);

@@ -1,4 +1,5 @@
-// Random graphs at every level: each plan must verify after each pass and mean what its graph means.
+// Random graphs at every level: each plan must verify after each pass, mean what its graph means, and tell the truth
+// about which pieces depend on which.
 //
 // The graphs are made of everything at once: views of views, gathers of gathers, groups across products, states that
 // become each other. Seeds are fixed; a failure names the seed.
@@ -10,9 +11,10 @@
 #include <cmocka.h>
 
 #include "passes/passes.h"
+#include "tests/boxes/same_piece.h"
 #include "tests/passes/same_values.h"
 
-enum { SEEDS = 150, NODES = 28 };
+enum { SEEDS = 500, NODES = 28 };
 
 typedef struct {
     Graph *graph;
@@ -63,7 +65,8 @@ static Maker start(Arena *arena, uint64_t seed) {
     leaves[maker.count++] = add_leaf(&maker, OP_STATE, "n", (DimList){2, {maker.B, maker.C}});
     leaves[maker.count++] = build_const(graph, DTYPE_F32, 0.5);
     for (int i = 1; i <= 2; i++) maker.groups[i] = graph_group(graph, i == 1 ? "norm" : "gate", "here", 0);
-    for (int i = 3; i <= 4; i++) maker.groups[i] = graph_group(graph, i == 3 ? "norm" : "gate", "here", maker.groups[i - 2]);
+    for (int i = 3; i <= 4; i++)
+        maker.groups[i] = graph_group(graph, i == 3 ? "norm" : "gate", "here", maker.groups[i - 2]);
     return maker;
 }
 
@@ -79,7 +82,8 @@ static NodeId random_pointwise(Maker *maker) {
     }
     if (dim_count(dims_of(maker, a) | dims_of(maker, b)) > 4) return NODE_NONE;
     if (below(maker, 5) > 0) return build_binary(maker->graph, binary[below(maker, 4)], a, b);
-    NodeId mask = build_binary(maker->graph, OP_LT, build_index(maker->graph, maker->C), build_index(maker->graph, maker->B));
+    NodeId mask =
+        build_binary(maker->graph, OP_LT, build_index(maker->graph, maker->C), build_index(maker->graph, maker->B));
     return build_where(maker->graph, mask, a, b);
 }
 
@@ -111,7 +115,8 @@ static NodeId random_move(Maker *maker) {
     default: break;
     }
     NodeId entries[2] = {a, pick(maker)};
-    bool fits = !A && !has(maker, entries[1], maker->A) && dim_count(dims_of(maker, a) | dims_of(maker, entries[1])) < 4;
+    bool fits =
+        !A && !has(maker, entries[1], maker->A) && dim_count(dims_of(maker, a) | dims_of(maker, entries[1])) < 4;
     return fits ? build_stack(graph, entries, 2, maker->A) : NODE_NONE;
 }
 
@@ -168,13 +173,18 @@ static void check_seed(uint64_t seed, FuseLevel fuse) {
     Target target = target_default();
     target.peak_flops = target.bandwidth = 1;   // so slow that every step is worth cutting
     StateTable states = {.arena = arena};
-    PassContext context = {.arena = arena, .diags = diags_create(arena), .ledger = ledger_create(arena), .target = &target,
-                           .fuse = fuse, .states = &states};
+    PassContext context = {.arena = arena,
+                           .diags = diags_create(arena),
+                           .ledger = ledger_create(arena),
+                           .target = &target,
+                           .fuse = fuse,
+                           .states = &states};
     Graph *graph = random_graph(arena, seed), *drawn = graph;
     Plan *plan = NULL;
     const char *passes = "draw_boxes,choose_layouts,choose_engines,pack_operands,cut_pieces,plan_edges,plan_memory";
     assert_true(passes_run(&drawn, &plan, passes, &context, NULL));
     const char *wrong = same_values_plan(graph, plan, arena);
+    if (!wrong) wrong = same_piece_check(plan, arena);
     if (wrong) fail_msg("seed %llu at level %s: %s", (unsigned long long)seed, fuse_name(fuse), wrong);
     arena_free(arena);
 }

@@ -2,4 +2,4 @@
 sinter_test(boxes boxes passes ir base)
 target_sources(test_boxes_boxes PRIVATE passes/same_values.c boxes/transformer.c)
 sinter_test(boxes random passes ir base)
-target_sources(test_boxes_random PRIVATE passes/same_values.c)
+target_sources(test_boxes_random PRIVATE passes/same_values.c boxes/same_piece.c)

@@ -157,8 +157,10 @@ Graph *transformer_graph(Arena *arena, const TransformerSize *size) {
         model.step = scalar_input(&model, "step");
         model.micro = scalar_input(&model, "micro");
     }
-    NodeId wte = parameter(&model, "wte", DIMS(model.V, model.C)), wpe = parameter(&model, "wpe", DIMS(model.P, model.C));
-    NodeId x = binary(&model, OP_ADD, build_gather(graph, wte, tok, model.V), build_prefix(graph, wpe, model.P, model.T));
+    NodeId wte = parameter(&model, "wte", DIMS(model.V, model.C)),
+           wpe = parameter(&model, "wpe", DIMS(model.P, model.C));
+    NodeId x =
+        binary(&model, OP_ADD, build_gather(graph, wte, tok, model.V), build_prefix(graph, wpe, model.P, model.T));
     for (model.layer = 0; model.layer < size->layers; model.layer++) {
         x = binary(&model, OP_ADD, x, attention(&model, layernorm(&model, x, "ln_1", "a")));
         x = binary(&model, OP_ADD, x, feed_forward(&model, layernorm(&model, x, "ln_2", "m")));
@@ -166,7 +168,8 @@ Graph *transformer_graph(Arena *arena, const TransformerSize *size) {
     model.layer = -1;
     NodeId logits = build_contract(graph, layernorm(&model, x, "ln_f", "f"), wte, dim_bit(model.C));
     graph_set_order(graph, logits, DIMS(model.B, model.T, model.V));
-    NodeId loss = build_reduce(graph, OP_SUM, cross_entropy(&model, logits, target), dim_bit(model.B) | dim_bit(model.T));
+    NodeId loss =
+        build_reduce(graph, OP_SUM, cross_entropy(&model, logits, target), dim_bit(model.B) | dim_bit(model.T));
     graph_output(graph, "loss", scale(&model, loss, 1.0 / (double)(size->batch * size->time)));
     return graph;
 }

@@ -1,5 +1,5 @@
-// A small GPT-2 in the tensor IR, as the front end lowers it: groups for operators, names for values, moves where indices
-// are written.
+// A small GPT-2 in the tensor IR, as the front end lowers it: groups for operators, names for values, moves where
+// indices are written.
 #ifndef SINTER_TESTS_BOXES_TRANSFORMER_H
 #define SINTER_TESTS_BOXES_TRANSFORMER_H
 

@@ -1,3 +1,6 @@
 sinter_test(cpu math codegen m)
-sinter_test(cpu program codegen passes)
+sinter_test(cpu emit codegen m)
+target_sources(test_cpu_emit PRIVATE codegen/interpret_tile.c)
+sinter_test(cpu blas codegen m)
+sinter_test(cpu program codegen passes m)
 target_sources(test_cpu_program PRIVATE codegen/interpret_tile.c)

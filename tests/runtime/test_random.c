@@ -5,7 +5,9 @@
 
 #include "runtime/random.h"
 
-static uint64_t words(uint32_t low, uint32_t high) { return (uint64_t)high << 32 | low; }
+static uint64_t words(uint32_t low, uint32_t high) {
+    return (uint64_t)high << 32 | low;
+}
 
 static void known_answers(void **state) {
     (void)state;
@@ -20,7 +22,7 @@ static void keys_differ(void **state) {
     assert_true(random_key(1, "a") != random_key(1, "b"));
     assert_true(random_key(1, "a") != random_key(2, "a"));
     assert_true(random_key(1, "a") != random_key(UINT64_C(1) << 40, "a"));
-    assert_true(random_key(0, "a") >> 32 == 0xe40c292c);  // FNV-1a of "a"
+    assert_true(random_key(0, "a") >> 32 == 0xe40c292c); // FNV-1a of "a"
 }
 
 static void uniform_in_range(void **state) {

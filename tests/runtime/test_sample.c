@@ -14,7 +14,7 @@ static void draws_follow_the_softmax(void **state) {
     enum { DRAWS = 100000 };
     for (uint64_t i = 0; i < DRAWS; i++)
         counts[sample_draw(logits, 4, 0.5, 0, random_uniform(random_bits(1, i)))]++;
-    double total = 1 + exp(2) + exp(4);  // logits / 0.5
+    double total = 1 + exp(2) + exp(4); // logits / 0.5
     assert_int_equal(counts[3], 0);
     for (int t = 0; t < 3; t++)
         assert_true(fabs((double)counts[t] / DRAWS - exp(2 * t) / total) < 0.01);
@@ -30,7 +30,7 @@ static void top_k_keeps_ties(void **state) {
     assert_in_range(counts[1], 4700, 5300);
     assert_int_equal(sample_draw(logits, 5, 1, 99, 0.0), 0);
     assert_int_equal(sample_draw(logits, 5, 1, 0, 1 - 0x1p-53), 4);
-    assert_int_equal(sample_draw(logits, 5, 0, 0, 0.9), 1);  // temperature 0: the largest, the first of equals
+    assert_int_equal(sample_draw(logits, 5, 0, 0, 0.9), 1); // temperature 0: the largest, the first of equals
 }
 
 static void without_a_finite_logit(void **state) {
@@ -55,10 +55,21 @@ static void favour(void *const *buffers, int64_t piece, const void *context) {
 static const ProgramBuffer buffers[] = {{MEMORY_ARENA, 0}, {MEMORY_ARENA, 256}};
 static const ProgramStep steps[] = {{favour, NULL, buffers, 2, 1, true, 0, "favour", 0, 0}};
 static const ProgramSlot slots[] = {
-    {.name = "tok", .kind = SLOT_INPUT, .element = ELEMENT_I32, .rank = 2, .extents = {ROWS, CONTEXT}, .is_plain = true,
-     .bytes = 64, .buffer = {MEMORY_ARENA, 0}},
-    {.name = "logits", .kind = SLOT_OUTPUT, .rank = 3, .extents = {ROWS, CONTEXT, VOCABULARY}, .is_plain = true,
-     .bytes = ROWS * CONTEXT * VOCABULARY * 4, .buffer = {MEMORY_ARENA, 256}},
+    {.name = "tok",
+     .kind = SLOT_INPUT,
+     .element = ELEMENT_I32,
+     .rank = 2,
+     .extents = {ROWS, CONTEXT},
+     .is_plain = true,
+     .bytes = 64,
+     .buffer = {MEMORY_ARENA, 0}},
+    {.name = "logits",
+     .kind = SLOT_OUTPUT,
+     .rank = 3,
+     .extents = {ROWS, CONTEXT, VOCABULARY},
+     .is_plain = true,
+     .bytes = ROWS * CONTEXT * VOCABULARY * 4,
+     .buffer = {MEMORY_ARENA, 256}},
 };
 static const Program program = {"logits", steps, 1, slots, 2, 64, 4096, NULL, NULL};
 
@@ -91,7 +102,8 @@ static RuntimeStatus run_sampling(Fixture *fixture, SampleOptions options, Colle
 static void context_is_read_at_its_last_token(void **state) {
     Fixture *fixture = *state;
     Collected collected = {0};
-    SampleOptions options = {.temperature = 1, .start = (int32_t[]){3, 1}, .start_count = 2, .num_samples = 3, .max_new_tokens = 5};
+    SampleOptions options = {
+        .temperature = 1, .start = (int32_t[]){3, 1}, .start_count = 2, .num_samples = 3, .max_new_tokens = 5};
     assert_int_equal(run_sampling(fixture, options, &collected), RUNTIME_OK);
     assert_int_equal(collected.samples, 3);
     assert_int_equal(collected.count, 7);
@@ -104,14 +116,20 @@ static void context_is_read_at_its_last_token(void **state) {
 static void samples_depend_on_seed_and_number_only(void **state) {
     Fixture *fixture = *state;
     Collected first = {0}, second = {0}, other = {0};
-    SampleOptions options = {.temperature = 100, .seed = 1, .start = (int32_t[]){0}, .start_count = 1, .num_samples = 4, .max_new_tokens = 10, .vocab_size = 5};
+    SampleOptions options = {.temperature = 100,
+                             .seed = 1,
+                             .start = (int32_t[]){0},
+                             .start_count = 1,
+                             .num_samples = 4,
+                             .max_new_tokens = 10,
+                             .vocab_size = 5};
     assert_int_equal(run_sampling(fixture, options, &first), RUNTIME_OK);
     options.num_samples = 3;
     assert_int_equal(run_sampling(fixture, options, &second), RUNTIME_OK);
     assert_memory_equal(first.tokens, second.tokens, 3 * sizeof first.tokens[0]);
     assert_memory_not_equal(first.tokens[0], first.tokens[1], sizeof first.tokens[0]);
     for (int i = 0; i < 11; i++)
-        assert_in_range(first.tokens[0][i], 0, 4);  // only drawable tokens
+        assert_in_range(first.tokens[0][i], 0, 4); // only drawable tokens
     options.seed = 2;
     assert_int_equal(run_sampling(fixture, options, &other), RUNTIME_OK);
     assert_memory_not_equal(first.tokens, other.tokens, sizeof first.tokens[0]);
@@ -120,16 +138,20 @@ static void samples_depend_on_seed_and_number_only(void **state) {
 static void start_outside_the_vocabulary(void **state) {
     Fixture *fixture = *state;
     Collected collected = {0};
-    SampleOptions options = {.temperature = 1, .start = (int32_t[]){16}, .start_count = 1, .num_samples = 1, .max_new_tokens = 1};
+    SampleOptions options = {
+        .temperature = 1, .start = (int32_t[]){16}, .start_count = 1, .num_samples = 1, .max_new_tokens = 1};
     assert_int_equal(run_sampling(fixture, options, &collected), RUNTIME_BAD_FILE);
     assert_says(fixture, "start token 16, but vocab_size is 16");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(draws_follow_the_softmax),          FIXTURE_TEST(top_k_keeps_ties),
-        FIXTURE_TEST(without_a_finite_logit),            FIXTURE_TEST(context_is_read_at_its_last_token),
-        FIXTURE_TEST(samples_depend_on_seed_and_number_only), FIXTURE_TEST(start_outside_the_vocabulary),
+        FIXTURE_TEST(draws_follow_the_softmax),
+        FIXTURE_TEST(top_k_keeps_ties),
+        FIXTURE_TEST(without_a_finite_logit),
+        FIXTURE_TEST(context_is_read_at_its_last_token),
+        FIXTURE_TEST(samples_depend_on_seed_and_number_only),
+        FIXTURE_TEST(start_outside_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,11 +13,12 @@ static void expect_rate(const Schedule *schedule, int64_t iteration, double expe
 
 static void warm_up_and_cosine(void **state) {
     (void)state;
-    Schedule schedule = {.learning_rate = 1e-3, .min_lr = 1e-4, .warmup_iters = 100, .lr_decay_iters = 2000, .decay_lr = true};
+    Schedule schedule = {
+        .learning_rate = 1e-3, .min_lr = 1e-4, .warmup_iters = 100, .lr_decay_iters = 2000, .decay_lr = true};
     expect_rate(&schedule, 0, 1e-3 * 1 / 101);
     expect_rate(&schedule, 99, 1e-3 * 100 / 101);
     expect_rate(&schedule, 100, 1e-3);
-    expect_rate(&schedule, 1050, 5.5e-4);  // half way
+    expect_rate(&schedule, 1050, 5.5e-4); // half way
     expect_rate(&schedule, 2000, 1e-4);
     expect_rate(&schedule, 2001, 1e-4);
     expect_rate(&schedule, 1000000, 1e-4);

@@ -47,7 +47,7 @@ static void total(void *const *buffers, int64_t piece, const void *context) {
     for (int i = 0; i < ROWS * COLUMNS; i++)
         sum += in[i];
     *out = sum;
-    state[0] = state[0] * 0.5f + 1.0f;  // the next run's scale
+    state[0] = state[0] * 0.5f + 1.0f; // the next run's scale
 }
 
 static const int64_t reach = 5;
@@ -79,7 +79,7 @@ static void run_walk(Fixture *fixture, int threads, int runs, bool profile, floa
     float *scale = session_slot_data(session, &program, SLOT_STATE, "scale");
     assert_ptr_not_equal(x, session_slot_data(session, &program, SLOT_OUTPUT, "x"));
     assert_null(session_slot_data(session, &program, SLOT_INPUT, "total"));
-    assert_true(*scale == 0.0f);  // states begin as zeros
+    assert_true(*scale == 0.0f); // states begin as zeros
     *scale = 0.3f;
     for (int run = 0; run < runs; run++) {
         for (int i = 0; i < ROWS * COLUMNS; i++)
@@ -113,7 +113,7 @@ static void blocks_are_the_largest(void **state) {
     size_t states, arena;
     assert_true(session_bytes(programs, 2, &states, &arena));
     assert_int_equal(states, 128);
-    assert_int_equal(arena, 4 << 20);  // whole huge pages
+    assert_int_equal(arena, 4 << 20); // whole huge pages
     Program absurd = program;
     absurd.arena_bytes = SIZE_MAX - 5;
     assert_false(session_bytes((const Program *[]){&absurd}, 1, &states, &arena));

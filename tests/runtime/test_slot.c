@@ -19,9 +19,10 @@ static void check_round_trip(Fixture *fixture, const ProgramSlot *slot) {
     int64_t count = slot_elements(slot), size = (int64_t)slot->bytes / 4;
     float *stored = ARENA_ARRAY(fixture->arena, float, (size_t)count);
     float *back = ARENA_ARRAY(fixture->arena, float, (size_t)count);
-    float *memory = ARENA_ARRAY(fixture->arena, float, (size_t)size), *expected = ARENA_ARRAY(fixture->arena, float, (size_t)size);
+    float *memory = ARENA_ARRAY(fixture->arena, float, (size_t)size),
+          *expected = ARENA_ARRAY(fixture->arena, float, (size_t)size);
     for (int64_t i = 0; i < size; i++)
-        memory[i] = -7;  // stale: padding must become zero
+        memory[i] = -7; // stale: padding must become zero
     for (int64_t i = 0; i < count; i++) {
         int64_t index[SLOT_MAX_RANK], rest = i;
         for (int d = slot->rank - 1; d >= 0; rest /= slot->extents[d], d--)
@@ -30,7 +31,7 @@ static void check_round_trip(Fixture *fixture, const ProgramSlot *slot) {
         int64_t offset = slot->is_plain ? i : defined_offset(slot, index);
         assert_int_equal(slot_offset(slot, index), offset);
         assert_in_range(offset, 0, size - 1);
-        assert_true(expected[offset] == 0);  // the layout itself is one to one
+        assert_true(expected[offset] == 0); // the layout itself is one to one
         expected[offset] = stored[i];
     }
     slot_pack(slot, stored, memory, fixture->arena);
@@ -46,40 +47,60 @@ static void plain_and_scalar(void **state) {
     check_round_trip(*state, &scalar);
 }
 
-static void column_panels(void **state) {  // W[C=5,F=70] @ (F/32, C, F%32), 70 = 2*32 + 6
-    ProgramSlot slot = {.name = "w", .rank = 2, .extents = {5, 70}, .piece_count = 3, .bytes = 3 * 5 * 32 * 4,
+static void column_panels(void **state) { // W[C=5,F=70] @ (F/32, C, F%32), 70 = 2*32 + 6
+    ProgramSlot slot = {.name = "w",
+                        .rank = 2,
+                        .extents = {5, 70},
+                        .piece_count = 3,
+                        .bytes = 3 * 5 * 32 * 4,
                         .pieces = {{{0, 1}, 32, 3}, {{1, 0}, 1, 5}, {{0, 1}, 1, 32}}};
     check_round_trip(*state, &slot);
 }
 
-static void transposed(void **state) {  // W[4,6] @ (F, C)
-    ProgramSlot slot = {.name = "w", .rank = 2, .extents = {4, 6}, .piece_count = 2, .bytes = 128,
+static void transposed(void **state) { // W[4,6] @ (F, C)
+    ProgramSlot slot = {.name = "w",
+                        .rank = 2,
+                        .extents = {4, 6},
+                        .piece_count = 2,
+                        .bytes = 128,
                         .pieces = {{{0, 1}, 1, 6}, {{1, 0}, 1, 4}}};
     check_round_trip(*state, &slot);
 }
 
-static void merged_dims(void **state) {  // Wqkv[C=6,Z=3,H=2,D=5] @ ((Z,H,D)/16, C, (Z,H,D)%16)
-    ProgramSlot slot = {.name = "w", .rank = 4, .extents = {6, 3, 2, 5}, .piece_count = 3, .bytes = 2 * 6 * 16 * 4,
+static void merged_dims(void **state) { // Wqkv[C=6,Z=3,H=2,D=5] @ ((Z,H,D)/16, C, (Z,H,D)%16)
+    ProgramSlot slot = {.name = "w",
+                        .rank = 4,
+                        .extents = {6, 3, 2, 5},
+                        .piece_count = 3,
+                        .bytes = 2 * 6 * 16 * 4,
                         .pieces = {{{0, 10, 5, 1}, 16, 2}, {{1}, 1, 6}, {{0, 10, 5, 1}, 1, 16}}};
     check_round_trip(*state, &slot);
 }
 
-static void merged_out_of_order(void **state) {  // X[A=3,B=4,C=2] @ ((C,A)/4, B, (C,A)%4): the group skips a dim
-    ProgramSlot slot = {.name = "x", .rank = 3, .extents = {3, 4, 2}, .piece_count = 3, .bytes = 2 * 4 * 4 * 4,
+static void merged_out_of_order(void **state) { // X[A=3,B=4,C=2] @ ((C,A)/4, B, (C,A)%4): the group skips a dim
+    ProgramSlot slot = {.name = "x",
+                        .rank = 3,
+                        .extents = {3, 4, 2},
+                        .piece_count = 3,
+                        .bytes = 2 * 4 * 4 * 4,
                         .pieces = {{{1, 0, 3}, 4, 2}, {{0, 1, 0}, 1, 4}, {{1, 0, 3}, 1, 4}}};
     check_round_trip(*state, &slot);
 }
 
-static void everything_flat(void **state) {  // 3*5 elements in panels of 4
-    ProgramSlot slot = {.name = "x", .rank = 2, .extents = {3, 5}, .piece_count = 2, .bytes = 64,
+static void everything_flat(void **state) { // 3*5 elements in panels of 4
+    ProgramSlot slot = {.name = "x",
+                        .rank = 2,
+                        .extents = {3, 5},
+                        .piece_count = 2,
+                        .bytes = 64,
                         .pieces = {{{5, 1}, 4, 4}, {{5, 1}, 1, 4}}};
     check_round_trip(*state, &slot);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(plain_and_scalar),    FIXTURE_TEST(column_panels), FIXTURE_TEST(transposed),
-        FIXTURE_TEST(merged_dims),         FIXTURE_TEST(merged_out_of_order), FIXTURE_TEST(everything_flat),
+        FIXTURE_TEST(plain_and_scalar), FIXTURE_TEST(column_panels),       FIXTURE_TEST(transposed),
+        FIXTURE_TEST(merged_dims),      FIXTURE_TEST(merged_out_of_order), FIXTURE_TEST(everything_flat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,13 +29,13 @@ static void round_trip(void **state) {
     const char *path = fixture_path(fixture, "w.safetensors");
     TensorWriter *writer = tensor_writer_create(fixture->arena, path);
     tensor_writer_metadata(writer, "iter", "12");
-    tensor_writer_metadata(writer, "caf\xC3\xA9", "a \"b\" \xFF\n");  // the value is not UTF-8
+    tensor_writer_metadata(writer, "caf\xC3\xA9", "a \"b\" \xFF\n"); // the value is not UTF-8
     tensor_writer_add(writer, "w", 2, (int64_t[]){2, 3});
     tensor_writer_add(writer, "scalar", 0, NULL);
     tensor_writer_add(writer, "empty", 2, (int64_t[]){0, 4});
     float w[6] = {1, -2, 3.5f, INFINITY, 0, 1e-40f}, scalar = 42, read[6];
     assert_int_equal(tensor_writer_begin(writer, fixture->diags), RUNTIME_OK);
-    assert_false(file_exists(path));  // not before commit
+    assert_false(file_exists(path)); // not before commit
     assert_int_equal(tensor_writer_data(writer, w, 4, fixture->diags), RUNTIME_OK);
     assert_int_equal(tensor_writer_data(writer, w + 4, 2, fixture->diags), RUNTIME_OK);
     assert_int_equal(tensor_writer_data(writer, &scalar, 1, fixture->diags), RUNTIME_OK);
@@ -189,7 +189,8 @@ static void bad_lengths_are_refused(void **state) {
         assert_int_equal(tensor_file_open(fixture->arena, path, &file, fixture->diags), RUNTIME_BAD_FILE);
         assert_says(fixture, "too short for a safetensors file");
     }
-    assert_int_equal(tensor_file_open(fixture->arena, fixture_path(fixture, "none"), &file, fixture->diags), RUNTIME_BAD_FILE);
+    assert_int_equal(tensor_file_open(fixture->arena, fixture_path(fixture, "none"), &file, fixture->diags),
+                     RUNTIME_BAD_FILE);
     assert_says(fixture, "cannot open");
     assert_int_equal(tensor_file_open(fixture->arena, fixture->folder, &file, fixture->diags), RUNTIME_BAD_FILE);
     assert_says(fixture, fixture->folder);
@@ -242,7 +243,7 @@ static void truncation_and_bit_flips(void **state) {
 static int calls_left;
 
 static ssize_t failing_write(int file, const void *bytes, size_t count) {
-    if (calls_left-- > 0) return write(file, bytes, count < 3 ? count : 3);  // short writes
+    if (calls_left-- > 0) return write(file, bytes, count < 3 ? count : 3); // short writes
     errno = ENOSPC;
     return -1;
 }

@@ -12,7 +12,7 @@ enum { MAX_COUNT = 16 };
 typedef struct {
     ThreadPool *pool;
     int barriers;
-    int reached[MAX_COUNT][16];  // by thread; a cache line each; plain ints: the barrier alone orders them
+    int reached[MAX_COUNT][16]; // by thread; a cache line each; plain ints: the barrier alone orders them
     atomic_int mismatches;
 } Lockstep;
 
@@ -47,7 +47,9 @@ static void barriers_hold(void **state) {
     check_barriers(*state, 16, 200);
 }
 
-static void seven_threads_make_progress(void **state) { check_barriers(*state, 7, 10000); }
+static void seven_threads_make_progress(void **state) {
+    check_barriers(*state, 7, 10000);
+}
 
 typedef struct {
     int sums[MAX_COUNT][16];
@@ -95,7 +97,7 @@ static void workers_wake_up(void **state) {
     threads_free(pool);
     pool = threads_create(3, false, fixture->diags);
     pause_milliseconds(120);
-    threads_free(pool);  // asleep since the beginning
+    threads_free(pool); // asleep since the beginning
 }
 
 static void refused_counts(void **state) {
@@ -126,28 +128,31 @@ static void topology_is_sound(void **state) {
     assert_in_range(threads_default_count(), 1, topology->core_count);
 }
 
-static void count_job(void *context) { ++*(int *)context; }
+static void count_job(void *context) {
+    ++*(int *)context;
+}
 
 static void worker_runs_jobs(void **state) {
     Fixture *fixture = *state;
     int jobs = 0;
     Worker *worker = worker_create(count_job, &jobs, fixture->diags);
-    worker_wait(worker);  // nothing started
+    worker_wait(worker); // nothing started
     for (int i = 1; i <= 1000; i++) {
         worker_start(worker);
         worker_wait(worker);
         assert_int_equal(jobs, i);
     }
     worker_start(worker);
-    worker_free(worker);  // waits for the job
+    worker_free(worker); // waits for the job
     assert_int_equal(jobs, 1001);
     worker_free(NULL);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(barriers_hold),    FIXTURE_TEST(seven_threads_make_progress), FIXTURE_TEST(many_runs),
-        FIXTURE_TEST(workers_wake_up),  FIXTURE_TEST(refused_counts),              FIXTURE_TEST(pin_is_undone),
+        FIXTURE_TEST(barriers_hold),     FIXTURE_TEST(seven_threads_make_progress),
+        FIXTURE_TEST(many_runs),         FIXTURE_TEST(workers_wake_up),
+        FIXTURE_TEST(refused_counts),    FIXTURE_TEST(pin_is_undone),
         FIXTURE_TEST(topology_is_sound), FIXTURE_TEST(worker_runs_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,7 @@ static void sequential_batches(void **state) {
     assert_says(fixture, "batch 2 of 3 x 4 tokens lies beyond its 25 tokens");
     assert_int_equal(batch_read(&source, INT64_MAX / 2, tokens, targets, fixture->diags), RUNTIME_BAD_FILE);
     token_file_close(file);
-    file = open_tokens(fixture, 2 * ROWS * COLUMNS);  // the last target is missing
+    file = open_tokens(fixture, 2 * ROWS * COLUMNS); // the last target is missing
     source.file = file;
     assert_int_equal(batch_read(&source, 1, tokens, targets, fixture->diags), RUNTIME_BAD_FILE);
     token_file_close(file);
@@ -109,9 +109,9 @@ static void random_batches(void **state) {
         assert_int_equal(batch_read(&other, draw, again, targets, fixture->diags), RUNTIME_OK);
         differing += memcmp(tokens, again, sizeof tokens) != 0;
         assert_int_equal(batch_read(&source, draw, again, targets, fixture->diags), RUNTIME_OK);
-        assert_memory_equal(tokens, again, sizeof tokens);  // a pure function of the draw
+        assert_memory_equal(tokens, again, sizeof tokens); // a pure function of the draw
     }
-    for (int start = 0; start <= 5; start++)  // uniform in [0, 10 - 4 - 1]
+    for (int start = 0; start <= 5; start++) // uniform in [0, 10 - 4 - 1]
         assert_in_range(starts[start], 420, 580);
     assert_int_equal(starts[6] + starts[7] + starts[8] + starts[9], 0);
     assert_in_range(differing, 900, 1000);
@@ -156,7 +156,7 @@ static void prefetch_gives_the_same_batches(void **state) {
     int32_t tokens[ROWS * COLUMNS], targets[ROWS * COLUMNS], expected[ROWS * COLUMNS], expected_targets[ROWS * COLUMNS];
     Prefetch *prefetch = prefetch_create(&source, fixture->diags);
     for (int64_t draw = 0; draw < 500; draw++) {
-        if (draw % 3 != 1) prefetch_start(prefetch, draw % 3 ? draw : draw + 1);  // right, wrong or none
+        if (draw % 3 != 1) prefetch_start(prefetch, draw % 3 ? draw : draw + 1); // right, wrong or none
         assert_int_equal(prefetch_take(prefetch, draw, tokens, targets, fixture->diags), RUNTIME_OK);
         assert_int_equal(batch_read(&source, draw, expected, expected_targets, fixture->diags), RUNTIME_OK);
         assert_memory_equal(tokens, expected, sizeof tokens);

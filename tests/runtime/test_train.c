@@ -11,7 +11,7 @@
 enum { BATCH = 2, BLOCK = 4 };
 enum { TOK = 0, TARGET = 64, RATE = 128, STEP = 192, SEED = 256, MICRO = 320, LOSS = 384, NORM = 448, GRAD = 512 };
 
-static int poisoned_step = -1;       // its loss becomes NaN
+static int poisoned_step = -1; // its loss becomes NaN
 static int32_t seen_micro, seen_seed;
 
 static float batch_loss(void *const *buffers) {
@@ -49,17 +49,24 @@ static void measure(void *const *buffers, int64_t piece, const void *context) {
 }
 
 static const ProgramBuffer buffers[] = {
-    {MEMORY_ARENA, TOK},  {MEMORY_STATE, 0},    {MEMORY_ARENA, LOSS}, {MEMORY_STATE, 64},   {MEMORY_ARENA, RATE},
+    {MEMORY_ARENA, TOK},  {MEMORY_STATE, 0},    {MEMORY_ARENA, LOSS}, {MEMORY_STATE, 64},    {MEMORY_ARENA, RATE},
     {MEMORY_ARENA, STEP}, {MEMORY_ARENA, NORM}, {MEMORY_ARENA, GRAD}, {MEMORY_ARENA, MICRO}, {MEMORY_ARENA, SEED}};
 static const ProgramStep update_step = {update, NULL, buffers, 10, 1, true, 0, "update", 0, 0};
 static const ProgramStep accumulate_step = {accumulate, NULL, buffers, 10, 1, true, 0, "accumulate", 0, 0};
 static const ProgramStep measure_step = {measure, NULL, buffers, 10, 1, true, 0, "measure", 0, 0};
 
-#define SCALAR(text, of, type, at) \
-    {.name = text, .kind = of, .element = type, .is_plain = true, .bytes = 64, .buffer = {MEMORY_ARENA, at}}
-#define TOKENS(text, at) \
-    {.name = text, .kind = SLOT_INPUT, .element = ELEMENT_I32, .rank = 2, .extents = {BATCH, BLOCK}, .is_plain = true, \
-     .bytes = 64, .token_bytes = 2, .buffer = {MEMORY_ARENA, at}}
+#define SCALAR(text, of, type, at)                                                                                     \
+    {                                                                                                                  \
+        .name = text, .kind = of, .element = type, .is_plain = true, .bytes = 64, .buffer = { MEMORY_ARENA, at }       \
+    }
+#define TOKENS(text, at)                                                                                               \
+    {                                                                                                                  \
+        .name = text, .kind = SLOT_INPUT, .element = ELEMENT_I32, .rank = 2, .extents = {BATCH, BLOCK},                \
+        .is_plain = true, .bytes = 64, .token_bytes = 2, .buffer = {                                                   \
+            MEMORY_ARENA,                                                                                              \
+            at                                                                                                         \
+        }                                                                                                              \
+    }
 static const ProgramSlot slots[] = {
     TOKENS("tok", TOK),
     TOKENS("target", TARGET),
@@ -71,7 +78,12 @@ static const ProgramSlot slots[] = {
     SCALAR("grad_norm", SLOT_OUTPUT, ELEMENT_F32, NORM),
     SCALAR("grad.w", SLOT_OUTPUT, ELEMENT_F32, GRAD),
     {.name = "w", .kind = SLOT_STATE, .is_param = true, .is_plain = true, .bytes = 64, .init = 1, .init_value = 1},
-    {.name = "accumulate.w", .kind = SLOT_STATE, .is_plain = true, .bytes = 64, .init = 1, .buffer = {MEMORY_STATE, 64}},
+    {.name = "accumulate.w",
+     .kind = SLOT_STATE,
+     .is_plain = true,
+     .bytes = 64,
+     .init = 1,
+     .buffer = {MEMORY_STATE, 64}},
 };
 static const Program step_program = {"step", &update_step, 1, slots, 11, 128, 1024, NULL, NULL};
 static const Program micro_program = {"micro", &accumulate_step, 1, slots, 11, 128, 1024, NULL, NULL};
@@ -79,7 +91,7 @@ static const Program eval_program = {"eval", &measure_step, 1, slots, 11, 128, 1
 
 typedef struct {
     Text said;
-    const char *raise_at;  // a line that begins so raises SIGTERM
+    const char *raise_at; // a line that begins so raises SIGTERM
 } Listener;
 
 static void listen(void *context, const char *line) {
@@ -106,11 +118,25 @@ static Training training_create(Fixture *fixture) {
     training.pool = threads_create(2, false, fixture->diags);
     TrainOptions *options = &training.options;
     *options = (TrainOptions){
-        .step = &step_program, .micro = &micro_program, .eval = &eval_program, .batch_size = BATCH, .block_size = BLOCK,
-        .vocab_size = 10, .accumulation = 1, .max_iters = 9, .eval_interval = 4, .eval_iters = 3, .log_interval = 1,
-        .best_val_loss = 1e9, .schedule = {.learning_rate = 0.1}, .seed = 1337, .flops_per_iteration = 1e6,
-        .peak_flops = 1e9, .checkpoint_path = fixture_path(fixture, "ckpt.safetensors"),
-        .metrics_path = fixture_path(fixture, "metrics.jsonl"), .say = listen,
+        .step = &step_program,
+        .micro = &micro_program,
+        .eval = &eval_program,
+        .batch_size = BATCH,
+        .block_size = BLOCK,
+        .vocab_size = 10,
+        .accumulation = 1,
+        .max_iters = 9,
+        .eval_interval = 4,
+        .eval_iters = 3,
+        .log_interval = 1,
+        .best_val_loss = 1e9,
+        .schedule = {.learning_rate = 0.1},
+        .seed = 1337,
+        .flops_per_iteration = 1e6,
+        .peak_flops = 1e9,
+        .checkpoint_path = fixture_path(fixture, "ckpt.safetensors"),
+        .metrics_path = fixture_path(fixture, "metrics.jsonl"),
+        .say = listen,
     };
     assert_int_equal(session_create(programs, 3, training.pool, &options->session, fixture->diags), RUNTIME_OK);
     assert_int_equal(token_file_open(path, 2, &options->train_tokens, fixture->diags), RUNTIME_OK);
@@ -160,14 +186,14 @@ static void whole_run(void **state) {
     assert_int_equal(training_run(&training), RUNTIME_OK);
     assert_quiet(fixture);
     const char *said = text_string(&training.listener.said);
-    assert_int_equal(count_of(said, "iter "), 10);  // 0 to 9, inclusive
-    assert_int_equal(count_of(said, "step "), 3);   // at 0, 4, 8
-    assert_int_equal(count_of(said, "saving checkpoint to "), 3);  // at 4 and 8, where val improved, and at the end
+    assert_int_equal(count_of(said, "iter "), 10);                // 0 to 9, inclusive
+    assert_int_equal(count_of(said, "step "), 3);                 // at 0, 4, 8
+    assert_int_equal(count_of(said, "saving checkpoint to "), 3); // at 4 and 8, where val improved, and at the end
     assert_true(strncmp(said, "step 0: train loss 1.00", 23) == 0);
     assert_non_null(strstr(said, ", val loss 1.00"));
     assert_non_null(strstr(said, "iter 4: loss 0."));
     assert_non_null(strstr(said, "ms, mfu -100.00%, tok/s "));
-    assert_int_equal(count_of(said, "mfu -100.00%"), 5);  // the first five
+    assert_int_equal(count_of(said, "mfu -100.00%"), 5); // the first five
     assert_true(fabsf(weight_of(&training) - powf(0.8f, 10)) < 1e-6f);
     assert_string_equal(checkpoint_value(&training, "iter"), "10");
     assert_string_equal(checkpoint_value(&training, "spec"), "gpt2");
@@ -216,9 +242,9 @@ static void resumed_run_is_the_same(void **state) {
     tensor_file_close(file);
     assert_int_equal(training_run(&second), RUNTIME_OK);
     assert_true(weight_of(&second) == weight_of(&whole));
-    assert_string_equal(losses_of(fixture, &second), expected);  // appended to the first half's
+    assert_string_equal(losses_of(fixture, &second), expected); // appended to the first half's
     second.options.first_iteration = 10;
-    assert_int_equal(training_run(&second), RUNTIME_OK);  // nothing left to do
+    assert_int_equal(training_run(&second), RUNTIME_OK); // nothing left to do
     assert_int_equal(second.result.iterations, 0);
     training_free(&whole);
     training_free(&first);
@@ -247,7 +273,7 @@ static void accumulation_averages_losses(void **state) {
     assert_int_equal(tensor_file_read(file, tensor_file_find(file, "w"), &gradient, fixture->diags), RUNTIME_OK);
     assert_true(gradient == 6);
     tensor_file_close(file);
-    assert_true(isnan(training.result.validation_loss));  // never evaluated
+    assert_true(isnan(training.result.validation_loss)); // never evaluated
     training_free(&training);
 }
 
@@ -266,7 +292,7 @@ static void checkpoints_at_nanogpts_moments(void **state) {
     training.options.schedule.learning_rate = 0;
     training.options.best_val_loss = 0;
     assert_int_equal(training_run(&training), RUNTIME_OK);
-    assert_int_equal(count_of(text_string(&training.listener.said), "saving"), 1);  // only at the end
+    assert_int_equal(count_of(text_string(&training.listener.said), "saving"), 1); // only at the end
     training.options.always_save_checkpoint = true;
     training.listener.said = text_create(training.fixture->arena);
     assert_int_equal(training_run(&training), RUNTIME_OK);
@@ -283,7 +309,8 @@ static void not_finite_stops_without_a_checkpoint(void **state) {
     assert_says(fixture, "iteration 3: loss is nan; stopped without writing a checkpoint");
     assert_false(file_exists(training.options.checkpoint_path));
     size_t length;
-    assert_non_null(strstr(fixture_read(fixture, training.options.metrics_path, &length), "{\"iter\":3,\"loss\":null,"));
+    assert_non_null(
+        strstr(fixture_read(fixture, training.options.metrics_path, &length), "{\"iter\":3,\"loss\":null,"));
     training_free(&training);
 }
 
@@ -295,7 +322,7 @@ static void signal_stops_after_the_step(void **state) {
     assert_int_equal(training.result.next_iteration, 4);
     assert_string_equal(checkpoint_value(&training, "iter"), "4");
     Training again = training_create(*state);
-    again.listener.raise_at = "step 4:";  // right after an evaluation: step 4 is done first
+    again.listener.raise_at = "step 4:"; // right after an evaluation: step 4 is done first
     assert_int_equal(training_run(&again), RUNTIME_STOPPED);
     assert_string_equal(checkpoint_value(&again, "iter"), "5");
     training_free(&training);

@@ -6,7 +6,8 @@
 
 static Vocabulary *build(Fixture *fixture, const char *text) {
     Vocabulary *vocabulary;
-    assert_int_equal(vocabulary_build(fixture->arena, "text", text, strlen(text), &vocabulary, fixture->diags), RUNTIME_OK);
+    assert_int_equal(vocabulary_build(fixture->arena, "text", text, strlen(text), &vocabulary, fixture->diags),
+                     RUNTIME_OK);
     return vocabulary;
 }
 
@@ -37,13 +38,22 @@ static void encode_and_decode(void **state) {
 
 static void bad_utf8(void **state) {
     Fixture *fixture = *state;
-    static const char *const bad[] = {"\x80", "\xC3", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
-                                      "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "\xC3(", "\xFF"};
+    static const char *const bad[] = {"\x80",
+                                      "\xC3",
+                                      "\xC0\x80",
+                                      "\xE0\x80\x80",
+                                      "\xED\xA0\x80",
+                                      "\xF0\x80\x80\x80",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF8\x88\x80\x80\x80",
+                                      "\xC3(",
+                                      "\xFF"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         Vocabulary *vocabulary;
         char text[16];
         snprintf(text, sizeof text, "ab%s", bad[i]);
-        RuntimeStatus status = vocabulary_build(fixture->arena, "text", text, strlen(text), &vocabulary, fixture->diags);
+        RuntimeStatus status =
+            vocabulary_build(fixture->arena, "text", text, strlen(text), &vocabulary, fixture->diags);
         assert_int_equal(status, RUNTIME_BAD_FILE);
         assert_says(fixture, "text: byte 2 is not valid UTF-8");
     }
@@ -158,7 +168,7 @@ static void expect_pickle_refused(Fixture *fixture, const char *bytes, size_t le
 static void bad_pickles(void **state) {
     Fixture *fixture = *state;
     expect_pickle_refused(fixture, with_list, sizeof with_list - 1, "pickle instruction 0x5d is not one of");
-    expect_pickle_refused(fixture, "\200\002cos\nsystem\n.", 14, "pickle instruction 0x63");  // a call of os.system
+    expect_pickle_refused(fixture, "\200\002cos\nsystem\n.", 14, "pickle instruction 0x63"); // a call of os.system
     expect_pickle_refused(fixture, "\200\011.", 3, "pickle protocol 9");
     expect_pickle_refused(fixture, "\200\002.", 3, "not one dictionary");
     expect_pickle_refused(fixture, "\200\002K\001.", 5, "not one dictionary");
@@ -180,7 +190,7 @@ static void bad_pickles(void **state) {
         const char *path = fixture_file(fixture, "meta.pkl", protocol_4, cut);
         assert_int_equal(vocabulary_load(arena, path, &vocabulary, &size, fixture->diags), RUNTIME_BAD_FILE);
     }
-    for (size_t bit = 0; bit < 8 * (sizeof protocol_4 - 1); bit++) {  // refused or read, never a crash
+    for (size_t bit = 0; bit < 8 * (sizeof protocol_4 - 1); bit++) { // refused or read, never a crash
         char bytes[sizeof protocol_4];
         Vocabulary *vocabulary;
         int64_t size;
@@ -195,7 +205,8 @@ static void bad_pickles(void **state) {
 
 static void prepare_a_text(void **state) {
     Fixture *fixture = *state;
-    const char *first = fixture_file(fixture, "a.txt", "hello ", 6), *second = fixture_file(fixture, "b.txt", "world", 5);
+    const char *first = fixture_file(fixture, "a.txt", "hello ", 6),
+               *second = fixture_file(fixture, "b.txt", "world", 5);
     const char *folder = fixture_path(fixture, "data/set");
     PrepareResult result;
     RuntimeStatus status = prepare_run((const char *[]){first, second}, 2, folder, &result, fixture->diags);
@@ -206,7 +217,8 @@ static void prepare_a_text(void **state) {
     int64_t size;
     Vocabulary *vocabulary = load(fixture, fixture_path(fixture, "data/set/meta.json"), &size);
     size_t length;
-    const unsigned char *train = (const unsigned char *)fixture_read(fixture, fixture_path(fixture, "data/set/train.bin"), &length);
+    const unsigned char *train =
+        (const unsigned char *)fixture_read(fixture, fixture_path(fixture, "data/set/train.bin"), &length);
     assert_int_equal(length, 18);
     int32_t tokens[9];
     for (int i = 0; i < 9; i++)
@@ -232,8 +244,9 @@ static void prepare_refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(encode_and_decode), FIXTURE_TEST(bad_utf8),    FIXTURE_TEST(meta_json),      FIXTURE_TEST(bad_meta_json),
-        FIXTURE_TEST(meta_pickle),       FIXTURE_TEST(bad_pickles), FIXTURE_TEST(prepare_a_text), FIXTURE_TEST(prepare_refuses),
+        FIXTURE_TEST(encode_and_decode), FIXTURE_TEST(bad_utf8),        FIXTURE_TEST(meta_json),
+        FIXTURE_TEST(bad_meta_json),     FIXTURE_TEST(meta_pickle),     FIXTURE_TEST(bad_pickles),
+        FIXTURE_TEST(prepare_a_text),    FIXTURE_TEST(prepare_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,21 +12,51 @@ enum { W = 0, M = 4096, V = 8192, B = 12288, STATES = 16384 };
 #define W_SHAPE .rank = 2, .extents = {5, 40}, .stored_rank = 2, .stored_extents = {5, 40}, .bytes = 1280
 
 static const ProgramSlot panel_slots[] = {
-    {.name = "w", .kind = SLOT_STATE, .is_param = true, W_SHAPE, PANELS, .buffer = {MEMORY_STATE, W}, .init_value = 0.5},
+    {.name = "w",
+     .kind = SLOT_STATE,
+     .is_param = true,
+     W_SHAPE,
+     PANELS,
+     .buffer = {MEMORY_STATE, W},
+     .init_value = 0.5},
     {.name = "adam.m.w", .kind = SLOT_STATE, W_SHAPE, PANELS, .buffer = {MEMORY_STATE, M}, .init = 1},
     {.name = "adam.v.w", .kind = SLOT_STATE, W_SHAPE, PANELS, .buffer = {MEMORY_STATE, V}, .init = 1},
     // bqkv[(Z,H,D)]: three dims inside, one axis in files
-    {.name = "b", .kind = SLOT_STATE, .is_param = true, .rank = 3, .extents = {3, 2, 4}, .stored_rank = 1,
-     .stored_extents = {24}, .is_plain = true, .buffer = {MEMORY_STATE, B}, .bytes = 128, .init = 1, .init_value = 2},
-    {.name = "scratch", .kind = SLOT_STATE, .rank = 1, .extents = {4}, .stored_rank = 1, .stored_extents = {4},
-     .is_plain = true, .buffer = {MEMORY_STATE, B + 256}, .bytes = 64, .init = 1},
+    {.name = "b",
+     .kind = SLOT_STATE,
+     .is_param = true,
+     .rank = 3,
+     .extents = {3, 2, 4},
+     .stored_rank = 1,
+     .stored_extents = {24},
+     .is_plain = true,
+     .buffer = {MEMORY_STATE, B},
+     .bytes = 128,
+     .init = 1,
+     .init_value = 2},
+    {.name = "scratch",
+     .kind = SLOT_STATE,
+     .rank = 1,
+     .extents = {4},
+     .stored_rank = 1,
+     .stored_extents = {4},
+     .is_plain = true,
+     .buffer = {MEMORY_STATE, B + 256},
+     .bytes = 64,
+     .init = 1},
     {.name = "grad.w", .kind = SLOT_OUTPUT, W_SHAPE, PANELS, .buffer = {MEMORY_ARENA, 0}},
 };
 static const Program panels = {"step", NULL, 0, panel_slots, 6, STATES, 4096, NULL, NULL};
 
 // The same tensors in plain order.
 static const ProgramSlot plain_slots[] = {
-    {.name = "w", .kind = SLOT_STATE, .is_param = true, W_SHAPE, .is_plain = true, .buffer = {MEMORY_STATE, W}, .init_value = 0.5},
+    {.name = "w",
+     .kind = SLOT_STATE,
+     .is_param = true,
+     W_SHAPE,
+     .is_plain = true,
+     .buffer = {MEMORY_STATE, W},
+     .init_value = 0.5},
     {.name = "adam.m.w", .kind = SLOT_STATE, W_SHAPE, .is_plain = true, .buffer = {MEMORY_STATE, M}, .init = 1},
 };
 static const Program plain = {"step", NULL, 0, plain_slots, 2, STATES, 4096, NULL, NULL};
@@ -88,15 +118,16 @@ static void save_and_load(void **state) {
     assert_int_equal(weights_save(opened.session, &panels, path, &metadata, 1, fixture->diags), RUNTIME_OK);
     TensorFile *file;
     assert_int_equal(tensor_file_open(fixture->arena, path, &file, fixture->diags), RUNTIME_OK);
-    assert_int_equal(tensor_file_count(file), 4);  // no scratch
+    assert_int_equal(tensor_file_count(file), 4); // no scratch
     assert_int_equal(tensor_file_find(file, "b")->rank, 1);
     assert_string_equal(tensor_file_metadata(file, "iter"), "7");
     Opened other = open_session(fixture, &panels, 1);
     assert_int_equal(weights_load(other.session, &panels, file, fixture->diags), RUNTIME_OK);
     assert_quiet(fixture);
-    assert_memory_equal(session_data(other.session, &panel_slots[0]), session_data(opened.session, &panel_slots[0]), STATES);
+    assert_memory_equal(session_data(other.session, &panel_slots[0]), session_data(opened.session, &panel_slots[0]),
+                        STATES);
     assert_memory_equal(unpacked(fixture, other, &panels, "adam.m.w"), moments, sizeof moments);
-    Opened third = open_session(fixture, &plain, 1);  // another layout, fewer tensors
+    Opened third = open_session(fixture, &plain, 1); // another layout, fewer tensors
     assert_int_equal(weights_load(third.session, &plain, file, fixture->diags), RUNTIME_OK);
     assert_says(fixture, "1 tensor is not in the model and left out ('b')");
     assert_memory_equal(unpacked(fixture, third, &plain, "w"), unpacked(fixture, opened, &panels, "w"), 800);
@@ -123,7 +154,7 @@ static TensorFile *write_and_open(Fixture *fixture, int64_t rows, int64_t column
 static void wrong_files_are_refused(void **state) {
     Fixture *fixture = *state;
     Opened opened = open_session(fixture, &panels, 1);
-    TensorFile *file = write_and_open(fixture, 40, 5, true);  // transposed
+    TensorFile *file = write_and_open(fixture, 40, 5, true); // transposed
     assert_int_equal(weights_load(opened.session, &panels, file, fixture->diags), RUNTIME_BAD_FILE);
     assert_says(fixture, "tensor 'w' has shape [40,5], the model's is [5,40]");
     tensor_file_close(file);
@@ -131,7 +162,7 @@ static void wrong_files_are_refused(void **state) {
     assert_int_equal(weights_load(opened.session, &panels, file, fixture->diags), RUNTIME_BAD_FILE);
     assert_says(fixture, "has no tensor 'b' [24]");
     tensor_file_close(file);
-    file = write_and_open(fixture, 5, 40, true);  // without moments: they stay as they are
+    file = write_and_open(fixture, 5, 40, true); // without moments: they stay as they are
     ((float *)session_data(opened.session, &panel_slots[1]))[0] = 9;
     assert_int_equal(weights_load(opened.session, &panels, file, fixture->diags), RUNTIME_OK);
     assert_quiet(fixture);
