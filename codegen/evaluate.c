@@ -15,7 +15,7 @@
 
 typedef struct Memo {
     struct Memo *older;
-    TileIndex env[MAX_RANK];   // of the node's dims, in its order
+    TileIndex env[MAX_RANK]; // of the node's dims, in its order
     TileValue value;
 } Memo;
 
@@ -24,7 +24,7 @@ struct Evaluator {
     const Plan *plan;
     const Step *step;
     const Graph *region;
-    Memo **memos, **defined;   // by node
+    Memo **memos, **defined; // by node
 };
 
 Evaluator *evaluator_create(TileBuilder *builder, const Plan *plan, const Step *step) {
@@ -51,7 +51,8 @@ static Memo *memo_create(Evaluator *evaluator, NodeId id, const TileIndex *env, 
     const Node *node = graph_node(evaluator->region, id);
     Memo *memo = ARENA_NEW(tile_builder_arena(evaluator->builder), Memo);
     memo->value = value;
-    for (int i = 0; i < node->order.rank; i++) memo->env[i] = env[node->order.dims[i]];
+    for (int i = 0; i < node->order.rank; i++)
+        memo->env[i] = env[node->order.dims[i]];
     return memo;
 }
 
@@ -125,8 +126,11 @@ static TileValue operand_value(Evaluator *evaluator, const Node *node, const Til
 
 static TileValue const_value(Evaluator *evaluator, const Node *node, const TileIndex *env) {
     if (!node->attr.table) return tile_const(evaluator->builder, node->dtype, node->attr.value);
-    TileOp op = {.kind = TILE_TABLE, .dtype = node->dtype, .index = flat_index(evaluator, &node->order, env),
-                 .table = node->attr.table, .table_count = graph_elements(evaluator->plan->dims, node->dims)};
+    TileOp op = {.kind = TILE_TABLE,
+                 .dtype = node->dtype,
+                 .index = flat_index(evaluator, &node->order, env),
+                 .table = node->attr.table,
+                 .table_count = graph_elements(evaluator->plan->dims, node->dims)};
     return tile_add(evaluator->builder, &op);
 }
 
@@ -134,9 +138,13 @@ static TileValue random_value(Evaluator *evaluator, const Node *node, const Tile
     DimList ascending = {0};
     for (DimId dim = 0; dim < MAX_DIMS; dim++)
         if (dim_in(node->dims, dim)) ascending.dims[ascending.rank++] = dim;
-    TileOp op = {.kind = TILE_RANDOM, .dtype = DTYPE_F32, .index = flat_index(evaluator, &ascending, env),
-                 .site = reference_site_key(node->attr.site), .operand_count = 3};
-    for (int i = 0; i < 3; i++) op.operands[i] = evaluator_value(evaluator, node->operands[i], env);
+    TileOp op = {.kind = TILE_RANDOM,
+                 .dtype = DTYPE_F32,
+                 .index = flat_index(evaluator, &ascending, env),
+                 .site = reference_site_key(node->attr.site),
+                 .operand_count = 3};
+    for (int i = 0; i < 3; i++)
+        op.operands[i] = evaluator_value(evaluator, node->operands[i], env);
     return tile_add(evaluator->builder, &op);
 }
 

@@ -6,7 +6,7 @@
 
 // ---- ranges: which values an i32 can take. Loop indices have known ones; what is loaded can be anything.
 typedef struct {
-    int64_t low, high;   // both included
+    int64_t low, high; // both included
 } TileRange;
 // `ranges` has one entry per op before `op`.
 TileRange tile_op_range(const TileOp *op, const TileRange *ranges);
@@ -15,7 +15,7 @@ TileRange tile_index_range(const TileIndex *index, const TileRange *ranges);
 // ---- builder
 Arena *tile_builder_arena(const TileBuilder *builder);
 const TileOp *tile_op(const TileBuilder *builder, TileValue value);
-bool tile_visible(const TileBuilder *builder, TileValue value);  // defined in a scope that is still open
+bool tile_visible(const TileBuilder *builder, TileValue value); // defined in a scope that is still open
 TileRange tile_range(const TileBuilder *builder, const TileIndex *index);
 int tile_open_loops(const TileBuilder *builder);
 TileValue tile_zero(TileBuilder *builder, uint8_t shape, uint32_t step, double number);
@@ -25,8 +25,7 @@ TileValue tile_row_reduce(TileBuilder *builder, Op op, TileValue accumulator);
 // ---- affine indices
 bool tile_index_equal(const TileIndex *a, const TileIndex *b);
 TileIndex tile_index_of(TileValue value);
-bool tile_index_is_constant(const TileIndex *index, int64_t *constant);
-TileValue tile_index_value(TileBuilder *builder, TileIndex index);    // as an i32 value
+TileValue tile_index_value(TileBuilder *builder, TileIndex index); // as an i32 value
 // index / by and index % by for a non-negative index. They stay affine where that is provable:
 //     (32*j + lane) / 32 = j,  (32*j + lane) % 32 = lane   for lane in 0..31
 TileIndex tile_index_divide(TileBuilder *builder, TileIndex index, int64_t by);
@@ -44,34 +43,34 @@ typedef struct {
     TileBuilder *builder;
     Evaluator *evaluator;
     const bool *live;
-    TileIndex env[MAX_DIMS];   // where the open loops stand
+    TileIndex env[MAX_DIMS]; // where the open loops stand
 } Lowering;
 
 void lower_map(Lowering *lowering);
-void lower_panels(Lowering *lowering, uint32_t output);   // one map output of a layout that is not plain
+void lower_panels(Lowering *lowering, uint32_t output); // one map output of a layout that is not plain
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering, NodeId scatter);
 
 // ---- loops and stores (lower_loops.c)
-int64_t lower_extent(const Lowering *lowering, DimList dims);        // product of extents
+int64_t lower_extent(const Lowering *lowering, DimList dims); // product of extents
 const Value *lower_output(const Lowering *lowering, uint32_t output);
 NodeId lower_output_node(const Lowering *lowering, uint32_t output);
-DimSet lower_cut_set(const Lowering *lowering);                      // empty when there is one piece
+DimSet lower_cut_set(const Lowering *lowering); // empty when there is one piece
 // Points env of `dims` (row-major, outermost first) at the flat index.
 void lower_place(Lowering *lowering, DimList dims, TileIndex flat);
 // Opens one loop over all of `dims` and places them. Loops of one round are not opened where `kind` is plain.
 void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces, uint32_t step, bool split_evenly);
-void lower_open_each(Lowering *lowering, DimList dims);              // one plain loop per dim
-void lower_open_cut(Lowering *lowering);                             // the piece's rows, one at a time
-void lower_close(Lowering *lowering, int depth);                     // closes loops until `depth` are open
+void lower_open_each(Lowering *lowering, DimList dims); // one plain loop per dim
+void lower_open_cut(Lowering *lowering);                // the piece's rows, one at a time
+void lower_close(Lowering *lowering, int depth);        // closes loops until `depth` are open
 void lower_store(Lowering *lowering, uint32_t output, TileValue value);
-// Whether dims `outer`, `inner` can be walked as one: every value that has one of them has both, adjacent in memory, and
-// nothing in the region looks at one of them alone.
+// Whether dims `outer`, `inner` can be walked as one: every value that has one of them has both, adjacent in memory,
+// and nothing in the region looks at one of them alone.
 bool lower_merges(const Lowering *lowering, DimId outer, DimId inner);
 // How many of the last dims of `dims` merge into one (1 when none do, 0 for no dims).
 int lower_merged_suffix(const Lowering *lowering, DimList dims);
 DimList dim_list_slice(DimList dims, int from, int to);
-uint32_t lanes_step(int64_t extent, uint32_t largest);               // a multiple of TILE_LANES, at most `largest`
+uint32_t lanes_step(int64_t extent, uint32_t largest); // a multiple of TILE_LANES, at most `largest`
 
 #endif

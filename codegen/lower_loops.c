@@ -7,7 +7,8 @@
 
 DimList dim_list_slice(DimList dims, int from, int to) {
     DimList slice = {0};
-    for (int i = from; i < to; i++) slice.dims[slice.rank++] = dims.dims[i];
+    for (int i = from; i < to; i++)
+        slice.dims[slice.rank++] = dims.dims[i];
     return slice;
 }
 
@@ -18,7 +19,8 @@ uint32_t lanes_step(int64_t extent, uint32_t largest) {
 
 int64_t lower_extent(const Lowering *lowering, DimList dims) {
     int64_t extent = 1;
-    for (int i = 0; i < dims.rank; i++) extent *= graph_extent(lowering->plan->dims, dims.dims[i]);
+    for (int i = 0; i < dims.rank; i++)
+        extent *= graph_extent(lowering->plan->dims, dims.dims[i]);
     return extent;
 }
 
@@ -47,7 +49,8 @@ void lower_place(Lowering *lowering, DimList dims, TileIndex flat) {
 
 static const char *loop_name(const Lowering *lowering, DimList dims) {
     Text text = text_create(lowering->arena);
-    for (int i = 0; i < dims.rank; i++) text_append(&text, "%s", graph_dim_name(lowering->plan->dims, dims.dims[i]));
+    for (int i = 0; i < dims.rank; i++)
+        text_append(&text, "%s", graph_dim_name(lowering->plan->dims, dims.dims[i]));
     return dims.rank ? text_string(&text) : "one";
 }
 
@@ -55,13 +58,14 @@ void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces
     int64_t extent = lower_extent(lowering, dims);
     TileIndex flat = tile_index(0);
     if (kind != LOOP_PLAIN || extent > 1)
-        flat = tile_index_of(tile_loop(lowering->builder, kind, loop_name(lowering, dims), extent, pieces, step,
-                                       split_evenly));
+        flat = tile_index_of(
+            tile_loop(lowering->builder, kind, loop_name(lowering, dims), extent, pieces, step, split_evenly));
     lower_place(lowering, dims, flat);
 }
 
 void lower_open_each(Lowering *lowering, DimList dims) {
-    for (int i = 0; i < dims.rank; i++) lower_open(lowering, LOOP_PLAIN, dim_list_slice(dims, i, i + 1), 0, 0, false);
+    for (int i = 0; i < dims.rank; i++)
+        lower_open(lowering, LOOP_PLAIN, dim_list_slice(dims, i, i + 1), 0, 0, false);
 }
 
 void lower_open_cut(Lowering *lowering) {
@@ -70,7 +74,8 @@ void lower_open_cut(Lowering *lowering) {
 }
 
 void lower_close(Lowering *lowering, int depth) {
-    while (tile_open_loops(lowering->builder) > depth) tile_end(lowering->builder);
+    while (tile_open_loops(lowering->builder) > depth)
+        tile_end(lowering->builder);
 }
 
 void lower_store(Lowering *lowering, uint32_t output, TileValue value) {
@@ -98,8 +103,8 @@ static bool layout_merges(const Layout *layout, DimId outer, DimId inner) {
         int at_outer = find_dim(&piece->dims, outer), at_inner = find_dim(&piece->dims, inner);
         if (at_outer < 0 && at_inner < 0) continue;
         if (at_outer >= 0 && at_inner == at_outer + 1) continue;
-        bool plain_pair = is_plain_piece(piece, outer) && i + 1 < layout->count &&
-                          is_plain_piece(&layout->pieces[i + 1], inner);
+        bool plain_pair =
+            is_plain_piece(piece, outer) && i + 1 < layout->count && is_plain_piece(&layout->pieces[i + 1], inner);
         if (!plain_pair) return false;
         i++;
     }
@@ -117,7 +122,8 @@ static bool source_merges(const Node *node, DimId outer, DimId inner) {
         DimSet between = node->dims & (dim_bit(inner) - 1) & ~(dim_bit(outer) * 2 - 1);
         return outer < inner && between == 0;
     }
-    if (node->op == OP_CONST && node->attr.table) return find_dim(&node->order, inner) == find_dim(&node->order, outer) + 1;
+    if (node->op == OP_CONST && node->attr.table)
+        return find_dim(&node->order, inner) == find_dim(&node->order, outer) + 1;
     return true;
 }
 
@@ -143,7 +149,7 @@ int lower_merged_suffix(const Lowering *lowering, DimList dims) {
     int count = dims.rank ? 1 : 0;
     for (; count < dims.rank; count++) {
         int at = dims.rank - count - 1;
-        if (lower_extent(lowering, dim_list_slice(dims, at, dims.rank)) > INT32_MAX) break;   // loop indices are i32
+        if (lower_extent(lowering, dim_list_slice(dims, at, dims.rank)) > INT32_MAX) break; // loop indices are i32
         if (!lower_merges(lowering, dims.dims[at], dims.dims[at + 1])) break;
     }
     return count;

@@ -4,9 +4,10 @@
 //                                           lanes C step 32
 //                                             store add(load x, load b)
 //
-// Loops follow the memory order of the output, dims that lie together in every value are walked as one, and the innermost
-// loop runs in lanes. Outputs of the same dims share their loops; all are computed before any is stored, since an output
-// may lie over an operand. A loop over the entries of a stack is unrolled, so that each entry reads only its own operand.
+// Loops follow the memory order of the output, dims that lie together in every value are walked as one, and the
+// innermost loop runs in lanes. Outputs of the same dims share their loops; all are computed before any is stored,
+// since an output may lie over an operand. A loop over the entries of a stack is unrolled, so that each entry reads
+// only its own operand.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -16,8 +17,8 @@ typedef struct {
     Lowering *lowering;
     uint32_t outputs[64];
     uint32_t output_count;
-    DimList plain, lanes;     // loops outside, and the dims of the lanes loop
-    bool lanes_are_cut;       // the lanes loop walks the piece's own range
+    DimList plain, lanes; // loops outside, and the dims of the lanes loop
+    bool lanes_are_cut;   // the lanes loop walks the piece's own range
 } Nest;
 
 static void emit_body(const Nest *nest) {
@@ -25,7 +26,8 @@ static void emit_body(const Nest *nest) {
     TileValue values[64];
     for (uint32_t i = 0; i < nest->output_count; i++)
         values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, nest->outputs[i]), lowering->env);
-    for (uint32_t i = 0; i < nest->output_count; i++) lower_store(lowering, nest->outputs[i], values[i]);
+    for (uint32_t i = 0; i < nest->output_count; i++)
+        lower_store(lowering, nest->outputs[i], values[i]);
 }
 
 // ---- the lanes loop
@@ -55,7 +57,8 @@ static void emit_runs(const Nest *nest, DimId dim, int64_t run) {
     Lowering *lowering = nest->lowering;
     int64_t runs = graph_extent(lowering->plan->dims, dim) / run;
     if (runs <= UNROLL_LIMIT) {
-        for (int64_t i = 0; i < runs; i++) emit_run(nest, dim, run, tile_index(i * run));
+        for (int64_t i = 0; i < runs; i++)
+            emit_run(nest, dim, run, tile_index(i * run));
         return;
     }
     int depth = tile_open_loops(lowering->builder);
@@ -114,7 +117,8 @@ static void emit_plain(const Nest *nest, int at) {
 
 static DimList layout_order(const Layout *layout) {
     DimList order = {0};
-    for (int i = 0; i < layout->count; i++) order.dims[order.rank++] = layout->pieces[i].dims.dims[0];
+    for (int i = 0; i < layout->count; i++)
+        order.dims[order.rank++] = layout->pieces[i].dims.dims[0];
     return order;
 }
 

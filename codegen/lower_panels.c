@@ -19,13 +19,15 @@ typedef struct {
     Lowering *lowering;
     uint32_t output;
     const Layout *layout;
-    int high, low;            // the two pieces; -1 when no piece divides, or the cut has its dims
-    int64_t total, width;     // of flat, of the low piece
+    int high, low;        // the two pieces; -1 when no piece divides, or the cut has its dims
+    int64_t total, width; // of flat, of the low piece
     Part part;
-    TileIndex panel;          // where the loop over high pieces stands
+    TileIndex panel; // where the loop over high pieces stands
 } Panels;
 
-static DimSet piece_set(const Panels *panels, int piece) { return dim_list_set(&panels->layout->pieces[piece].dims); }
+static DimSet piece_set(const Panels *panels, int piece) {
+    return dim_list_set(&panels->layout->pieces[piece].dims);
+}
 
 static void find_divided(Panels *panels) {
     panels->high = panels->low = -1;
@@ -61,18 +63,23 @@ static void store_element(const Panels *panels) {
 
 static void open_high(Panels *panels) {
     int64_t full = panels->total / panels->width;
-    if (panels->part != PART_FULL) panels->panel = tile_index(full);
-    else if (full == 1) panels->panel = tile_index(0);
-    else panels->panel = tile_index_of(tile_loop(panels->lowering->builder, LOOP_PLAIN, "panel", full, 0, 0, false));
+    if (panels->part != PART_FULL)
+        panels->panel = tile_index(full);
+    else if (full == 1)
+        panels->panel = tile_index(0);
+    else
+        panels->panel = tile_index_of(tile_loop(panels->lowering->builder, LOOP_PLAIN, "panel", full, 0, 0, false));
 }
 
 static TileIndex open_low(const Panels *panels, bool innermost) {
     int64_t tail = panels->total % panels->width;
     int64_t start = panels->part == PART_PADDING ? tail : 0;
-    int64_t extent = panels->part == PART_FULL ? panels->width : panels->part == PART_TAIL ? tail : panels->width - tail;
+    int64_t extent = panels->part == PART_FULL   ? panels->width
+                     : panels->part == PART_TAIL ? tail
+                                                 : panels->width - tail;
     uint32_t step = innermost ? lanes_step(extent, PANEL_LANES) : 0;
-    TileValue lane = tile_loop(panels->lowering->builder, innermost ? LOOP_LANES : LOOP_PLAIN, "lane", extent, 0, step,
-                               false);
+    TileValue lane =
+        tile_loop(panels->lowering->builder, innermost ? LOOP_LANES : LOOP_PLAIN, "lane", extent, 0, step, false);
     return tile_index_plus(tile_index(start), lane, 1);
 }
 
@@ -97,7 +104,8 @@ static void emit_part(Panels *panels, Part part) {
     int depth = tile_open_loops(lowering->builder);
     panels->part = part;
     lower_open_cut(lowering);
-    for (int i = 0; i < panels->layout->count; i++) open_piece(panels, i, done);
+    for (int i = 0; i < panels->layout->count; i++)
+        open_piece(panels, i, done);
     store_element(panels);
     lower_close(lowering, depth);
 }
@@ -109,8 +117,8 @@ static void open_last_piece(const Panels *panels) {
     tile_guard(builder, "last", pieces, pieces, tile_const(builder, DTYPE_I32, pieces - 1));
 }
 
-// Whole panels can be dealt out when the cut is exactly the divided dims and no operand has to be read by the very piece
-// that wrote those rows.
+// Whole panels can be dealt out when the cut is exactly the divided dims and no operand has to be read by the very
+// piece that wrote those rows.
 static bool can_deal_panels(const Panels *panels) {
     const Step *step = panels->lowering->step;
     if (panels->high != 0 || !dim_list_equal(&step->cut.dims, &panels->layout->pieces[0].dims)) return false;
@@ -125,17 +133,18 @@ static void deal_panels(Panels *panels) {
     int64_t full = panels->total / panels->width;
     panels->part = PART_FULL;
     if (full > 0) {
-        TileValue panel =
-            tile_loop(lowering->builder, LOOP_PIECE, "panel", full, lowering->step->cut.pieces, 0, false);
+        TileValue panel = tile_loop(lowering->builder, LOOP_PIECE, "panel", full, lowering->step->cut.pieces, 0, false);
         panels->panel = tile_index_of(panel);
-        for (int i = 1; i < panels->layout->count; i++) open_piece(panels, i, 0);
+        for (int i = 1; i < panels->layout->count; i++)
+            open_piece(panels, i, 0);
         store_element(panels);
         lower_close(lowering, 0);
     }
     for (Part part = PART_TAIL; part <= PART_PADDING && panels->total % panels->width; part++) {
         panels->part = part;
         open_last_piece(panels);
-        for (int i = 0; i < panels->layout->count; i++) open_piece(panels, i, 0);
+        for (int i = 0; i < panels->layout->count; i++)
+            open_piece(panels, i, 0);
         store_element(panels);
         lower_close(lowering, 0);
     }
@@ -155,7 +164,8 @@ static void deal_rows(Panels *panels) {
     if (panels->total % panels->width == 0) return;
     panels->part = PART_PADDING;
     open_last_piece(panels);
-    for (int i = 0; i < panels->layout->count; i++) open_piece(panels, i, 0);
+    for (int i = 0; i < panels->layout->count; i++)
+        open_piece(panels, i, 0);
     store_element(panels);
     lower_close(lowering, 0);
 }
@@ -164,8 +174,10 @@ void lower_panels(Lowering *lowering, uint32_t output) {
     Panels panels = {.lowering = lowering, .output = output, .layout = &lower_output(lowering, output)->layout};
     find_divided(&panels);
     if (lower_cut_set(lowering) & piece_set(&panels, panels.high)) {
-        if (can_deal_panels(&panels)) deal_panels(&panels);
-        else deal_rows(&panels);
+        if (can_deal_panels(&panels))
+            deal_panels(&panels);
+        else
+            deal_rows(&panels);
         return;
     }
     if (panels.total / panels.width) emit_part(&panels, PART_FULL);

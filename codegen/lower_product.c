@@ -8,8 +8,8 @@
 //                 loop C:  tile += x[rows] * w[lanes]
 //                 store epilogue(tile)
 //
-// Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever the
-// tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
+// Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever
+// the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -18,9 +18,9 @@ enum { DEFAULT_ROWS = 8, DEFAULT_LANES = 32 };
 typedef struct {
     Lowering *lowering;
     Contraction contraction;
-    DimList rows;              // flat rows loop; empty: one row
-    uint32_t row_pieces;       // > 0: the rows loop walks the piece's own range
-    DimList lanes;             // flat lanes
+    DimList rows;        // flat rows loop; empty: one row
+    uint32_t row_pieces; // > 0: the rows loop walks the piece's own range
+    DimList lanes;       // flat lanes
     int64_t tile_lanes;
     uint32_t tile_rows;
 } Product;
@@ -51,8 +51,8 @@ static void multiply_tile(const Product *product) {
     open_summed(product);
     TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);
     TileValue b = evaluator_value(lowering->evaluator, contraction->lanes_operand, lowering->env);
-    TileOp multiply = {.kind = TILE_MULTIPLY_ACCUMULATE, .dtype = DTYPE_F32, .operands = {tile, a, b},
-                       .operand_count = 3};
+    TileOp multiply = {
+        .kind = TILE_MULTIPLY_ACCUMULATE, .dtype = DTYPE_F32, .operands = {tile, a, b}, .operand_count = 3};
     tile_add(lowering->builder, &multiply);
     lower_close(lowering, depth);
     evaluator_define(lowering->evaluator, contraction->node, lowering->env, tile);
@@ -64,7 +64,8 @@ static void store_outputs(const Product *product) {
     TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
     for (uint32_t i = 0; i < count; i++)
         values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
-    for (uint32_t i = 0; i < count; i++) lower_store(lowering, i, values[i]);
+    for (uint32_t i = 0; i < count; i++)
+        lower_store(lowering, i, values[i]);
 }
 
 // All rows of the piece against `width` lanes from `start`.
@@ -73,8 +74,8 @@ static void emit_panel(const Product *product, TileIndex start, int64_t width) {
     int depth = tile_open_loops(lowering->builder);
     lower_open(lowering, LOOP_ROWS, product->rows, product->row_pieces, product->tile_rows, true);
     const char *name = product->lanes.rank == 1 ? graph_dim_name(lowering->plan->dims, product->lanes.dims[0]) : "lane";
-    TileValue lane =
-        tile_loop(lowering->builder, LOOP_LANES, name, width, 0, lanes_step(width, (uint32_t)product->tile_lanes), false);
+    TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0,
+                               lanes_step(width, (uint32_t)product->tile_lanes), false);
     lower_place(lowering, product->lanes, tile_index_plus(start, lane, 1));
     multiply_tile(product);
     store_outputs(product);
@@ -129,8 +130,7 @@ void lower_product(Lowering *lowering) {
     Product product = {.lowering = lowering,
                        .tile_rows = lowering->step->tile_rows ? lowering->step->tile_rows : DEFAULT_ROWS,
                        .tile_lanes = lowering->step->tile_lanes ? lowering->step->tile_lanes : DEFAULT_LANES};
-    product.contraction =
-        contraction_of(lowering->region, find_contract(lowering), lower_output(lowering, 0)->order);
+    product.contraction = contraction_of(lowering->region, find_contract(lowering), lower_output(lowering, 0)->order);
     open_outer(&product);
     emit_panels(&product);
     lower_close(lowering, 0);

@@ -1,13 +1,16 @@
 // Form row: a map with reductions over the dims X of each row R.
 //
 //     m = max(S) x;  e = exp(x - m);  s = sum(S) e;  p = e / s
-//       ->  sweep 0 over S: accumulate max x        sweep 1: accumulate sum exp(x - m)        sweep 2: store exp(x - m) / s
+//       ->  sweep 0 over S: accumulate max x
+//           sweep 1 over S: accumulate sum exp(x - m)
+//           sweep 2 over S: store exp(x - m) / s
 //
 // A sweep walks X once; what it needs is computed anew in each sweep, what only depends on the row moves out by itself.
-// A reduction is finished when the sweep after its operand's is over; lse takes two sweeps, one for the largest element.
+// A reduction is finished when the sweep after its operand's is over; lse takes two sweeps, one for the largest
+// element.
 //
-// Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id) is j modulo
-// 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two styles give the same bits:
+// Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id) is j
+// modulo 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two styles give the same bits:
 //     rows:     the last reduced dim runs in lanes                  x[B,T,C] summed over C
 //     columns:  a dim of R runs in lanes, and the last reduced dim in tiles of 16 rows, each with its own accumulator
 //                                                                   x[B,T,C] summed over B,T: lanes along C
@@ -20,17 +23,21 @@ enum { ROW_LANES = 32 };
 
 typedef struct {
     Lowering *lowering;
-    DimList outer;          // X without its last dim, ascending
-    DimId last;             // the last dim of X
+    DimList outer; // X without its last dim, ascending
+    DimId last;    // the last dim of X
     bool columns;
-    int *ready;             // by node: the first sweep in which it can be computed
+    int *ready; // by node: the first sweep in which it can be computed
     int sweeps;
     TileValue *accumulator; // by node: of the reduction now being swept, TILE_NONE when it is not
     TileValue *largest;     // by node: of lse, once known
 } Row;
 
-static const Node *node_at(const Row *row, NodeId id) { return graph_node(row->lowering->region, id); }
-static NodeId node_count(const Row *row) { return graph_nodes(row->lowering->region); }
+static const Node *node_at(const Row *row, NodeId id) {
+    return graph_node(row->lowering->region, id);
+}
+static NodeId node_count(const Row *row) {
+    return graph_nodes(row->lowering->region);
+}
 
 static bool is_reduction(const Row *row, NodeId id) {
     return row->lowering->live[id] && op_class(node_at(row, id)->op) == CLASS_REDUCE;
@@ -249,7 +256,8 @@ void lower_row(Lowering *lowering) {
     DimId column = column_dim(&row);
     row.columns = column != DIM_NONE;
     open_rows(&row, column);
-    for (int sweep = 0; sweep <= row.sweeps; sweep++) emit_sweep(&row, sweep);
+    for (int sweep = 0; sweep <= row.sweeps; sweep++)
+        emit_sweep(&row, sweep);
     store_row_outputs(&row);
     lower_close(lowering, 0);
 }

@@ -15,14 +15,15 @@ typedef struct {
     Lowering *lowering;
     const Node *node;
     DimId to;
-    DimList result;     // of the result, in its order
-    DimList source;     // dims that are added up, ascending
-    DimList lanes;      // the innermost result dim, unless it is `to` or cut; else empty
+    DimList result; // of the result, in its order
+    DimList source; // dims that are added up, ascending
+    DimList lanes;  // the innermost result dim, unless it is `to` or cut; else empty
 } Scatter;
 
 static DimList source_dims(const Scatter *scatter) {
     const Graph *region = scatter->lowering->region;
-    DimSet all = graph_node(region, scatter->node->operands[0])->dims | graph_node(region, scatter->node->operands[1])->dims;
+    DimSet all =
+        graph_node(region, scatter->node->operands[0])->dims | graph_node(region, scatter->node->operands[1])->dims;
     all &= ~(scatter->node->dims & ~dim_bit(scatter->to));
     DimList dims = {0};
     for (DimId dim = 0; dim < MAX_DIMS; dim++)
@@ -57,8 +58,11 @@ static void emit_zeros(const Scatter *scatter) {
 static void add_element(const Scatter *scatter, const TileIndex *source) {
     Lowering *lowering = scatter->lowering;
     const Value *output = lower_output(lowering, 0);
-    TileOp op = {.kind = TILE_SCATTER_ADD, .dtype = DTYPE_F32, .buffer = (int)lowering->step->operand_count,
-                 .index = evaluator_address(lowering->evaluator, &output->layout, lowering->env), .operand_count = 1};
+    TileOp op = {.kind = TILE_SCATTER_ADD,
+                 .dtype = DTYPE_F32,
+                 .buffer = (int)lowering->step->operand_count,
+                 .index = evaluator_address(lowering->evaluator, &output->layout, lowering->env),
+                 .operand_count = 1};
     // `to` is a place in the result, and may also be a dim of the source that is added up.
     TileIndex place = lowering->env[scatter->to];
     lowering->env[scatter->to] = *source;

@@ -7,10 +7,10 @@
 //         %5 = mul %3 %4                  lanes s 64
 //         store b1[64*r + s] %5             store b1[64*r + s] %5
 //
-// Scopes are the bodies of loops. Each keeps the list of what stands in it; a loop enters the list around it when it ends,
-// so that what moves out of it comes before it. Loads may move because every one is in bounds for every index, and
-// because a buffer that is written is not loaded from, or only in place (codegen/tile.h). tile_finish writes the lists
-// out as one sequence with new numbers.
+// Scopes are the bodies of loops. Each keeps the list of what stands in it; a loop enters the list around it when it
+// ends, so that what moves out of it comes before it. Loads may move because every one is in bounds for every index,
+// and because a buffer that is written is not loaded from, or only in place (codegen/tile.h). tile_finish writes the
+// lists out as one sequence with new numbers.
 #include <string.h>
 
 #include "base/diag.h"
@@ -19,16 +19,16 @@
 enum { BUCKETS = 1024, MAX_LOOPS = 64 };
 
 typedef struct {
-    uint32_t first, last;   // ops in the body, linked by Note.after
+    uint32_t first, last; // ops in the body, linked by Note.after
 } Body;
 
 typedef struct {
-    uint32_t scope;         // the loop in whose body the op stands; TILE_NONE at the top; a loop stands in itself
-    int depth;              // how many loops are around it; of a loop: itself included
-    bool open;              // of a loop: not ended yet
-    Body body;              // of a loop
-    uint32_t after;         // next op of the same body
-    uint32_t older;         // older op in the same bucket
+    uint32_t scope; // the loop in whose body the op stands; TILE_NONE at the top; a loop stands in itself
+    int depth;      // how many loops are around it; of a loop: itself included
+    bool open;      // of a loop: not ended yet
+    Body body;      // of a loop
+    uint32_t after; // next op of the same body
+    uint32_t older; // older op in the same bucket
 } Note;
 
 struct TileBuilder {
@@ -55,10 +55,18 @@ TileBuilder *tile_builder(Arena *arena, const char *name) {
     return builder;
 }
 
-Arena *tile_builder_arena(const TileBuilder *builder) { return builder->arena; }
-const TileOp *tile_op(const TileBuilder *builder, TileValue value) { return &builder->ops[value]; }
-uint8_t tile_shape(const TileBuilder *builder, TileValue value) { return builder->ops[value].shape; }
-int tile_open_loops(const TileBuilder *builder) { return builder->depth; }
+Arena *tile_builder_arena(const TileBuilder *builder) {
+    return builder->arena;
+}
+const TileOp *tile_op(const TileBuilder *builder, TileValue value) {
+    return &builder->ops[value];
+}
+uint8_t tile_shape(const TileBuilder *builder, TileValue value) {
+    return builder->ops[value].shape;
+}
+int tile_open_loops(const TileBuilder *builder) {
+    return builder->depth;
+}
 
 bool tile_visible(const TileBuilder *builder, TileValue value) {
     uint32_t scope = builder->notes[value].scope;
@@ -70,8 +78,8 @@ TileRange tile_range(const TileBuilder *builder, const TileIndex *index) {
 }
 
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written) {
-    builder->buffers = arena_grow(builder->arena, builder->buffers, &builder->buffer_capacity, builder->buffer_count + 1,
-                                  sizeof *builder->buffers);
+    builder->buffers = arena_grow(builder->arena, builder->buffers, &builder->buffer_capacity,
+                                  builder->buffer_count + 1, sizeof *builder->buffers);
     builder->buffers[builder->buffer_count] = (TileBuffer){dtype, elements, written};
     return (int)builder->buffer_count++;
 }
@@ -85,7 +93,7 @@ static bool is_numbered(const TileBuilder *builder, const TileOp *op) {
     case TILE_TABLE:
     case TILE_RANDOM: return true;
     case TILE_LOAD: return !builder->buffers[op->buffer].written;
-    case TILE_MAP:   // of an accumulator: what it reads changes
+    case TILE_MAP: // of an accumulator: what it reads changes
         for (int i = 0; i < op->operand_count; i++)
             if (builder->ops[op->operands[i]].kind == TILE_ZERO) return false;
         return true;
@@ -93,7 +101,9 @@ static bool is_numbered(const TileBuilder *builder, const TileOp *op) {
     }
 }
 
-static uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29; }
+static uint64_t mix(uint64_t hash, uint64_t word) {
+    return (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29;
+}
 
 static uint32_t op_bucket(const TileOp *op) {
     uint64_t number;
@@ -101,7 +111,8 @@ static uint32_t op_bucket(const TileOp *op) {
     uint64_t hash = mix(mix(op->kind, op->dtype), (uint64_t)op->function);
     hash = mix(mix(mix(hash, number), (uint64_t)op->buffer), (uint64_t)(uintptr_t)op->table);
     hash = mix(mix(hash, op->site), (uint64_t)op->index.constant);
-    for (int i = 0; i < op->operand_count; i++) hash = mix(hash, op->operands[i]);
+    for (int i = 0; i < op->operand_count; i++)
+        hash = mix(hash, op->operands[i]);
     for (int i = 0; i < op->index.count; i++)
         hash = mix(mix(hash, op->index.terms[i].value), (uint64_t)op->index.terms[i].coefficient);
     return (uint32_t)(hash >> 40) % BUCKETS;
@@ -126,7 +137,8 @@ static TileValue find_equal(const TileBuilder *builder, const TileOp *op, uint32
 
 static uint8_t index_shape(const TileBuilder *builder, const TileIndex *index) {
     uint8_t shape = 0;
-    for (int i = 0; i < index->count; i++) shape |= builder->ops[index->terms[i].value].shape;
+    for (int i = 0; i < index->count; i++)
+        shape |= builder->ops[index->terms[i].value].shape;
     return shape;
 }
 
@@ -136,7 +148,8 @@ static uint8_t derive_shape(const TileBuilder *builder, const TileOp *op) {
     if (op->kind == TILE_LOOP) return op->loop == LOOP_ROWS ? SHAPE_ROWS : op->loop == LOOP_LANES ? SHAPE_LANES : 0;
     if (op->kind == TILE_ROW_REDUCE)
         return builder->ops[op->operands[0]].shape == (SHAPE_ROWS | SHAPE_LANES) ? SHAPE_LANES : SHAPE_UNIFORM;
-    for (int i = 0; i < op->operand_count; i++) shape |= builder->ops[op->operands[i]].shape;
+    for (int i = 0; i < op->operand_count; i++)
+        shape |= builder->ops[op->operands[i]].shape;
     return shape;
 }
 
@@ -146,14 +159,17 @@ static int needed_depth(const TileBuilder *builder, const TileOp *op) {
     for (int i = 0; i < op->operand_count; i++)
         if (builder->notes[op->operands[i]].depth > depth) depth = builder->notes[op->operands[i]].depth;
     for (int i = 0; i < op->index.count; i++)
-        if (builder->notes[op->index.terms[i].value].depth > depth) depth = builder->notes[op->index.terms[i].value].depth;
+        if (builder->notes[op->index.terms[i].value].depth > depth)
+            depth = builder->notes[op->index.terms[i].value].depth;
     return depth;
 }
 
 static void append_to_body(TileBuilder *builder, int depth, TileValue value) {
     Body *body = depth ? &builder->notes[builder->loops[depth - 1]].body : &builder->top;
-    if (body->last == TILE_NONE) body->first = value;
-    else builder->notes[body->last].after = value;
+    if (body->last == TILE_NONE)
+        body->first = value;
+    else
+        builder->notes[body->last].after = value;
     body->last = value;
 }
 
@@ -167,8 +183,11 @@ static TileValue append(TileBuilder *builder, const TileOp *op, int depth) {
     builder->ops[value] = *op;
     builder->ops[value].shape = derive_shape(builder, op);
     builder->ranges[value] = tile_op_range(op, builder->ranges);
-    builder->notes[value] = (Note){.scope = depth ? builder->loops[depth - 1] : TILE_NONE, .depth = depth,
-                                   .body = {TILE_NONE, TILE_NONE}, .after = TILE_NONE, .older = TILE_NONE};
+    builder->notes[value] = (Note){.scope = depth ? builder->loops[depth - 1] : TILE_NONE,
+                                   .depth = depth,
+                                   .body = {TILE_NONE, TILE_NONE},
+                                   .after = TILE_NONE,
+                                   .older = TILE_NONE};
     if (op->kind != TILE_LOOP) append_to_body(builder, depth, value);
     return value;
 }
@@ -203,16 +222,28 @@ TileValue tile_add(TileBuilder *builder, const TileOp *op) {
     return defines_value(op->kind) ? value : TILE_NONE;
 }
 
-TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
-                    bool split_evenly) {
-    TileOp op = {.kind = TILE_LOOP, .dtype = DTYPE_I32, .loop = kind, .extent = extent, .pieces = pieces, .step = step,
-                 .split_evenly = split_evenly, .name = name};
+TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces,
+                    uint32_t step, bool split_evenly) {
+    TileOp op = {.kind = TILE_LOOP,
+                 .dtype = DTYPE_I32,
+                 .loop = kind,
+                 .extent = extent,
+                 .pieces = pieces,
+                 .step = step,
+                 .split_evenly = split_evenly,
+                 .name = name};
     return tile_add(builder, &op);
 }
 
 TileValue tile_guard(TileBuilder *builder, const char *name, int64_t extent, uint32_t pieces, TileValue value) {
-    TileOp op = {.kind = TILE_LOOP, .dtype = DTYPE_I32, .loop = LOOP_GUARD, .extent = extent, .pieces = pieces,
-                 .name = name, .operands = {value}, .operand_count = 1};
+    TileOp op = {.kind = TILE_LOOP,
+                 .dtype = DTYPE_I32,
+                 .loop = LOOP_GUARD,
+                 .extent = extent,
+                 .pieces = pieces,
+                 .name = name,
+                 .operands = {value},
+                 .operand_count = 1};
     return tile_add(builder, &op);
 }
 
@@ -240,8 +271,12 @@ TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex ind
 }
 
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
-    TileOp op = {.kind = TILE_STORE, .dtype = builder->ops[value].dtype, .buffer = buffer, .operands = {value},
-                 .operand_count = 1, .index = tile_index_recombine(builder, index)};
+    TileOp op = {.kind = TILE_STORE,
+                 .dtype = builder->ops[value].dtype,
+                 .buffer = buffer,
+                 .operands = {value},
+                 .operand_count = 1,
+                 .index = tile_index_recombine(builder, index)};
     tile_add(builder, &op);
 }
 
@@ -251,14 +286,17 @@ TileValue tile_zero(TileBuilder *builder, uint8_t shape, uint32_t step, double n
 }
 
 void tile_accumulate(TileBuilder *builder, Op op, TileValue accumulator, TileValue value) {
-    TileOp tile = {.kind = TILE_ACCUMULATE, .dtype = DTYPE_F32, .function = op, .operands = {accumulator, value},
+    TileOp tile = {.kind = TILE_ACCUMULATE,
+                   .dtype = DTYPE_F32,
+                   .function = op,
+                   .operands = {accumulator, value},
                    .operand_count = 2};
     tile_add(builder, &tile);
 }
 
 TileValue tile_row_reduce(TileBuilder *builder, Op op, TileValue accumulator) {
-    TileOp tile = {.kind = TILE_ROW_REDUCE, .dtype = DTYPE_F32, .function = op, .operands = {accumulator},
-                   .operand_count = 1};
+    TileOp tile = {
+        .kind = TILE_ROW_REDUCE, .dtype = DTYPE_F32, .function = op, .operands = {accumulator}, .operand_count = 1};
     return tile_add(builder, &tile);
 }
 
@@ -269,10 +307,12 @@ typedef struct {
     const bool *needed;
     TileOp *ops;
     uint32_t count;
-    TileValue *renamed;    // by value of the builder
+    TileValue *renamed; // by value of the builder
 } Writer;
 
-static bool has_effect(TileKind kind) { return kind == TILE_LOOP || !defines_value(kind); }
+static bool has_effect(TileKind kind) {
+    return kind == TILE_LOOP || !defines_value(kind);
+}
 
 // Operands are older than their users, so one walk from the end sees all users first.
 static const bool *find_needed(const TileBuilder *builder) {
@@ -281,15 +321,18 @@ static const bool *find_needed(const TileBuilder *builder) {
         const TileOp *op = &builder->ops[i];
         if (has_effect(op->kind)) needed[i] = true;
         if (!needed[i]) continue;
-        for (int k = 0; k < op->operand_count; k++) needed[op->operands[k]] = true;
-        for (int k = 0; k < op->index.count; k++) needed[op->index.terms[k].value] = true;
+        for (int k = 0; k < op->operand_count; k++)
+            needed[op->operands[k]] = true;
+        for (int k = 0; k < op->index.count; k++)
+            needed[op->index.terms[k].value] = true;
     }
     return needed;
 }
 
 static void write_op(Writer *writer, TileValue value) {
     TileOp op = writer->builder->ops[value];
-    for (int k = 0; k < op.operand_count; k++) op.operands[k] = writer->renamed[op.operands[k]];
+    for (int k = 0; k < op.operand_count; k++)
+        op.operands[k] = writer->renamed[op.operands[k]];
     TileIndex index = tile_index(op.index.constant);
     for (int k = 0; k < op.index.count; k++)
         index = tile_index_plus(index, writer->renamed[op.index.terms[k].value], op.index.terms[k].coefficient);

@@ -1,7 +1,7 @@
 // Affine indices of tile programs: sums, exact division, and the ranges that make division provable.
 //
-// Before: `(32*j + lane) / 32` with lane in 0..31.  After: `j`. What cannot be proved becomes a divide or remainder op on
-// an i32 value, and is put together again when both halves meet in one address.
+// Before: `(32*j + lane) / 32` with lane in 0..31.  After: `j`. What cannot be proved becomes a divide or remainder op
+// on an i32 value, and is put together again when both halves meet in one address.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -10,31 +10,37 @@ TileIndex tile_index(int64_t constant) {
     return index;
 }
 
-TileIndex tile_index_of(TileValue value) { return tile_index_plus(tile_index(0), value, 1); }
+TileIndex tile_index_of(TileValue value) {
+    return tile_index_plus(tile_index(0), value, 1);
+}
 
 // Terms stay sorted by value and never have coefficient 0, so that equal indices look equal.
 TileIndex tile_index_plus(TileIndex index, TileValue value, int64_t coefficient) {
     int at = 0;
-    while (at < index.count && index.terms[at].value < value) at++;
+    while (at < index.count && index.terms[at].value < value)
+        at++;
     bool present = at < index.count && index.terms[at].value == value;
     if (present) coefficient += index.terms[at].coefficient;
     if (coefficient != 0 && !present) {
         if (index.count == TILE_MAX_TERMS) BUG("an address has more than %d terms", TILE_MAX_TERMS);
-        for (int i = index.count++; i > at; i--) index.terms[i] = index.terms[i - 1];
+        for (int i = index.count++; i > at; i--)
+            index.terms[i] = index.terms[i - 1];
         index.terms[at].value = value;
     }
     if (coefficient != 0) {
         index.terms[at].coefficient = coefficient;
     } else if (present) {
         index.count--;
-        for (int i = at; i < index.count; i++) index.terms[i] = index.terms[i + 1];
+        for (int i = at; i < index.count; i++)
+            index.terms[i] = index.terms[i + 1];
     }
     return index;
 }
 
 TileIndex tile_index_sum(TileIndex a, TileIndex b, int64_t coefficient) {
     a.constant += coefficient * b.constant;
-    for (int i = 0; i < b.count; i++) a = tile_index_plus(a, b.terms[i].value, coefficient * b.terms[i].coefficient);
+    for (int i = 0; i < b.count; i++)
+        a = tile_index_plus(a, b.terms[i].value, coefficient * b.terms[i].coefficient);
     return a;
 }
 
@@ -42,12 +48,6 @@ bool tile_index_equal(const TileIndex *a, const TileIndex *b) {
     if (a->constant != b->constant || a->count != b->count) return false;
     for (int i = 0; i < a->count; i++)
         if (a->terms[i].value != b->terms[i].value || a->terms[i].coefficient != b->terms[i].coefficient) return false;
-    return true;
-}
-
-bool tile_index_is_constant(const TileIndex *index, int64_t *constant) {
-    if (index->count) return false;
-    *constant = index->constant;
     return true;
 }
 
@@ -72,13 +72,18 @@ static TileRange range_checked(int64_t low, int64_t high) {
     return (TileRange){low, high};
 }
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 
 static TileRange product_range(TileRange a, TileRange b) {
     int64_t corners[4] = {a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high};
     TileRange range = {corners[0], corners[0]};
-    for (int i = 1; i < 4; i++) range = range_union(range, (TileRange){corners[i], corners[i]});
+    for (int i = 1; i < 4; i++)
+        range = range_union(range, (TileRange){corners[i], corners[i]});
     return range_checked(range.low, range.high);
 }
 
@@ -150,8 +155,10 @@ static TileIndex take_multiple(TileIndex index, int64_t by, TileIndex *rest) {
     for (int i = 0; i < index.count; i++) {
         int64_t coefficient = index.terms[i].coefficient;
         bool divides = coefficient % by == 0;
-        if (divides) multiple = tile_index_plus(multiple, index.terms[i].value, coefficient / by);
-        else *rest = tile_index_plus(*rest, index.terms[i].value, coefficient);
+        if (divides)
+            multiple = tile_index_plus(multiple, index.terms[i].value, coefficient / by);
+        else
+            *rest = tile_index_plus(*rest, index.terms[i].value, coefficient);
     }
     return multiple;
 }
@@ -206,7 +213,8 @@ static bool halves_of_one(const TileBuilder *builder, const TileIndex *index, in
     const TileOp *quotient = tile_op(builder, index->terms[high].value);
     const TileOp *remainder = tile_op(builder, index->terms[low].value);
     if (!is_division(quotient, TILE_DIVIDE) || !is_division(remainder, TILE_REMAINDER)) return false;
-    if (quotient->operands[0] != remainder->operands[0] || quotient->operands[1] != remainder->operands[1]) return false;
+    if (quotient->operands[0] != remainder->operands[0] || quotient->operands[1] != remainder->operands[1])
+        return false;
     int64_t by = (int64_t)tile_op(builder, quotient->operands[1])->number;
     return index->terms[high].coefficient == by * index->terms[low].coefficient;
 }

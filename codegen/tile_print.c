@@ -9,6 +9,7 @@
 //       end
 //
 // The text, with the tables, is the identity of a kernel: everything a backend looks at is in it.
+#include "base/diag.h"
 #include "codegen/lower.h"
 
 static const char *function_name(int function) {
@@ -82,66 +83,53 @@ static void print_place(const TileProgram *program, const TileOp *op, Text *out)
     text_append(out, "]");
 }
 
-static void print_op(const TileProgram *program, TileValue value, Text *out) {
-    const TileOp *op = &program->ops[value];
-    const char *dtype = dtype_name(op->dtype);
+// Ops that define nothing; false for the others.
+static bool print_effect(const TileProgram *program, const TileOp *op, Text *out) {
     switch (op->kind) {
-    case TILE_LOOP: print_loop(program, op, value, out); return;
-    case TILE_END: text_append(out, "end"); return;
+    case TILE_END: text_append(out, "end"); return true;
     case TILE_STORE:
     case TILE_SCATTER_ADD:
         text_append(out, "%s b%d", op->kind == TILE_STORE ? "store" : "scatter_add", op->buffer);
         print_place(program, op, out);
-        print_operands(program, op, out);
-        return;
-    case TILE_ACCUMULATE:
-        text_append(out, "accumulate %s", function_name(op->function));
-        print_operands(program, op, out);
-        return;
-    case TILE_MULTIPLY_ACCUMULATE:
-        text_append(out, "multiply_accumulate");
-        print_operands(program, op, out);
-        return;
-    default: break;
+        break;
+    case TILE_ACCUMULATE: text_append(out, "accumulate %s", function_name(op->function)); break;
+    case TILE_MULTIPLY_ACCUMULATE: text_append(out, "multiply_accumulate"); break;
+    default: return false;
     }
-    text_append(out, "%%%u = ", value);
+    print_operands(program, op, out);
+    return true;
+}
+
+static void print_definition(const TileProgram *program, const TileOp *op, Text *out) {
+    const char *dtype = dtype_name(op->dtype);
     switch (op->kind) {
-    case TILE_CONST:
-        text_append(out, "const %s", dtype);
-        print_number(op, out);
-        break;
-    case TILE_INDEX:
-        text_append(out, "index ");
-        print_place(program, op, out);
-        break;
-    case TILE_LOAD:
-        text_append(out, "load %s b%d", dtype, op->buffer);
-        print_place(program, op, out);
-        break;
-    case TILE_TABLE:
-        text_append(out, "table %s %lld", dtype, (long long)op->table_count);
-        print_place(program, op, out);
-        break;
-    case TILE_MAP:
-        text_append(out, "%s %s", function_name(op->function), dtype);
-        print_operands(program, op, out);
-        break;
-    case TILE_ZERO:
-        text_append(out, "zero %s", shape_name(op->shape));
-        if (op->step) text_append(out, " step %u", op->step);
-        print_number(op, out);
-        break;
-    case TILE_ROW_REDUCE:
-        text_append(out, "row_reduce %s", function_name(op->function));
-        print_operands(program, op, out);
-        break;
-    case TILE_RANDOM:
-        text_append(out, "random site %u ", op->site);
-        print_place(program, op, out);
-        print_operands(program, op, out);
-        break;
-    default: break;
+    case TILE_CONST: text_append(out, "const %s", dtype); break;
+    case TILE_INDEX: text_append(out, "index "); break;
+    case TILE_LOAD: text_append(out, "load %s b%d", dtype, op->buffer); break;
+    case TILE_TABLE: text_append(out, "table %s %lld", dtype, (long long)op->table_count); break;
+    case TILE_MAP: text_append(out, "%s %s", function_name(op->function), dtype); break;
+    case TILE_ZERO: text_append(out, "zero %s", shape_name(op->shape)); break;
+    case TILE_ROW_REDUCE: text_append(out, "row_reduce %s", function_name(op->function)); break;
+    case TILE_RANDOM: text_append(out, "random site %u ", op->site); break;
+    default: BUG("tile op %d defines no value", op->kind);
     }
+    if (op->kind == TILE_ZERO && op->step) text_append(out, " step %u", op->step);
+    if (op->kind == TILE_CONST || op->kind == TILE_ZERO) print_number(op, out);
+    bool has_place =
+        op->kind == TILE_INDEX || op->kind == TILE_LOAD || op->kind == TILE_TABLE || op->kind == TILE_RANDOM;
+    if (has_place) print_place(program, op, out);
+    print_operands(program, op, out);
+}
+
+static void print_op(const TileProgram *program, TileValue value, Text *out) {
+    const TileOp *op = &program->ops[value];
+    if (op->kind == TILE_LOOP) {
+        print_loop(program, op, value, out);
+        return;
+    }
+    if (print_effect(program, op, out)) return;
+    text_append(out, "%%%u = ", value);
+    print_definition(program, op, out);
 }
 
 void tile_print(const TileProgram *program, Text *out) {

@@ -8,7 +8,7 @@ typedef struct {
     const TileProgram *program;
     Arena *arena;
     TileRange *ranges;
-    uint32_t *scope;           // loop in whose body an op stands; a loop stands in itself
+    uint32_t *scope; // loop in whose body an op stands; a loop stands in itself
     bool *open;
     TileValue loops[MAX_DEPTH];
     int depth;
@@ -87,7 +87,8 @@ static bool is_accumulator(const Verifier *verifier, TileValue value) {
 static const char *check_accumulation(const Verifier *verifier, const TileOp *op, uint32_t at) {
     int wanted = op->kind == TILE_ROW_REDUCE ? 1 : op->kind == TILE_ACCUMULATE ? 2 : 3;
     if (op->operand_count != wanted) return complain(verifier, at, "wrong number of operands");
-    if (!is_accumulator(verifier, op->operands[0])) return complain(verifier, at, "its first operand is no accumulator");
+    if (!is_accumulator(verifier, op->operands[0]))
+        return complain(verifier, at, "its first operand is no accumulator");
     for (int i = 0; i < wanted; i++)
         if (verifier->program->ops[op->operands[i]].dtype != DTYPE_F32)
             return complain(verifier, at, "accumulation is in f32");

@@ -11,7 +11,7 @@
 
 struct Config {
     Arena *arena;
-    ConfigKey **keys;   // pointers, so that a ConfigKey * stays valid
+    ConfigKey **keys; // pointers, so that a ConfigKey * stays valid
     size_t count, capacity;
 };
 
@@ -29,9 +29,15 @@ static ConfigKey *key_find(const Config *config, const char *name) {
     return NULL;
 }
 
-const ConfigKey *config_find(const Config *config, const char *name) { return key_find(config, name); }
-size_t config_count(const Config *config) { return config->count; }
-Arena *config_arena(const Config *config) { return config->arena; }
+const ConfigKey *config_find(const Config *config, const char *name) {
+    return key_find(config, name);
+}
+size_t config_count(const Config *config) {
+    return config->count;
+}
+Arena *config_arena(const Config *config) {
+    return config->arena;
+}
 
 const ConfigKey *config_at(const Config *config, size_t i) {
     CHECK(i < config->count);
@@ -46,10 +52,18 @@ static const ConfigValue *value_of(const Config *config, const char *name, Confi
     return &key->value;
 }
 
-int64_t config_int(const Config *config, const char *name) { return value_of(config, name, CONFIG_INT)->integer; }
-double config_float(const Config *config, const char *name) { return value_of(config, name, CONFIG_FLOAT)->number; }
-bool config_bool(const Config *config, const char *name) { return value_of(config, name, CONFIG_BOOL)->integer != 0; }
-const char *config_string(const Config *config, const char *name) { return value_of(config, name, CONFIG_STRING)->string; }
+int64_t config_int(const Config *config, const char *name) {
+    return value_of(config, name, CONFIG_INT)->integer;
+}
+double config_float(const Config *config, const char *name) {
+    return value_of(config, name, CONFIG_FLOAT)->number;
+}
+bool config_bool(const Config *config, const char *name) {
+    return value_of(config, name, CONFIG_BOOL)->integer != 0;
+}
+const char *config_string(const Config *config, const char *name) {
+    return value_of(config, name, CONFIG_STRING)->string;
+}
 
 const char *config_type_name(ConfigType type) {
     static const char *const names[] = {"an integer", "a number", "a bool", "a string"};
@@ -63,13 +77,18 @@ static ConfigValue value_normal(ConfigValue value) {
 }
 
 // nanoGPT's `dropout` is a float; a spec may write its default as 0.
-static bool widens(ConfigType from, ConfigType to) { return from == CONFIG_INT && to == CONFIG_FLOAT; }
+static bool widens(ConfigType from, ConfigType to) {
+    return from == CONFIG_INT && to == CONFIG_FLOAT;
+}
 
-bool config_types_agree(ConfigType a, ConfigType b) { return a == b || widens(a, b) || widens(b, a); }
+bool config_types_agree(ConfigType a, ConfigType b) {
+    return a == b || widens(a, b) || widens(b, a);
+}
 
 static void key_redeclare(ConfigKey *key, ConfigValue value, const char *const *choices, bool from_spec) {
     if (!config_types_agree(key->value.type, value.type))
-        BUG("config key '%s' is declared as %s and as %s", key->name, config_type_name(key->value.type), config_type_name(value.type));
+        BUG("config key '%s' is declared as %s and as %s", key->name, config_type_name(key->value.type),
+            config_type_name(value.type));
     ConfigType type = key->value.type == value.type ? value.type : CONFIG_FLOAT;
     if (!key->assigned) key->value = value;
     key->value.type = type;
@@ -78,7 +97,8 @@ static void key_redeclare(ConfigKey *key, ConfigValue value, const char *const *
     if (from_spec) key->ignored = false;
 }
 
-ConfigKey *config_declare(Config *config, const char *name, ConfigValue value, const char *const *choices, bool from_spec) {
+ConfigKey *config_declare(Config *config, const char *name, ConfigValue value, const char *const *choices,
+                          bool from_spec) {
     value = value_normal(value);
     ConfigKey *key = key_find(config, name);
     if (key) {
@@ -87,14 +107,16 @@ ConfigKey *config_declare(Config *config, const char *name, ConfigValue value, c
     }
     config->keys = arena_grow(config->arena, config->keys, &config->capacity, config->count + 1, sizeof *config->keys);
     key = config->keys[config->count++] = ARENA_NEW(config->arena, ConfigKey);
-    *key = (ConfigKey){.name = arena_copy(config->arena, name), .value = value, .choices = choices, .from_spec = from_spec};
+    *key = (ConfigKey){
+        .name = arena_copy(config->arena, name), .value = value, .choices = choices, .from_spec = from_spec};
     return key;
 }
 
 // ---- assigning
 static bool unknown_key(const Config *config, const char *name, Place place, Diags *diags) {
     const char **names = ARENA_ARRAY(config->arena, const char *, config->count + 1);
-    for (size_t i = 0; i < config->count; i++) names[i] = config->keys[i]->name;
+    for (size_t i = 0; i < config->count; i++)
+        names[i] = config->keys[i]->name;
     const char *nearest = text_nearest(name, names, config->count);
     if (nearest) return diag_error(diags, place, "unknown key '%s'; did you mean '%s'?", name, nearest);
     return diag_error(diags, place, "unknown key '%s'", name);
@@ -122,20 +144,20 @@ static bool number_read(const char **at, double *number, bool *integral) {
 // number {("*" | "/") number}, as in `gradient_accumulation_steps = 5 * 8`. As in Python a quotient is a float.
 bool config_number(const char *literal, double *number, bool *integral) {
     const char *at = literal;
-    char operator = '*';
+    char operator= '*';
     *number = 1;
     *integral = true;
     for (;;) {
         double factor;
         bool factor_integral;
         at += strspn(at, " \t");
-        if (!number_read(&at, &factor, &factor_integral) || (operator == '/' && factor == 0)) return false;
-        *number = operator == '*' ? *number * factor : *number / factor;
-        *integral = *integral && factor_integral && operator == '*';
+        if (!number_read(&at, &factor, &factor_integral) || (operator== '/' && factor == 0)) return false;
+        *number = operator== '*' ? *number * factor : * number / factor;
+        *integral = *integral && factor_integral && operator== '*';
         at += strspn(at, " \t");
         if (!*at) return isfinite(*number);
-        operator = *at++;
-        if (operator != '*' && operator != '/') return false;
+        operator= * at++;
+        if (operator!= '*' && operator!= '/') return false;
     }
 }
 
@@ -153,11 +175,14 @@ static bool assign_number(ConfigKey *key, const char *literal, Place place, Diag
     double number;
     bool integral;
     if (!config_number(literal, &number, &integral))
-        return diag_error(diags, place, "'%s' must be %s, found '%s'", key->name, config_type_name(key->value.type), literal);
+        return diag_error(diags, place, "'%s' must be %s, found '%s'", key->name, config_type_name(key->value.type),
+                          literal);
     if (key->value.type == CONFIG_INT) {
         // 6e5 is a float in Python; it means an integer here.
-        if (number != floor(number)) return diag_error(diags, place, "'%s' must be an integer, found '%s'", key->name, literal);
-        if (fabs(number) > 9007199254740992.0) return diag_error(diags, place, "'%s': the integer '%s' is too large", key->name, literal);
+        if (number != floor(number))
+            return diag_error(diags, place, "'%s' must be an integer, found '%s'", key->name, literal);
+        if (fabs(number) > 9007199254740992.0)
+            return diag_error(diags, place, "'%s': the integer '%s' is too large", key->name, literal);
         key->value.integer = (int64_t)number;
     }
     key->value.number = number;
@@ -180,10 +205,12 @@ static bool assign_string(Config *config, ConfigKey *key, const char *literal, P
     const char *text = config_unquote(config->arena, literal);
     if (!text) return diag_error(diags, place, "'%s' must be a string, found %s", key->name, literal);
     const char *const *choice = key->choices;
-    while (choice && *choice && !text_equal(*choice, text)) choice++;
+    while (choice && *choice && !text_equal(*choice, text))
+        choice++;
     if (choice && !*choice) {
         Text list = text_create(config->arena);
-        for (choice = key->choices; *choice; choice++) text_append(&list, "%s%s", list.length ? ", " : "", *choice);
+        for (choice = key->choices; *choice; choice++)
+            text_append(&list, "%s%s", list.length ? ", " : "", *choice);
         return diag_error(diags, place, "'%s' is one of %s; found '%s'", key->name, text_string(&list), text);
     }
     key->value.string = arena_copy(config->arena, text);
@@ -212,8 +239,8 @@ bool spec_declare(const Spec *spec, Config *config, Diags *diags) {
         const ConfigItem *item = &spec->configs.items[i];
         const ConfigKey *key = config_find(config, item->name.text);
         if (key && !config_types_agree(key->value.type, item->value.type))
-            return diag_error(diags, item->name.place, "'%s' is a key of every model and must be %s, found %s", item->name.text,
-                              config_type_name(key->value.type), config_type_name(item->value.type));
+            return diag_error(diags, item->name.place, "'%s' is a key of every model and must be %s, found %s",
+                              item->name.text, config_type_name(key->value.type), config_type_name(item->value.type));
         ConfigKey *declared = config_declare(config, item->name.text, item->value, item->choices, true);
         // A value given before the choices were known.
         bool early = declared->assigned && declared->choices;

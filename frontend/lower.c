@@ -22,7 +22,8 @@ static bool check_name(Lower *lower, const Name *name, bool assigns) {
     const Entry *entry = lower_find(lower, name->text);
     if (!entry || (assigns && entry->kind == ENTRY_VALUE)) return true;
     static const char *const kinds[] = {"a value", "a parameter", "an input", "a layer counter"};
-    return lower_fail(lower, name->place, "'%s' is %s already, from line %u", name->text, kinds[entry->kind], entry->name.place.line);
+    return lower_fail(lower, name->place, "'%s' is %s already, from line %u", name->text, kinds[entry->kind],
+                      entry->name.place.line);
 }
 
 static void entry_add(Lower *lower, EntryKind kind, Name name, Value value) {
@@ -33,7 +34,8 @@ static void entry_add(Lower *lower, EntryKind kind, Name name, Value value) {
 static const char *report_name(Lower *lower, const char *name) {
     Instance *instance = lower->instance;
     unsigned before = 0;
-    for (size_t i = 0; i < instance->assigned.count; i++) before += text_equal(instance->assigned.items[i], name);
+    for (size_t i = 0; i < instance->assigned.count; i++)
+        before += text_equal(instance->assigned.items[i], name);
     *LIST_ADD(lower->arena, &instance->assigned) = name;
     const char *dot = *instance->report ? "." : "";
     if (before == 0) return arena_format(lower->arena, "%s%s%s", instance->report, dot, name);
@@ -48,15 +50,17 @@ static bool apply_dims(Lower *lower, const Target *target, Value value, bool is_
         const Name *name = &target->dims.items[i];
         DimId dim;
         if (!lower_dim(lower, name, &dim)) return false;
-        if (dim_in(dim_list_set(&order), dim)) return lower_fail(lower, name->place, "'%s' has dimension %s twice", target->name.text, name->text);
-        if (order.rank == MAX_RANK) return lower_fail(lower, name->place, "'%s' has more than %d dimensions", target->name.text, MAX_RANK);
+        if (dim_in(dim_list_set(&order), dim))
+            return lower_fail(lower, name->place, "'%s' has dimension %s twice", target->name.text, name->text);
+        if (order.rank == MAX_RANK)
+            return lower_fail(lower, name->place, "'%s' has more than %d dimensions", target->name.text, MAX_RANK);
         order.dims[order.rank++] = dim;
     }
     if (value.kind == VALUE_ABSENT) return true;
     DimSet declared = dim_list_set(&order), found = value_dims(lower, value);
     if (declared != found)
-        return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s", target->name.text,
-                          dims_describe(lower, declared), dims_describe(lower, found));
+        return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s",
+                          target->name.text, dims_describe(lower, declared), dims_describe(lower, found));
     if (is_new && value.kind == VALUE_TENSOR) graph_set_order(lower->graph, value.node, order);
     return true;
 }
@@ -68,7 +72,7 @@ static Value lower_target(Lower *lower, const Target *target, const Expr *expr) 
     NodeId before = graph_nodes(lower->graph);
     Value value = lower_expression(lower, expr);
     if (value.kind == VALUE_ERROR) return value;
-    bool is_new = value.kind == VALUE_TENSOR && value.node >= before;   // not merely another name of an older value
+    bool is_new = value.kind == VALUE_TENSOR && value.node >= before; // not merely another name of an older value
     if (target->has_dims && !apply_dims(lower, target, value, is_new)) return (Value){.kind = VALUE_ERROR};
     if (is_new) graph_set_name(lower->graph, value.node, report);
     return value;
@@ -89,8 +93,10 @@ static bool lower_assign(Lower *lower, const Statement *statement) {
             continue;
         }
         Entry *entry = lower_find(lower, name->text);
-        if (entry) *entry = (Entry){ENTRY_VALUE, *name, values[i]};
-        else entry_add(lower, ENTRY_VALUE, *name, values[i]);
+        if (entry)
+            *entry = (Entry){ENTRY_VALUE, *name, values[i]};
+        else
+            entry_add(lower, ENTRY_VALUE, *name, values[i]);
     }
     return sound;
 }
@@ -103,9 +109,10 @@ static bool layer_turn(Lower *lower, const Statement *layer, int64_t turn, const
     const char *stored = lower_expand(lower, &layer->stored);
     bool sound = stored != NULL;
     if (sound) {
-        Instance inner = {
-            .stored = *outer->stored ? arena_format(lower->arena, "%s.%s", outer->stored, stored) : stored,
-            .report = arena_format(lower->arena, "%s%s%s[%lld]", outer->report, *outer->report ? "." : "", word, (long long)turn)};
+        Instance inner = {.stored =
+                              *outer->stored ? arena_format(lower->arena, "%s.%s", outer->stored, stored) : stored,
+                          .report = arena_format(lower->arena, "%s%s%s[%lld]", outer->report, *outer->report ? "." : "",
+                                                 word, (long long)turn)};
         lower->instance = &inner;
         sound = lower_block(lower, &layer->body);
         lower->instance = outer;
@@ -116,11 +123,14 @@ static bool layer_turn(Lower *lower, const Statement *layer, int64_t turn, const
 
 static bool lower_layer(Lower *lower, const Statement *layer, unsigned block) {
     int64_t turns;
-    if (!check_name(lower, &layer->name, false) || !lower_dim_extent(lower, layer->value, "the number of layers", 0, MAX_LAYERS, &turns)) return false;
+    if (!check_name(lower, &layer->name, false) ||
+        !lower_dim_extent(lower, layer->value, "the number of layers", 0, MAX_LAYERS, &turns))
+        return false;
     const char *word = block == 0 ? "layer" : arena_format(lower->arena, "layer%u", block + 1);
     bool sound = true;
     // A mistake would be the same in every turn.
-    for (int64_t turn = 0; turn < turns && sound; turn++) sound = layer_turn(lower, layer, turn, word);
+    for (int64_t turn = 0; turn < turns && sound; turn++)
+        sound = layer_turn(lower, layer, turn, word);
     return sound;
 }
 
@@ -163,10 +173,12 @@ static bool lower_inputs(Lower *lower) {
 static bool output_fits(Lower *lower, const Entry *entry, bool scalar) {
     const Name *name = &entry->name;
     if (entry->value.kind != VALUE_TENSOR || graph_node(lower->graph, entry->value.node)->dtype != DTYPE_F32)
-        return lower_fail(lower, name->place, "'%s' must be f32 and depend on the inputs, found %s", name->text, value_describe(lower, entry->value));
+        return lower_fail(lower, name->place, "'%s' must be f32 and depend on the inputs, found %s", name->text,
+                          value_describe(lower, entry->value));
     DimSet dims = value_dims(lower, entry->value);
     if (scalar && dims)
-        return lower_fail(lower, name->place, "'%s' must be one number, but it has dimensions %s; take a mean over them", name->text,
+        return lower_fail(lower, name->place,
+                          "'%s' must be one number, but it has dimensions %s; take a mean over them", name->text,
                           dims_describe(lower, dims));
     return scalar || dims || lower_fail(lower, name->place, "'%s' has no dimensions", name->text);
 }
@@ -174,7 +186,8 @@ static bool output_fits(Lower *lower, const Entry *entry, bool scalar) {
 static bool lower_output(Lower *lower) {
     const char *name = lower->use == SPEC_LOGITS ? "logits" : "loss";
     const Entry *entry = lower_find(lower, name);
-    if (!entry || entry->kind != ENTRY_VALUE) return lower_fail(lower, lower->spec->end, "the model assigns no '%s'", name);
+    if (!entry || entry->kind != ENTRY_VALUE)
+        return lower_fail(lower, lower->spec->end, "the model assigns no '%s'", name);
     if (!output_fits(lower, entry, lower->use != SPEC_LOGITS)) return false;
     graph_output(lower->graph, name, entry->value.node);
     return true;
@@ -187,15 +200,22 @@ static void warn_unused(Lower *lower) {
         const Name *stored = &lower->stored.items[i];
         NodeId node = graph_find_leaf_node(lower->graph, stored->text);
         if (node == NODE_NONE || live[node] || graph_node(lower->graph, node)->op != OP_PARAM) continue;
-        if (!lower_first_at(lower, stored->place)) continue;   // once for all layers
-        diag_warning(lower->diags, stored->place, "parameter \"%s\" does not influence the loss and is left out", stored->text);
+        if (!lower_first_at(lower, stored->place)) continue; // once for all layers
+        diag_warning(lower->diags, stored->place, "parameter \"%s\" does not influence the loss and is left out",
+                     stored->text);
     }
 }
 
 Graph *spec_lower(Arena *arena, const Spec *spec, const Config *config, SpecUse use, Diags *diags) {
     Instance instance = {.stored = "", .report = ""};
     Frame frame = {.report = ""};
-    Lower lower = {.arena = arena, .spec = spec, .config = config, .use = use, .diags = diags, .frame = &frame, .instance = &instance};
+    Lower lower = {.arena = arena,
+                   .spec = spec,
+                   .config = config,
+                   .use = use,
+                   .diags = diags,
+                   .frame = &frame,
+                   .instance = &instance};
     lower.graph = graph_create(arena, spec_name(spec));
     bool sound = lower_declare_dims(&lower) && lower_inputs(&lower);
     if (!sound || !lower_block(&lower, &spec->body) || !lower_output(&lower)) {

@@ -1,9 +1,9 @@
 // What the files of lowering share. In: a Spec, the values of a Config. Out: a Graph of primitives, or diagnostics.
 //
-// Lowering is an interpreter: it walks the statements of the model, `layer` blocks as often as they say, and evaluates every
-// expression to a Value; one that depends on data is a node of the graph. Every statement is lowered, so that mistakes are
-// found wherever they are; at the end the graph is cut down to what the output needs. All mistakes of a model that are not
-// of grammar are reported from here.
+// Lowering is an interpreter: it walks the statements of the model, `layer` blocks as often as they say, and evaluates
+// every expression to a Value; one that depends on data is a node of the graph. Every statement is lowered, so that
+// mistakes are found wherever they are; at the end the graph is cut down to what the output needs. All mistakes of a
+// model that are not of grammar are reported from here.
 #ifndef SINTER_FRONTEND_LOWER_H
 #define SINTER_FRONTEND_LOWER_H
 
@@ -11,12 +11,12 @@
 
 // What an expression is worth. Numbers, bools and strings are known while compiling and folded in double precision.
 typedef enum {
-    VALUE_ERROR,    // reported already; whatever uses it fails quietly
-    VALUE_ABSENT,   // a param whose `if` is false: reads as 0 and vanishes
-    VALUE_NUMBER,   // number; integral: an integer, which may stand where i32 is wanted
-    VALUE_BOOL,     // number: 0 or 1
-    VALUE_STRING,   // string; choices: the list it was chosen from, or NULL
-    VALUE_TENSOR    // node
+    VALUE_ERROR,  // reported already; whatever uses it fails quietly
+    VALUE_ABSENT, // a param whose `if` is false: reads as 0 and vanishes
+    VALUE_NUMBER, // number; integral: an integer, which may stand where i32 is wanted
+    VALUE_BOOL,   // number: 0 or 1
+    VALUE_STRING, // string; choices: the list it was chosen from, or NULL
+    VALUE_TENSOR  // node
 } ValueKind;
 
 typedef struct {
@@ -30,9 +30,9 @@ typedef struct {
 
 // One turn of a `layer` block, or the model's top level.
 typedef struct {
-    const char *stored;          // prefix of stored names: "h.0", "" at top level
-    const char *report;          // prefix of reported names: "layer[0]", "" at top level
-    LIST_OF(const char *) assigned;   // names assigned so far: the second x is reported as "layer[0].x.1"
+    const char *stored;             // prefix of stored names: "h.0", "" at top level
+    const char *report;             // prefix of reported names: "layer[0]", "" at top level
+    LIST_OF(const char *) assigned; // names assigned so far: the second x is reported as "layer[0].x.1"
 } Instance;
 
 // A name of the model and what it stands for now.
@@ -61,10 +61,10 @@ struct Frame {
     Frame *caller;
     const Function *function;
     const Expr *call;
-    LIST_OF(Local) locals;        // arguments, then values assigned in the body; the newest wins
-    LIST_OF(NamedDim) dims;       // dim parameters and local dims
-    DimSet own_dims;              // the local ones
-    const char *report;           // what values named here are called in reports: "layer[0].a"
+    LIST_OF(Local) locals;  // arguments, then values assigned in the body; the newest wins
+    LIST_OF(NamedDim) dims; // dim parameters and local dims
+    DimSet own_dims;        // the local ones
+    const char *report;     // what values named here are called in reports: "layer[0].a"
 };
 
 typedef struct {
@@ -81,18 +81,18 @@ typedef struct {
     SpecUse use;
     Diags *diags;
     Graph *graph;
-    LIST_OF(NamedDim) dims;        // of the model
-    LIST_OF(LocalDim) local_dims;  // of functions: one for each function, name and extent
-    LIST_OF(Entry) entries;        // names of the model in sight, the newest last
-    LIST_OF(Name) stored;          // names of params in files, to find the second use
-    LIST_OF(Place) reported;       // a mistake in a layer is reported once
-    bool repeated;                 // the last mistake had been reported before
+    LIST_OF(NamedDim) dims;       // of the model
+    LIST_OF(LocalDim) local_dims; // of functions: one for each function, name and extent
+    LIST_OF(Entry) entries;       // names of the model in sight, the newest last
+    LIST_OF(Name) stored;         // names of params in files, to find the second use
+    LIST_OF(Place) reported;      // a mistake in a layer is reported once
+    bool repeated;                // the last mistake had been reported before
     Frame *frame;
     Instance *instance;
-    unsigned randoms;              // calls of random() in the statement being lowered
-    unsigned depth;                // of evaluation
-    size_t steps;                  // expressions evaluated
-    bool extents;                  // inside a dim or a count: a bare dim is its extent, '/' must be exact
+    unsigned randoms; // calls of random() in the statement being lowered
+    unsigned depth;   // of evaluation
+    size_t steps;     // expressions evaluated
+    bool extents;     // inside a dim or a count: a bare dim is its extent, '/' must be exact
 } Lower;
 
 // ---- lower_value.c: words, errors, conversions
@@ -100,17 +100,17 @@ typedef struct {
 Value lower_error(Lower *lower, Place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
 // Attached to the last lower_error.
 void lower_note(Lower *lower, Place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
-bool lower_first_at(Lower *lower, Place place);   // nothing was reported at this place yet
-Place lower_spot(const Lower *lower, Place place);   // the place that an error at `place` would show
+bool lower_first_at(Lower *lower, Place place);    // nothing was reported at this place yet
+Place lower_spot(const Lower *lower, Place place); // the place that an error at `place` would show
 // Like lower_error, for callers that return a bool.
 #define lower_fail(...) (lower_error(__VA_ARGS__).kind != VALUE_ERROR)
 Value value_number(double number, bool integral);
 Value value_bool(bool truth);
 Value value_tensor(NodeId node);
-bool value_is_known(Value value);   // NUMBER, BOOL, STRING, ABSENT
+bool value_is_known(Value value); // NUMBER, BOOL, STRING, ABSENT
 DimSet value_dims(const Lower *lower, Value value);
-const char *value_describe(Lower *lower, Value value);   // "f32[B,T]", "the number 3"
-const char *dims_describe(Lower *lower, DimSet dims);    // "B, T"
+const char *value_describe(Lower *lower, Value value); // "f32[B,T]", "the number 3"
+const char *dims_describe(Lower *lower, DimSet dims);  // "B, T"
 // The node of a number (as f32), a tensor, an absent param (as 0). NODE_NONE for the others, which are errors.
 NodeId value_float(Lower *lower, Value value, Place place);
 double dims_elements(const Lower *lower, DimSet dims);
@@ -120,9 +120,9 @@ bool lower_dims_fit(Lower *lower, DimSet dims, Place place);
 Value lower_build(Lower *lower, Place place, Op op, const NodeId *operands, uint32_t count, Attr attr);
 
 // ---- lower_scope.c: names
-bool lower_dim(Lower *lower, const Name *name, DimId *dim);                // reports an unknown dim
+bool lower_dim(Lower *lower, const Name *name, DimId *dim); // reports an unknown dim
 bool lower_find_dim(const Lower *lower, const char *name, DimId *dim);
-Entry *lower_find(const Lower *lower, const char *name);                   // a name of the model; NULL when there is none
+Entry *lower_find(const Lower *lower, const char *name); // a name of the model; NULL when there is none
 // The config value of this name, with what `use` changes; false when there is none.
 bool lower_config(const Lower *lower, const char *name, Value *value);
 Value lower_unknown_name(Lower *lower, const Name *name);
@@ -136,7 +136,7 @@ Value lower_param(Lower *lower, const Statement *param);
 bool lower_dim_extent(Lower *lower, const Expr *expr, const char *what, int64_t least, int64_t most, int64_t *result);
 // Replaces {name} by the counters and arguments in sight.
 const char *lower_expand(Lower *lower, const Name *text);
-NodeId lower_scalar_input(Lower *lower, const char *name);   // "seed", "step", "micro"
+NodeId lower_scalar_input(Lower *lower, const char *name); // "seed", "step", "micro"
 
 // ---- lower_compact.c: only what the outputs need
 // A graph with the same outputs, and no other dims, leaves, groups and nodes than they depend on. In `arena`.

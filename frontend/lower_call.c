@@ -1,5 +1,5 @@
-// Functions are evaluated where they are called. A prelude function called from the model opens a group, so that its nodes
-// are known as one operator of the spec:
+// Functions are evaluated where they are called. A prelude function called from the model opens a group, so that its
+// nodes are known as one operator of the spec:
 //
 //     p = softmax(S) s   ->   group "softmax" at "layer[0].p":  lse f32[B,H,T],  sub f32[B,H,T,S],  exp f32[B,H,T,S]
 #include "frontend/lower.h"
@@ -13,7 +13,8 @@ static const Frame *prelude_frame(const Lower *lower) {
 
 static const char *outermost_report(const Lower *lower) {
     const Frame *frame = lower->frame;
-    while (frame->caller) frame = frame->caller;
+    while (frame->caller)
+        frame = frame->caller;
     return frame->report;
 }
 
@@ -31,7 +32,8 @@ static bool frame_open(Lower *lower, const Expr *call, Frame *frame) {
     for (size_t i = 0; i < function->arguments.count; i++) {
         Value value = lower_expression(lower, call->operands.items[i]);
         sound = sound && value.kind != VALUE_ERROR;
-        *LIST_ADD(lower->arena, &frame->locals) = (Local){function->arguments.items[i].text, call->operands.items[i]->place, value};
+        *LIST_ADD(lower->arena, &frame->locals) =
+            (Local){function->arguments.items[i].text, call->operands.items[i]->place, value};
     }
     return sound;
 }
@@ -44,8 +46,9 @@ static bool check_dims(Lower *lower, const Target *target, Value value) {
         declared |= dim_bit(dim);
     }
     if (declared == value_dims(lower, value) || value.kind == VALUE_ABSENT) return true;
-    return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s", target->name.text,
-                      dims_describe(lower, declared), dims_describe(lower, value_dims(lower, value)));
+    return lower_fail(lower, target->name.place, "'%s' is declared with dimensions %s, but its expression has %s",
+                      target->name.text, dims_describe(lower, declared),
+                      dims_describe(lower, value_dims(lower, value)));
 }
 
 static bool local_assign(Lower *lower, const Statement *statement) {
@@ -62,7 +65,8 @@ static bool local_assign(Lower *lower, const Statement *statement) {
             return lower_fail(lower, target->name.place, "'%s' is a dimension; choose another name", target->name.text);
         if (target->has_dims && !check_dims(lower, target, values[i])) return false;
         if (values[i].kind == VALUE_TENSOR)
-            graph_set_name(lower->graph, values[i].node, arena_format(lower->arena, "%s.%s", outermost_report(lower), target->name.text));
+            graph_set_name(lower->graph, values[i].node,
+                           arena_format(lower->arena, "%s.%s", outermost_report(lower), target->name.text));
         *LIST_ADD(lower->arena, &frame->locals) = (Local){target->name.text, target->name.place, values[i]};
     }
     return true;
@@ -91,8 +95,8 @@ static Value function_body(Lower *lower, const Function *function) {
     Value result = lower_expression(lower, function->result);
     DimSet leaked = value_dims(lower, result) & lower->frame->own_dims;
     if (!leaked) return result;
-    return lower_error(lower, function->result->place, "the result of '%s' has its local dimension %s", function->name.text,
-                       dims_describe(lower, leaked));
+    return lower_error(lower, function->result->place, "the result of '%s' has its local dimension %s",
+                       function->name.text, dims_describe(lower, leaked));
 }
 
 Value lower_call(Lower *lower, const Expr *expr) {
@@ -101,7 +105,9 @@ Value lower_call(Lower *lower, const Expr *expr) {
     const Function *function = expr->function;
     bool opens = function->prelude && !prelude_frame(lower);
     GroupId former = 0;
-    if (opens) former = graph_set_group(lower->graph, graph_group(lower->graph, function->name.text, outermost_report(lower), 0));
+    if (opens)
+        former =
+            graph_set_group(lower->graph, graph_group(lower->graph, function->name.text, outermost_report(lower), 0));
     lower->frame = &frame;
     bool extents = lower->extents;
     lower->extents = false;

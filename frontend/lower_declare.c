@@ -18,7 +18,8 @@ bool lower_dim_extent(Lower *lower, const Expr *expr, const char *what, int64_t 
     if (value.kind != VALUE_NUMBER || !value.integral)
         return lower_fail(lower, expr->place, "%s must be an integer, found %s", what, value_describe(lower, value));
     if (value.number < (double)least || value.number > (double)most)
-        return lower_fail(lower, expr->place, "%s is %.0f; it must be in %lld..%lld", what, value.number, (long long)least, (long long)most);
+        return lower_fail(lower, expr->place, "%s is %.0f; it must be in %lld..%lld", what, value.number,
+                          (long long)least, (long long)most);
     *result = (int64_t)value.number;
     return true;
 }
@@ -41,7 +42,8 @@ bool lower_declare_dims(Lower *lower) {
         const Name *name = &statement->name;
         for (size_t k = 0; k < lower->dims.count; k++) {
             if (text_equal(lower->dims.items[k].name, name->text))
-                return lower_fail(lower, name->place, "dimension '%s' is already declared at line %u", name->text, lower->dims.items[k].place.line);
+                return lower_fail(lower, name->place, "dimension '%s' is already declared at line %u", name->text,
+                                  lower->dims.items[k].place.line);
         }
         for (size_t k = 0; k < spec->configs.count; k++) {
             if (text_equal(spec->configs.items[k].name.text, name->text))
@@ -54,7 +56,8 @@ bool lower_declare_dims(Lower *lower) {
             extent = 1;
         }
         if (lower->dims.count == MAX_DIMS) return too_many_dims(lower, name);
-        *LIST_ADD(lower->arena, &lower->dims) = (NamedDim){name->text, graph_dim(lower->graph, name->text, extent), name->place};
+        *LIST_ADD(lower->arena, &lower->dims) =
+            (NamedDim){name->text, graph_dim(lower->graph, name->text, extent), name->place};
     }
     return sound;
 }
@@ -75,7 +78,8 @@ bool lower_local_dim(Lower *lower, const Statement *statement) {
     const Name *name = &statement->name;
     for (size_t i = 0; i < frame->dims.count; i++) {
         if (text_equal(frame->dims.items[i].name, name->text))
-            return lower_fail(lower, name->place, "'%s' is a dimension of '%s' already", name->text, frame->function->name.text);
+            return lower_fail(lower, name->place, "'%s' is a dimension of '%s' already", name->text,
+                              frame->function->name.text);
     }
     int64_t extent;
     if (!dim_extent(lower, statement, &extent)) return false;
@@ -94,9 +98,12 @@ static bool dim_list(Lower *lower, const NameList *names, const char *owner, Dim
         DimId dim;
         if (!lower_dim(lower, name, &dim)) return false;
         if (dim_in(dim_list_set(list), dim))
-            return lower_fail(lower, name->place, "'%s' has dimension %s twice; a tensor has a dimension once (declare another of the same extent)", owner,
-                              name->text);
-        if (list->rank == MAX_RANK) return lower_fail(lower, name->place, "'%s' has more than %d dimensions", owner, MAX_RANK);
+            return lower_fail(
+                lower, name->place,
+                "'%s' has dimension %s twice; a tensor has a dimension once (declare another of the same extent)",
+                owner, name->text);
+        if (list->rank == MAX_RANK)
+            return lower_fail(lower, name->place, "'%s' has more than %d dimensions", owner, MAX_RANK);
         list->dims[list->rank++] = dim;
     }
     return true;
@@ -116,13 +123,19 @@ const char *lower_expand(Lower *lower, const Name *text) {
             lower_error(lower, text->place, "'{' and '}' do not match in \"%s\"", text->text);
             return NULL;
         }
-        Expr name = {.kind = EXPR_NAME, .place = text->place, .depth = 1, .text = arena_copy_range(lower->arena, at + 1, length - 1)};
+        Expr name = {.kind = EXPR_NAME,
+                     .place = text->place,
+                     .depth = 1,
+                     .text = arena_copy_range(lower->arena, at + 1, length - 1)};
         Value value = lower_expression(lower, &name);
         if (value.kind == VALUE_ERROR) return NULL;
-        if (value.kind == VALUE_STRING) text_append(&result, "%s", value.string);
-        else if (value.kind == VALUE_NUMBER && value.integral) text_append(&result, "%.0f", value.number);
+        if (value.kind == VALUE_STRING)
+            text_append(&result, "%s", value.string);
+        else if (value.kind == VALUE_NUMBER && value.integral)
+            text_append(&result, "%.0f", value.number);
         else {
-            lower_error(lower, text->place, "{%s} must be a counter or a string, found %s", name.text, value_describe(lower, value));
+            lower_error(lower, text->place, "{%s} must be a counter or a string, found %s", name.text,
+                        value_describe(lower, value));
             return NULL;
         }
         at += length + 1;
@@ -137,8 +150,10 @@ static bool claim_stored(Lower *lower, const char *stored, Place place) {
         lower_error(lower, place, "the stored name \"%s\" is taken already", stored);
         Place shown = lower_spot(lower, place);
         bool same = other->place.line == shown.line && other->place.column == shown.column;
-        if (same) lower_note(lower, shown, "by another turn of the layer, whose 'as' needs the counter, such as \"h.{i}\"");
-        else lower_note(lower, other->place, "by this one");
+        if (same)
+            lower_note(lower, shown, "by another turn of the layer, whose 'as' needs the counter, such as \"h.{i}\"");
+        else
+            lower_note(lower, other->place, "by this one");
         return false;
     }
     *LIST_ADD(lower->arena, &lower->stored) = (Name){stored, lower_spot(lower, place)};
@@ -160,7 +175,8 @@ Value lower_input(Lower *lower, const InputItem *input) {
     static const char *const taken[] = {"seed", "step", "micro", "learning_rate"};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         if (text_equal(input->name.text, taken[i]))
-            return lower_error(lower, input->name.place, "'%s' is an input that every model has; choose another name", taken[i]);
+            return lower_error(lower, input->name.place, "'%s' is an input that every model has; choose another name",
+                               taken[i]);
     }
     Leaf leaf = {.name = input->name.text};
     if (!token_width(lower, input, &leaf.token_bytes)) return (Value){.kind = VALUE_ERROR};
@@ -168,7 +184,8 @@ Value lower_input(Lower *lower, const InputItem *input) {
     if (!claim_stored(lower, input->name.text, input->name.place)) return (Value){.kind = VALUE_ERROR};
     if (!lower_dims_fit(lower, dim_list_set(&leaf.stored), input->name.place)) return (Value){.kind = VALUE_ERROR};
     leaf.stored_rank = leaf.stored.rank;
-    for (int i = 0; i < leaf.stored.rank; i++) leaf.group_end[i] = (uint8_t)(i + 1);
+    for (int i = 0; i < leaf.stored.rank; i++)
+        leaf.group_end[i] = (uint8_t)(i + 1);
     return value_tensor(build_input(lower->graph, graph_leaf(lower->graph, &leaf), DTYPE_I32));
 }
 
@@ -191,8 +208,10 @@ static const Initializer *find_init(Lower *lower, const Initializer *initializer
         return NULL;
     }
     const char *nearest = text_nearest(name, names.items, names.count);
-    if (nearest) lower_error(lower, initializer->place, "unknown init '%s'; did you mean '%s'?", name, nearest);
-    else lower_error(lower, initializer->place, "unknown init '%s'", name);
+    if (nearest)
+        lower_error(lower, initializer->place, "unknown init '%s'; did you mean '%s'?", name, nearest);
+    else
+        lower_error(lower, initializer->place, "unknown init '%s'", name);
     return NULL;
 }
 
@@ -208,8 +227,8 @@ static bool leaf_init(Lower *lower, const Initializer *written, Leaf *leaf) {
     bool normal = initializer->kind == INITIALIZER_NORMAL;
     const char *what = normal ? "a standard deviation" : "an initial value";
     if (value.kind != VALUE_NUMBER || !isfinite(value.number) || (normal && value.number < 0))
-        return lower_fail(lower, initializer->value->place, "%s must be a finite number%s, found %s", what, normal ? " >= 0" : "",
-                          value_describe(lower, value));
+        return lower_fail(lower, initializer->value->place, "%s must be a finite number%s, found %s", what,
+                          normal ? " >= 0" : "", value_describe(lower, value));
     leaf->init = normal ? INIT_NORMAL : INIT_CONSTANT;
     leaf->init_value = value.number;
     return true;

@@ -35,8 +35,10 @@ bool lower_condition(Lower *lower, const Expr *expr, bool *truth) {
     *truth = value.kind == VALUE_BOOL && value.number != 0;
     if (value.kind == VALUE_BOOL) return true;
     if (value.kind == VALUE_ERROR) return false;
-    lower_error(lower, expr->place, "'if' needs a bool that is known while compiling, found %s", value_describe(lower, value));
-    if (value.kind == VALUE_TENSOR) lower_note(lower, expr->place, "to choose element by element write where(condition, yes, no)");
+    lower_error(lower, expr->place, "'if' needs a bool that is known while compiling, found %s",
+                value_describe(lower, value));
+    if (value.kind == VALUE_TENSOR)
+        lower_note(lower, expr->place, "to choose element by element write where(condition, yes, no)");
     return false;
 }
 
@@ -44,9 +46,10 @@ bool lower_condition(Lower *lower, const Expr *expr, bool *truth) {
 static Value index_select(Lower *lower, Value base, DimId dim, Value at, const Expr *expr) {
     int64_t extent = graph_extent(lower->graph, dim);
     if (!at.integral || at.number < 0 || at.number >= (double)extent)
-        return lower_error(lower, expr->place, "%s has the entries 0..%lld, found %s", graph_dim_name(lower->graph, dim), (long long)extent - 1,
-                           value_describe(lower, at));
-    return lower_build(lower, expr->place, OP_SELECT, &base.node, 1, (Attr){.from = dim, .integer = (int32_t)at.number});
+        return lower_error(lower, expr->place, "%s has the entries 0..%lld, found %s",
+                           graph_dim_name(lower->graph, dim), (long long)extent - 1, value_describe(lower, at));
+    return lower_build(lower, expr->place, OP_SELECT, &base.node, 1,
+                       (Attr){.from = dim, .integer = (int32_t)at.number});
 }
 
 static Value index_rename(Lower *lower, Value base, DimId from, DimId to, const Expr *expr) {
@@ -56,8 +59,9 @@ static Value index_rename(Lower *lower, Value base, DimId from, DimId to, const 
     if (dim_in(value_dims(lower, base), to))
         return lower_error(lower, expr->place, "%s has dimension %s already", value_describe(lower, base), new);
     if (new_extent > old_extent)
-        return lower_error(lower, expr->place, "%s=%lld cannot be called %s=%lld: a renamed dimension keeps its extent or becomes shorter", old,
-                           old_extent, new, new_extent);
+        return lower_error(lower, expr->place,
+                           "%s=%lld cannot be called %s=%lld: a renamed dimension keeps its extent or becomes shorter",
+                           old, old_extent, new, new_extent);
     Op op = new_extent == old_extent ? OP_RENAME : OP_PREFIX;
     return lower_build(lower, expr->place, op, &base.node, 1, (Attr){.from = from, .to = to});
 }
@@ -67,7 +71,8 @@ static Value index_gather(Lower *lower, Value base, DimId dim, Value at, const E
     if (graph_node(lower->graph, at.node)->dtype != DTYPE_I32)
         return lower_error(lower, expr->place, "an index must be i32, found %s", value_describe(lower, at));
     if (dim_in(value_dims(lower, at), dim)) {
-        lower_error(lower, expr->place, "the index of %s has dimension %s itself: %s", name, name, value_describe(lower, at));
+        lower_error(lower, expr->place, "the index of %s has dimension %s itself: %s", name, name,
+                    value_describe(lower, at));
         lower_note(lower, expr->place, "rename first, then gather: with dim S=T, x[T=S][S = ...]");
         return (Value){.kind = VALUE_ERROR};
     }
@@ -78,7 +83,8 @@ static Value index_one(Lower *lower, Value base, const Name *name, const Expr *a
     DimId dim, to;
     if (!lower_dim(lower, name, &dim)) return (Value){.kind = VALUE_ERROR};
     if (!dim_in(value_dims(lower, base), dim))
-        return lower_error(lower, name->place, "%s has no dimension %s", value_describe(lower, base), graph_dim_name(lower->graph, dim));
+        return lower_error(lower, name->place, "%s has no dimension %s", value_describe(lower, base),
+                           graph_dim_name(lower->graph, dim));
     if (at_expr->kind == EXPR_NAME && !at_expr->grouped && lower_find_dim(lower, at_expr->text, &to))
         return index_rename(lower, base, dim, to, at_expr);
     Value at = lower_expression(lower, at_expr);
@@ -90,13 +96,16 @@ static Value index_one(Lower *lower, Value base, const Name *name, const Expr *a
     case VALUE_BOOL:
     case VALUE_STRING: break;
     }
-    return lower_error(lower, at_expr->place, "an index is a number, a dimension or an i32 value, found %s", value_describe(lower, at));
+    return lower_error(lower, at_expr->place, "an index is a number, a dimension or an i32 value, found %s",
+                       value_describe(lower, at));
 }
 
 Value lower_index(Lower *lower, const Expr *expr) {
     Value base = lower_expression(lower, expr->operands.items[0]);
     if (base.kind == VALUE_ABSENT || base.kind == VALUE_ERROR) return base;
-    if (base.kind != VALUE_TENSOR) return lower_error(lower, expr->place, "only a value with dimensions can be indexed, found %s", value_describe(lower, base));
+    if (base.kind != VALUE_TENSOR)
+        return lower_error(lower, expr->place, "only a value with dimensions can be indexed, found %s",
+                           value_describe(lower, base));
     for (size_t i = 0; i < expr->dims.count && base.kind == VALUE_TENSOR; i++)
         base = index_one(lower, base, &expr->dims.items[i], expr->operands.items[1 + i]);
     return base;
@@ -134,8 +143,10 @@ static Value lower_any(Lower *lower, const Expr *expr) {
 }
 
 Value lower_expression(Lower *lower, const Expr *expr) {
-    if (lower->steps++ > MAX_STEPS) return lower_error(lower, expr->place, "the model is too large: over %d expressions", MAX_STEPS);
-    if (lower->depth > MAX_EVALUATION_DEPTH) return lower_error(lower, expr->place, "functions call each other too deeply");
+    if (lower->steps++ > MAX_STEPS)
+        return lower_error(lower, expr->place, "the model is too large: over %d expressions", MAX_STEPS);
+    if (lower->depth > MAX_EVALUATION_DEPTH)
+        return lower_error(lower, expr->place, "functions call each other too deeply");
     lower->depth++;
     Value value = lower_any(lower, expr);
     lower->depth--;

@@ -3,7 +3,9 @@
 
 #include <math.h>
 
-static const Expr *operand(const Expr *expr, size_t i) { return expr->operands.items[i]; }
+static const Expr *operand(const Expr *expr, size_t i) {
+    return expr->operands.items[i];
+}
 
 static bool is_bool_tensor(const Lower *lower, Value value) {
     return value.kind == VALUE_TENSOR && graph_node(lower->graph, value.node)->dtype == DTYPE_BOOL;
@@ -15,7 +17,8 @@ static bool is_integer_tensor(const Lower *lower, Value value) {
 }
 
 // i32 when one is i32 and the others can be, else f32. False after an error.
-static bool values_unify(Lower *lower, const Expr *expr, size_t first, const Value *values, size_t count, NodeId *nodes) {
+static bool values_unify(Lower *lower, const Expr *expr, size_t first, const Value *values, size_t count,
+                         NodeId *nodes) {
     bool integers = false, possible = true;
     for (size_t i = 0; i < count; i++) {
         integers = integers || is_integer_tensor(lower, values[i]);
@@ -23,8 +26,11 @@ static bool values_unify(Lower *lower, const Expr *expr, size_t first, const Val
         possible = possible && (is_integer_tensor(lower, values[i]) || fits);
     }
     for (size_t i = 0; i < count; i++) {
-        if (!integers || !possible) nodes[i] = value_float(lower, values[i], operand(expr, first + i)->place);
-        else nodes[i] = values[i].kind == VALUE_TENSOR ? values[i].node : build_const(lower->graph, DTYPE_I32, values[i].number);
+        if (!integers || !possible)
+            nodes[i] = value_float(lower, values[i], operand(expr, first + i)->place);
+        else
+            nodes[i] = values[i].kind == VALUE_TENSOR ? values[i].node
+                                                      : build_const(lower->graph, DTYPE_I32, values[i].number);
         if (nodes[i] == NODE_NONE) return false;
     }
     return true;
@@ -33,11 +39,14 @@ static bool values_unify(Lower *lower, const Expr *expr, size_t first, const Val
 // where(condition, yes, no)
 static Value lower_where(Lower *lower, const Expr *expr) {
     Value v[3];
-    for (size_t i = 0; i < 3; i++) v[i] = lower_expression(lower, operand(expr, i));
-    if (v[0].kind == VALUE_ERROR || v[1].kind == VALUE_ERROR || v[2].kind == VALUE_ERROR) return (Value){.kind = VALUE_ERROR};
+    for (size_t i = 0; i < 3; i++)
+        v[i] = lower_expression(lower, operand(expr, i));
+    if (v[0].kind == VALUE_ERROR || v[1].kind == VALUE_ERROR || v[2].kind == VALUE_ERROR)
+        return (Value){.kind = VALUE_ERROR};
     if (v[0].kind == VALUE_BOOL) return v[0].number != 0 ? v[1] : v[2];
     if (!is_bool_tensor(lower, v[0]))
-        return lower_error(lower, operand(expr, 0)->place, "the first operand of 'where' is a condition, found %s", value_describe(lower, v[0]));
+        return lower_error(lower, operand(expr, 0)->place, "the first operand of 'where' is a condition, found %s",
+                           value_describe(lower, v[0]));
     NodeId nodes[3] = {v[0].node};
     if (!values_unify(lower, expr, 1, v + 1, 2, nodes + 1)) return (Value){.kind = VALUE_ERROR};
     return lower_build(lower, expr->place, OP_WHERE, nodes, 3, (Attr){0});
@@ -55,13 +64,16 @@ static Value lower_random(Lower *lower, const Expr *expr) {
     if (like.kind == VALUE_ERROR) return like;
     DimList order = like.kind == VALUE_TENSOR ? graph_node(lower->graph, like.node)->order : (DimList){0};
     const Frame *frame = lower->frame;
-    while (frame->caller) frame = frame->caller;
+    while (frame->caller)
+        frame = frame->caller;
     const char *site = arena_format(lower->arena, "%s.random", frame->report);
     if (lower->randoms > 0) site = arena_format(lower->arena, "%s.%u", site, lower->randoms);
     lower->randoms++;
     if (graph_elements(lower->graph, dim_list_set(&order)) > (int64_t)1 << 32)
-        return lower_error(lower, expr->place, "random numbers for more than 2^32 elements: %s", value_describe(lower, like));
-    NodeId seed = lower_scalar_input(lower, "seed"), step = lower_scalar_input(lower, "step"), micro = lower_scalar_input(lower, "micro");
+        return lower_error(lower, expr->place, "random numbers for more than 2^32 elements: %s",
+                           value_describe(lower, like));
+    NodeId seed = lower_scalar_input(lower, "seed"), step = lower_scalar_input(lower, "step"),
+           micro = lower_scalar_input(lower, "micro");
     return value_tensor(build_random(lower->graph, seed, step, micro, graph_string(lower->graph, site), order));
 }
 
@@ -79,16 +91,16 @@ static Value lower_stack(Lower *lower, const Expr *expr) {
     size_t count = expr->operands.count;
     if (!dims_read(lower, expr, &to)) return (Value){.kind = VALUE_ERROR};
     if (graph_extent(lower->graph, to) != (int64_t)count)
-        return lower_error(lower, expr->place, "%s has %lld entries, but %zu values are stacked", graph_dim_name(lower->graph, to),
-                           (long long)graph_extent(lower->graph, to), count);
+        return lower_error(lower, expr->place, "%s has %lld entries, but %zu values are stacked",
+                           graph_dim_name(lower->graph, to), (long long)graph_extent(lower->graph, to), count);
     Value *values = ARENA_ARRAY(lower->arena, Value, count);
     NodeId *nodes = ARENA_ARRAY(lower->arena, NodeId, count);
     for (size_t i = 0; i < count; i++) {
         values[i] = lower_expression(lower, operand(expr, i));
         if (values[i].kind == VALUE_ERROR) return values[i];
         if (dim_in(value_dims(lower, values[i]), to))
-            return lower_error(lower, operand(expr, i)->place, "%s has dimension %s already", value_describe(lower, values[i]),
-                               graph_dim_name(lower->graph, to));
+            return lower_error(lower, operand(expr, i)->place, "%s has dimension %s already",
+                               value_describe(lower, values[i]), graph_dim_name(lower->graph, to));
     }
     if (!values_unify(lower, expr, 0, values, count, nodes)) return (Value){.kind = VALUE_ERROR};
     return lower_build(lower, expr->place, OP_STACK, nodes, (uint32_t)count, (Attr){.to = to});
@@ -96,17 +108,21 @@ static Value lower_stack(Lower *lower, const Expr *expr) {
 
 // Extents of the two parts multiply to that of the whole.
 static bool parts_fit(Lower *lower, const Expr *expr, const DimId *dims, DimId whole, DimId outer, DimId inner) {
-    long long all = graph_extent(lower->graph, whole), a = graph_extent(lower->graph, outer), b = graph_extent(lower->graph, inner);
-    if (outer == inner) return lower_fail(lower, expr->place, "%s stands for both parts", graph_dim_name(lower->graph, dims[1]));
+    long long all = graph_extent(lower->graph, whole), a = graph_extent(lower->graph, outer),
+              b = graph_extent(lower->graph, inner);
+    if (outer == inner)
+        return lower_fail(lower, expr->place, "%s stands for both parts", graph_dim_name(lower->graph, dims[1]));
     if (a * b == all) return true;
-    return lower_fail(lower, expr->place, "%s=%lld is not %s=%lld times %s=%lld", graph_dim_name(lower->graph, whole), all,
-                      graph_dim_name(lower->graph, outer), a, graph_dim_name(lower->graph, inner), b);
+    return lower_fail(lower, expr->place, "%s=%lld is not %s=%lld times %s=%lld", graph_dim_name(lower->graph, whole),
+                      all, graph_dim_name(lower->graph, outer), a, graph_dim_name(lower->graph, inner), b);
 }
 
-static bool dims_present(Lower *lower, const Expr *expr, Value value, const DimId *dims, bool present, size_t first, size_t end) {
+static bool dims_present(Lower *lower, const Expr *expr, Value value, const DimId *dims, bool present, size_t first,
+                         size_t end) {
     for (size_t i = first; i < end; i++) {
         if (dim_in(value_dims(lower, value), dims[i]) == present) continue;
-        return lower_fail(lower, expr->dims.items[i].place, present ? "%s has no dimension %s" : "%s has dimension %s already",
+        return lower_fail(lower, expr->dims.items[i].place,
+                          present ? "%s has no dimension %s" : "%s has dimension %s already",
                           value_describe(lower, value), graph_dim_name(lower->graph, dims[i]));
     }
     return true;
@@ -119,11 +135,13 @@ static Value lower_regroup(Lower *lower, const Expr *expr) {
     if (value.kind == VALUE_ABSENT || value.kind == VALUE_ERROR) return value;
     DimId dims[3];
     if (!dims_read(lower, expr, dims)) return (Value){.kind = VALUE_ERROR};
-    size_t old = splits ? 1 : 2;   // dims that x must have; the others it must lack
-    if (!dims_present(lower, expr, value, dims, true, 0, old) || !dims_present(lower, expr, value, dims, false, old, 3)) return (Value){.kind = VALUE_ERROR};
+    size_t old = splits ? 1 : 2; // dims that x must have; the others it must lack
+    if (!dims_present(lower, expr, value, dims, true, 0, old) || !dims_present(lower, expr, value, dims, false, old, 3))
+        return (Value){.kind = VALUE_ERROR};
     DimId whole = dims[splits ? 0 : 2], outer = dims[splits ? 1 : 0], inner = dims[splits ? 2 : 1];
     if (!parts_fit(lower, expr, dims, whole, outer, inner)) return (Value){.kind = VALUE_ERROR};
-    Attr attr = splits ? (Attr){.from = whole, .to = outer, .inner = inner} : (Attr){.from = outer, .inner = inner, .to = whole};
+    Attr attr = splits ? (Attr){.from = whole, .to = outer, .inner = inner}
+                       : (Attr){.from = outer, .inner = inner, .to = whole};
     return lower_build(lower, expr->place, splits ? OP_SPLIT : OP_MERGE, &value.node, 1, attr);
 }
 
@@ -139,7 +157,8 @@ static Value lower_config_form(Lower *lower, const Expr *expr) {
     const char *name = expr->dims.items[0].text;
     Value value;
     for (size_t i = 0; i < lower->spec->configs.count; i++) {
-        if (text_equal(lower->spec->configs.items[i].name.text, name) && lower_config(lower, name, &value)) return value;
+        if (text_equal(lower->spec->configs.items[i].name.text, name) && lower_config(lower, name, &value))
+            return value;
     }
     return lower_expression(lower, operand(expr, 0));
 }

@@ -9,7 +9,9 @@
 #include <math.h>
 
 // ---- folding
-static bool both_integral(const Value *v, int count) { return v[0].integral && (count == 1 || v[1].integral); }
+static bool both_integral(const Value *v, int count) {
+    return v[0].integral && (count == 1 || v[1].integral);
+}
 
 static Value fold_divide(Lower *lower, const Value *v, const Expr *expr) {
     if (v[1].number == 0) return lower_error(lower, expr->place, "division by zero");
@@ -53,10 +55,12 @@ static Value fold_numbers(Lower *lower, Builtin builtin, const Value *v, int cou
     double result = fold_number(builtin, v[0].number, count == 2 ? v[1].number : 0);
     BuiltinClass class_ = builtin_table[builtin].class_;
     if (class_ == BUILTIN_CLASS_COMPARE) return value_bool(result != 0);
-    if (isnan(result)) return lower_error(lower, expr->place, "the result of '%s' is not a number", builtin_table[builtin].spelling);
+    if (isnan(result))
+        return lower_error(lower, expr->place, "the result of '%s' is not a number", builtin_table[builtin].spelling);
     bool integral = class_ == BUILTIN_CLASS_ARITHMETIC && both_integral(v, count);
     // Beyond 2^53 doubles skip integers.
-    if (integral && fabs(result) >= 9007199254740992.0) return lower_error(lower, expr->place, "integer overflow: the result is %g", result);
+    if (integral && fabs(result) >= 9007199254740992.0)
+        return lower_error(lower, expr->place, "integer overflow: the result is %g", result);
     return value_number(result, integral);
 }
 
@@ -73,8 +77,10 @@ static Value fold_strings(Lower *lower, Builtin builtin, const Value *v, const E
         const Value *chosen = &v[i], *other = &v[1 - i];
         if (is_choice(chosen, other->string)) continue;
         Text list = text_create(lower->arena);
-        for (const char *const *choice = chosen->choices; *choice; choice++) text_append(&list, "%s%s", list.length ? ", " : "", *choice);
-        return lower_error(lower, expr->operands.items[1 - i]->place, "\"%s\" is none of the choices: %s", other->string, text_string(&list));
+        for (const char *const *choice = chosen->choices; *choice; choice++)
+            text_append(&list, "%s%s", list.length ? ", " : "", *choice);
+        return lower_error(lower, expr->operands.items[1 - i]->place, "\"%s\" is none of the choices: %s",
+                           other->string, text_string(&list));
     }
     return value_bool(text_equal(v[0].string, v[1].string) == (builtin == BUILTIN_EQUAL));
 }
@@ -89,14 +95,17 @@ static Value fold_bools(Builtin builtin, const Value *v) {
 // ---- types
 static Value wrong_operand(Lower *lower, Builtin builtin, Value value, const char *wanted, const Expr *expr, int i) {
     Place place = (size_t)i < expr->operands.count ? expr->operands.items[i]->place : expr->place;
-    return lower_error(lower, place, "'%s' takes %s, found %s", builtin_table[builtin].spelling, wanted, value_describe(lower, value));
+    return lower_error(lower, place, "'%s' takes %s, found %s", builtin_table[builtin].spelling, wanted,
+                       value_describe(lower, value));
 }
 
 static bool is_tensor_of(const Lower *lower, Value value, DType dtype) {
     return value.kind == VALUE_TENSOR && graph_node(lower->graph, value.node)->dtype == dtype;
 }
 
-static bool is_bool(const Lower *lower, Value value) { return value.kind == VALUE_BOOL || is_tensor_of(lower, value, DTYPE_BOOL); }
+static bool is_bool(const Lower *lower, Value value) {
+    return value.kind == VALUE_BOOL || is_tensor_of(lower, value, DTYPE_BOOL);
+}
 
 // May be computed in i32: an i32 value, or an integer that fits.
 static bool is_integer(const Lower *lower, Value value) {
@@ -115,20 +124,24 @@ static Value numbers_apply(Lower *lower, Builtin builtin, const Value *v, int co
     for (int i = 0; i < count; i++) {
         if (v[i].kind == VALUE_STRING || is_bool(lower, v[i])) {
             wrong_operand(lower, builtin, v[i], "numbers", expr, i);
-            if (v[i].kind == VALUE_TENSOR) lower_note(lower, expr->place, "write where(condition, 1, 0) to count, and/or/not to combine conditions");
+            if (v[i].kind == VALUE_TENSOR)
+                lower_note(lower, expr->place,
+                           "write where(condition, 1, 0) to count, and/or/not to combine conditions");
             return (Value){.kind = VALUE_ERROR};
         }
         integers = integers && is_integer(lower, v[i]);
     }
     NodeId nodes[2];
-    for (int i = 0; i < count; i++) nodes[i] = integers ? integer_node(lower, v[i]) : value_float(lower, v[i], expr->place);
+    for (int i = 0; i < count; i++)
+        nodes[i] = integers ? integer_node(lower, v[i]) : value_float(lower, v[i], expr->place);
     if (builtin == BUILTIN_GREATER || builtin == BUILTIN_GREATER_EQUAL) {
         NodeId first = nodes[0];
         nodes[0] = nodes[1];
         nodes[1] = first;
     }
     Value result = lower_build(lower, expr->place, info->op, nodes, (uint32_t)count, (Attr){0});
-    if (builtin == BUILTIN_NOT_EQUAL && result.kind == VALUE_TENSOR) result.node = build_unary(lower->graph, OP_NOT, result.node);
+    if (builtin == BUILTIN_NOT_EQUAL && result.kind == VALUE_TENSOR)
+        result.node = build_unary(lower->graph, OP_NOT, result.node);
     return result;
 }
 
@@ -146,10 +159,14 @@ static Value logic_apply(Lower *lower, Builtin builtin, const Value *v, int coun
 static bool absent_rule(Lower *lower, Builtin builtin, Value *v, int count, const Expr *expr, Value *result) {
     bool first = v[0].kind == VALUE_ABSENT, second = count == 2 && v[1].kind == VALUE_ABSENT;
     if (!first && !second) return false;
-    if (builtin == BUILTIN_ADD) *result = first ? v[1] : v[0];
-    else if (builtin == BUILTIN_SUB && second) *result = v[0];
-    else if (builtin == BUILTIN_SUB) *result = pointwise(lower, BUILTIN_NEG, v[1], (Value){0}, expr);
-    else if (builtin == BUILTIN_MUL || builtin == BUILTIN_NEG || (builtin == BUILTIN_DIV && first)) *result = (Value){.kind = VALUE_ABSENT};
+    if (builtin == BUILTIN_ADD)
+        *result = first ? v[1] : v[0];
+    else if (builtin == BUILTIN_SUB && second)
+        *result = v[0];
+    else if (builtin == BUILTIN_SUB)
+        *result = pointwise(lower, BUILTIN_NEG, v[1], (Value){0}, expr);
+    else if (builtin == BUILTIN_MUL || builtin == BUILTIN_NEG || (builtin == BUILTIN_DIV && first))
+        *result = (Value){.kind = VALUE_ABSENT};
     else {
         for (int i = 0; i < count; i++) {
             if (v[i].kind == VALUE_ABSENT) v[i] = value_number(0, true);
@@ -167,11 +184,13 @@ Value pointwise(Lower *lower, Builtin builtin, Value a, Value b, const Expr *exp
     if (absent_rule(lower, builtin, v, count, expr, &result)) return result;
     ValueKind kind = v[0].kind;
     bool same = count == 1 || v[1].kind == kind;
-    if (info->class_ == BUILTIN_CLASS_LOGIC) return same && kind == VALUE_BOOL ? fold_bools(builtin, v) : logic_apply(lower, builtin, v, count, expr);
+    if (info->class_ == BUILTIN_CLASS_LOGIC)
+        return same && kind == VALUE_BOOL ? fold_bools(builtin, v) : logic_apply(lower, builtin, v, count, expr);
     if (same && kind == VALUE_NUMBER) return fold_numbers(lower, builtin, v, count, expr);
     bool equality = builtin == BUILTIN_EQUAL || builtin == BUILTIN_NOT_EQUAL;
     if (equality && same && kind == VALUE_STRING) return fold_strings(lower, builtin, v, expr);
-    if (equality && same && kind == VALUE_BOOL) return value_bool((v[0].number == v[1].number) == (builtin == BUILTIN_EQUAL));
+    if (equality && same && kind == VALUE_BOOL)
+        return value_bool((v[0].number == v[1].number) == (builtin == BUILTIN_EQUAL));
     return numbers_apply(lower, builtin, v, count, expr);
 }
 

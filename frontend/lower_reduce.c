@@ -3,7 +3,8 @@
 //     sum(D) q * k[T=S] / sqrt(size(D))   ->   contract(q, k') over D, then divided: factors without D stand outside
 //     mean(C) d * d                       ->   sum over C of mul(d, d), times 1/size(C)
 //
-// A sum of two factors that each keep a dim of their own is one contraction; that is how products of matrices are written.
+// A sum of two factors that each keep a dim of their own is one contraction; that is how products of matrices are
+// written.
 #include "frontend/lower.h"
 
 typedef struct {
@@ -20,7 +21,8 @@ static bool is_product(const Expr *expr) {
 static Factor *factors_read(Lower *lower, const Expr *expr, size_t *count) {
     // The product leans to the left: ((a * b) / c), so the factors are met from the last to the first.
     *count = 1;
-    for (const Expr *at = expr; is_product(at) && (at == expr || !at->grouped); at = at->operands.items[0]) ++*count;
+    for (const Expr *at = expr; is_product(at) && (at == expr || !at->grouped); at = at->operands.items[0])
+        ++*count;
     Factor *factors = ARENA_ARRAY(lower->arena, Factor, *count);
     for (size_t i = *count; i-- > 1; expr = expr->operands.items[0])
         factors[i] = (Factor){.expr = expr->operands.items[1], .divides = expr->builtin == BUILTIN_DIV};
@@ -33,7 +35,9 @@ static Factor *factors_read(Lower *lower, const Expr *expr, size_t *count) {
     return sound ? factors : NULL;
 }
 
-static bool is_one(Value value) { return value.kind == VALUE_NUMBER && value.number == 1; }
+static bool is_one(Value value) {
+    return value.kind == VALUE_NUMBER && value.number == 1;
+}
 
 // The 1 of `1 / x` needs no product.
 static Value multiply(Lower *lower, Value a, Value b, const Expr *expr) {
@@ -47,13 +51,15 @@ static Value contract(Lower *lower, Value a, Value b, DimSet over, const Expr *e
     DimSet left = graph_node(lower->graph, x)->dims, right = graph_node(lower->graph, y)->dims;
     // Without a dim of their own on both sides the product itself is built, and then summed.
     bool product = !(left & ~right) || !(right & ~left) || over & ~(left & right);
-    if (!lower_dims_fit(lower, product ? left | right : (left | right) & ~over, expr->place)) return (Value){.kind = VALUE_ERROR};
+    if (!lower_dims_fit(lower, product ? left | right : (left | right) & ~over, expr->place))
+        return (Value){.kind = VALUE_ERROR};
     return value_tensor(build_contract(lower->graph, x, y, over));
 }
 
 static Value reduce(Lower *lower, Op op, Value a, DimSet over, const Expr *expr) {
     NodeId node = value_float(lower, a, expr->place);
-    return node == NODE_NONE ? (Value){.kind = VALUE_ERROR} : lower_build(lower, expr->place, op, &node, 1, (Attr){.set = over});
+    return node == NODE_NONE ? (Value){.kind = VALUE_ERROR}
+                             : lower_build(lower, expr->place, op, &node, 1, (Attr){.set = over});
 }
 
 static bool dims_read(Lower *lower, const Expr *expr, DimSet *over) {
@@ -126,6 +132,7 @@ Value lower_reduce(Lower *lower, const Expr *expr) {
     if (!dims_read(lower, expr, &over)) return (Value){.kind = VALUE_ERROR};
     if (expr->builtin == BUILTIN_SUM || expr->builtin == BUILTIN_MEAN) return lower_sum(lower, expr, over);
     Value operand = lower_expression(lower, expr->operands.items[0]);
-    if (operand.kind == VALUE_ERROR || !dims_occur(lower, expr, over, value_dims(lower, operand))) return (Value){.kind = VALUE_ERROR};
+    if (operand.kind == VALUE_ERROR || !dims_occur(lower, expr, over, value_dims(lower, operand)))
+        return (Value){.kind = VALUE_ERROR};
     return reduce(lower, builtin_table[expr->builtin].op, operand, over, expr);
 }

@@ -13,7 +13,9 @@ static bool find_named_dim(const NamedDim *dims, size_t count, const char *name,
     return false;
 }
 
-static bool sees_model(const Lower *lower) { return !lower->frame->function || !lower->frame->function->prelude; }
+static bool sees_model(const Lower *lower) {
+    return !lower->frame->function || !lower->frame->function->prelude;
+}
 
 bool lower_find_dim(const Lower *lower, const char *name, DimId *dim) {
     const Frame *frame = lower->frame;
@@ -25,11 +27,15 @@ bool lower_dim(Lower *lower, const Name *name, DimId *dim) {
     if (lower_find_dim(lower, name->text, dim)) return true;
     LIST_OF(const char *) names = {0};
     const Frame *frame = lower->frame;
-    for (size_t i = 0; i < frame->dims.count; i++) *LIST_ADD(lower->arena, &names) = frame->dims.items[i].name;
-    for (size_t i = 0; sees_model(lower) && i < lower->dims.count; i++) *LIST_ADD(lower->arena, &names) = lower->dims.items[i].name;
+    for (size_t i = 0; i < frame->dims.count; i++)
+        *LIST_ADD(lower->arena, &names) = frame->dims.items[i].name;
+    for (size_t i = 0; sees_model(lower) && i < lower->dims.count; i++)
+        *LIST_ADD(lower->arena, &names) = lower->dims.items[i].name;
     Text list = text_create(lower->arena);
-    for (size_t i = 0; i < names.count; i++) text_append(&list, "%s%s", i ? ", " : "", names.items[i]);
-    return lower_fail(lower, name->place, "unknown dimension '%s'; dimensions here: %s", name->text, names.count ? text_string(&list) : "none");
+    for (size_t i = 0; i < names.count; i++)
+        text_append(&list, "%s%s", i ? ", " : "", names.items[i]);
+    return lower_fail(lower, name->place, "unknown dimension '%s'; dimensions here: %s", name->text,
+                      names.count ? text_string(&list) : "none");
 }
 
 Entry *lower_find(const Lower *lower, const char *name) {
@@ -57,16 +63,21 @@ bool lower_config(const Lower *lower, const char *name, Value *value) {
 Value lower_unknown_name(Lower *lower, const Name *name) {
     LIST_OF(const char *) names = {0};
     const Frame *frame = lower->frame;
-    for (size_t i = 0; i < frame->locals.count; i++) *LIST_ADD(lower->arena, &names) = frame->locals.items[i].name;
-    for (size_t i = 0; i < frame->dims.count; i++) *LIST_ADD(lower->arena, &names) = frame->dims.items[i].name;
+    for (size_t i = 0; i < frame->locals.count; i++)
+        *LIST_ADD(lower->arena, &names) = frame->locals.items[i].name;
+    for (size_t i = 0; i < frame->dims.count; i++)
+        *LIST_ADD(lower->arena, &names) = frame->dims.items[i].name;
     for (size_t i = 0; !frame->function && i < lower->entries.count; i++)
         *LIST_ADD(lower->arena, &names) = lower->entries.items[i].name.text;
     if (sees_model(lower)) {
-        for (size_t i = 0; i < lower->dims.count; i++) *LIST_ADD(lower->arena, &names) = lower->dims.items[i].name;
-        for (size_t i = 0; i < config_count(lower->config); i++) *LIST_ADD(lower->arena, &names) = config_at(lower->config, i)->name;
+        for (size_t i = 0; i < lower->dims.count; i++)
+            *LIST_ADD(lower->arena, &names) = lower->dims.items[i].name;
+        for (size_t i = 0; i < config_count(lower->config); i++)
+            *LIST_ADD(lower->arena, &names) = config_at(lower->config, i)->name;
     }
     // Every letter is near every other.
     const char *nearest = name->text[1] ? text_nearest(name->text, names.items, names.count) : NULL;
     if (nearest) return lower_error(lower, name->place, "unknown name '%s'; did you mean '%s'?", name->text, nearest);
-    return lower_error(lower, name->place, "unknown name '%s'; no value, dimension or config value above has it", name->text);
+    return lower_error(lower, name->place, "unknown name '%s'; no value, dimension or config value above has it",
+                       name->text);
 }

@@ -59,18 +59,27 @@ void lower_note(Lower *lower, Place place, const char *format, ...) {
 }
 
 // ---- values
-Value value_number(double number, bool integral) { return (Value){.kind = VALUE_NUMBER, .number = number, .integral = integral}; }
-Value value_bool(bool truth) { return (Value){.kind = VALUE_BOOL, .number = truth}; }
-Value value_tensor(NodeId node) { return (Value){.kind = VALUE_TENSOR, .node = node}; }
+Value value_number(double number, bool integral) {
+    return (Value){.kind = VALUE_NUMBER, .number = number, .integral = integral};
+}
+Value value_bool(bool truth) {
+    return (Value){.kind = VALUE_BOOL, .number = truth};
+}
+Value value_tensor(NodeId node) {
+    return (Value){.kind = VALUE_TENSOR, .node = node};
+}
 
-bool value_is_known(Value value) { return value.kind != VALUE_TENSOR && value.kind != VALUE_ERROR; }
+bool value_is_known(Value value) {
+    return value.kind != VALUE_TENSOR && value.kind != VALUE_ERROR;
+}
 
 DimSet value_dims(const Lower *lower, Value value) {
     return value.kind == VALUE_TENSOR ? graph_node(lower->graph, value.node)->dims : 0;
 }
 
 static void append_list(const Lower *lower, Text *text, const DimList *list) {
-    for (int i = 0; i < list->rank; i++) text_append(text, "%s%s", i ? "," : "", graph_dim_name(lower->graph, list->dims[i]));
+    for (int i = 0; i < list->rank; i++)
+        text_append(text, "%s%s", i ? "," : "", graph_dim_name(lower->graph, list->dims[i]));
 }
 
 const char *value_describe(Lower *lower, Value value) {
@@ -106,16 +115,18 @@ const char *dims_describe(Lower *lower, DimSet dims) {
 // As a double: the product may exceed every integer.
 double dims_elements(const Lower *lower, DimSet dims) {
     double elements = 1;
-    for (DimId dim = 0; dim < graph_dims(lower->graph); dim++) elements *= dim_in(dims, dim) ? (double)graph_extent(lower->graph, dim) : 1;
+    for (DimId dim = 0; dim < graph_dims(lower->graph); dim++)
+        elements *= dim_in(dims, dim) ? (double)graph_extent(lower->graph, dim) : 1;
     return elements;
 }
 
 bool lower_dims_fit(Lower *lower, DimSet dims, Place place) {
     if (dim_count(dims) > MAX_RANK)
-        return lower_fail(lower, place, "a value would have %d dimensions (%s); at most %d are possible", dim_count(dims),
-                          dims_describe(lower, dims), MAX_RANK);
+        return lower_fail(lower, place, "a value would have %d dimensions (%s); at most %d are possible",
+                          dim_count(dims), dims_describe(lower, dims), MAX_RANK);
     double elements = dims_elements(lower, dims);
-    return elements <= 0x1p58 || lower_fail(lower, place, "a value over %s would have %g elements", dims_describe(lower, dims), elements);
+    return elements <= 0x1p58 ||
+           lower_fail(lower, place, "a value over %s would have %g elements", dims_describe(lower, dims), elements);
 }
 
 NodeId value_float(Lower *lower, Value value, Place place) {

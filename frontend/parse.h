@@ -1,4 +1,4 @@
-// What parse.c (statements) and parse_expression.c share: a cursor over the tokens and the words every rule needs.
+// What the files of the parser share: a cursor over the tokens and the words every rule needs.
 #ifndef SINTER_FRONTEND_PARSE_H
 #define SINTER_FRONTEND_PARSE_H
 
@@ -14,8 +14,8 @@ typedef struct {
     const Token *tokens;
     size_t next;
     Spec *spec;
-    bool prelude;         // reading the prelude: only functions, and they are marked
-    unsigned nesting;     // of expressions and blocks being read
+    bool prelude;     // reading the prelude: only functions, and they are marked
+    unsigned nesting; // of expressions and blocks being read
 } Parser;
 
 const Token *parser_peek(const Parser *parser);
@@ -32,12 +32,26 @@ bool parser_close(Parser *parser, const char *symbol, const Token *open);
 bool parser_name(Parser *parser, Name *name, const char *what);
 // "(" name {"," name} ")" or with square brackets.
 bool parser_names(Parser *parser, NameList *names, const char *what);
-bool parser_enter(Parser *parser);   // false, with an error, when nested too deeply
+bool parser_enter(Parser *parser); // false, with an error, when nested too deeply
 void parser_leave(Parser *parser);
+
+// A statement that begins here.
+Statement *parser_statement(Parser *parser, StatementKind kind);
+// At the end of the line, the file or the block.
+bool parser_at_end(const Parser *parser);
 
 // The function of this name, the latest definition; NULL when there is none.
 const Function *spec_function(const Spec *spec, const char *name);
 
+// ---- parse_expression.c
 Expr *parse_expression(Parser *parser);
+
+// ---- parse_declare.c; the word that begins the statement has been read
+bool parse_config(Parser *parser);
+bool parse_dims(Parser *parser, StatementList *into);
+bool parse_input(Parser *parser);
+bool parse_init(Parser *parser);
+bool parse_param(Parser *parser, StatementList *body);
+bool parse_as(Parser *parser, Name *stored, const char *what);
 
 #endif

@@ -1,6 +1,7 @@
 // Expressions, by recursive descent: one function per rule, the rule above it. Precedence, loosest first:
 //
-//     a if c else b  |  or  |  and  |  not  |  comparison  |  + -  |  * /  |  - (sign), sum(C) product  |  x[d = e]  |  names, calls
+//     a if c else b  |  or  |  and  |  not  |  comparison  |  + -  |  * /  |  - (sign), sum(C) product  |  x[d = e]  |
+//     names, calls
 //
 // sum, mean, max and lse cover the product that follows: `sum(C) a * W + b` is (sum(C) a * W) + b.
 #include "frontend/parse.h"
@@ -72,23 +73,29 @@ static bool parse_arguments(Parser *parser, Expr *call) {
     return parser_close(parser, ")", open);
 }
 
-static const char *plural(int count) { return count == 1 ? "" : "s"; }
+static const char *plural(int count) {
+    return count == 1 ? "" : "s";
+}
 
-static bool check_count(Parser *parser, const Expr *call, const char *name, const char *what, int wanted, size_t found) {
+static bool check_count(Parser *parser, const Expr *call, const char *name, const char *what, int wanted,
+                        size_t found) {
     if (wanted == VARIADIC ? found > 0 : found == (size_t)wanted) return true;
     if (wanted == VARIADIC) return diag_error(parser->diags, call->place, "'%s' takes at least one %s", name, what);
-    return diag_error(parser->diags, call->place, "'%s' takes %d %s%s, found %zu", name, wanted, what, plural(wanted), found);
+    return diag_error(parser->diags, call->place, "'%s' takes %d %s%s, found %zu", name, wanted, what, plural(wanted),
+                      found);
 }
 
 // What follows `name(dims)`: arguments in parentheses, or, for one argument, the product that follows.
 static bool parse_covered(Parser *parser, Expr *call, const char *name, int operands, bool always_product) {
     if (!always_product && parser_at(parser, "(")) return parse_arguments(parser, call);
-    if (operands != 1) return parser_expected(parser, arena_format(parser->arena, "'(' and the arguments of '%s'", name));
+    if (operands != 1)
+        return parser_expected(parser, arena_format(parser->arena, "'(' and the arguments of '%s'", name));
     const Token *next = parser_peek(parser);
     if (next->kind == TOKEN_NEWLINE || next->kind == TOKEN_END || parser_at(parser, ")") || parser_at(parser, ",")) {
         parser_expected(parser, arena_format(parser->arena, "a product after '%s(...)'", name));
         if (call->kind == EXPR_BUILTIN && call->builtin == BUILTIN_MAX)
-            diag_note(parser->diags, call->place, "the larger of two values is maximum(a, b); max(D) x is the largest along D");
+            diag_note(parser->diags, call->place,
+                      "the larger of two values is maximum(a, b); max(D) x is the largest along D");
         return false;
     }
     Expr *product = parse_product(parser);
@@ -136,7 +143,8 @@ static Expr *parse_function_call(Parser *parser, const Function *function, Place
         if (!parser_names(parser, &call->dims, "a dimension")) return NULL;
         if (!check_count(parser, call, name, "dimension", dims, call->dims.count)) return NULL;
         if (!parse_covered(parser, call, name, arguments, false)) return NULL;
-    } else if (!parse_arguments(parser, call)) return NULL;
+    } else if (!parse_arguments(parser, call))
+        return NULL;
     return check_count(parser, call, name, "argument", arguments, call->operands.count) ? call : NULL;
 }
 
@@ -149,8 +157,11 @@ static Expr *unknown_function(Parser *parser, const Token *token) {
     for (size_t i = 0; i < parser->spec->functions.count; i++)
         *LIST_ADD(parser->arena, &names) = parser->spec->functions.items[i]->name.text;
     const char *nearest = text_nearest(token->text, names.items, names.count);
-    if (nearest) diag_error(parser->diags, token->place, "unknown function '%s'; did you mean '%s'?", token->text, nearest);
-    else diag_error(parser->diags, token->place, "unknown function '%s'; a function is defined before its first use", token->text);
+    if (nearest)
+        diag_error(parser->diags, token->place, "unknown function '%s'; did you mean '%s'?", token->text, nearest);
+    else
+        diag_error(parser->diags, token->place, "unknown function '%s'; a function is defined before its first use",
+                   token->text);
     return NULL;
 }
 
@@ -160,7 +171,8 @@ static Expr *parse_call(Parser *parser) {
     const Function *function = spec_function(parser->spec, token->text);
     if (function) return parse_function_call(parser, function, token->place);
     for (int i = 0; i < BUILTIN_COUNT; i++) {
-        if (text_equal(builtin_table[i].spelling, token->text)) return parse_builtin_call(parser, (Builtin)i, token->place);
+        if (text_equal(builtin_table[i].spelling, token->text))
+            return parse_builtin_call(parser, (Builtin)i, token->place);
     }
     return unknown_function(parser, token);
 }
@@ -193,7 +205,8 @@ static Expr *parse_primary(Parser *parser) {
         return expr;
     }
     if (token->kind == TOKEN_NAME && parser->tokens[parser->next + 1].kind == TOKEN_SYMBOL &&
-        text_equal(parser->tokens[parser->next + 1].text, "(")) return parse_call(parser);
+        text_equal(parser->tokens[parser->next + 1].text, "("))
+        return parse_call(parser);
     Name name;
     if (!parser_name(parser, &name, "an expression")) return NULL;
     Expr *expr = expr_new(parser, EXPR_NAME, name.place);
@@ -249,8 +262,8 @@ static Expr *parse_sum(Parser *parser) {
 
 // comparison = sum [("<" | "<=" | ">" | ">=" | "==" | "!=") sum]
 static Expr *parse_comparison(Parser *parser) {
-    static const Builtin operators[] = {BUILTIN_LESS_EQUAL, BUILTIN_LESS, BUILTIN_GREATER_EQUAL, BUILTIN_GREATER,
-                                        BUILTIN_EQUAL, BUILTIN_NOT_EQUAL};
+    static const Builtin operators[] = {BUILTIN_LESS_EQUAL, BUILTIN_LESS,  BUILTIN_GREATER_EQUAL,
+                                        BUILTIN_GREATER,    BUILTIN_EQUAL, BUILTIN_NOT_EQUAL};
     size_t count = sizeof operators / sizeof *operators;
     Expr *left = parse_sum(parser);
     Builtin builtin = left ? operator_next(parser, operators, count) : BUILTIN_COUNT;
@@ -276,10 +289,14 @@ static Expr *parse_not(Parser *parser) {
 }
 
 // and = not {"and" not}
-static Expr *parse_and(Parser *parser) { return parse_chain(parser, parse_not, (const Builtin[]){BUILTIN_AND}, 1); }
+static Expr *parse_and(Parser *parser) {
+    return parse_chain(parser, parse_not, (const Builtin[]){BUILTIN_AND}, 1);
+}
 
 // or = and {"or" and}
-static Expr *parse_or(Parser *parser) { return parse_chain(parser, parse_and, (const Builtin[]){BUILTIN_OR}, 1); }
+static Expr *parse_or(Parser *parser) {
+    return parse_chain(parser, parse_and, (const Builtin[]){BUILTIN_OR}, 1);
+}
 
 // conditional = or ["if" or "else" expression]
 static Expr *parse_conditional(Parser *parser) {
@@ -289,7 +306,8 @@ static Expr *parse_conditional(Parser *parser) {
     Expr *condition = parse_or(parser);
     if (!condition || !parser_expect(parser, "else")) return NULL;
     Expr *no = parse_expression(parser);
-    if (!no || !expr_add(parser, expr, yes) || !expr_add(parser, expr, condition) || !expr_add(parser, expr, no)) return NULL;
+    if (!no || !expr_add(parser, expr, yes) || !expr_add(parser, expr, condition) || !expr_add(parser, expr, no))
+        return NULL;
     return expr;
 }
 

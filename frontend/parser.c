@@ -1,10 +1,13 @@
 // The cursor over the tokens, and the errors of the form "expected ..., found ...".
 #include "frontend/parse.h"
 
-static const char *const reserved_words[] = {"model", "config", "dim", "input", "init", "param", "layer", "fn", "return", "in", "as",
-                                             "if", "else", "and", "or", "not", "true", "false", "inf"};
+static const char *const reserved_words[] = {"model", "config", "dim",  "input", "init", "param", "layer",
+                                             "fn",    "return", "in",   "as",    "if",   "else",  "and",
+                                             "or",    "not",    "true", "false", "inf"};
 
-const Token *parser_peek(const Parser *parser) { return &parser->tokens[parser->next]; }
+const Token *parser_peek(const Parser *parser) {
+    return &parser->tokens[parser->next];
+}
 
 const Token *parser_take(Parser *parser) {
     const Token *token = parser_peek(parser);
@@ -44,7 +47,8 @@ bool parser_name(Parser *parser, Name *name, const char *what) {
     if (token->kind != TOKEN_NAME) return parser_expected(parser, what);
     for (size_t i = 0; i < sizeof reserved_words / sizeof *reserved_words; i++) {
         if (text_equal(token->text, reserved_words[i]))
-            return diag_error(parser->diags, token->place, "expected %s, found the reserved word '%s'", what, token->text);
+            return diag_error(parser->diags, token->place, "expected %s, found the reserved word '%s'", what,
+                              token->text);
     }
     parser->next++;
     *name = (Name){token->text, token->place};
@@ -72,7 +76,21 @@ bool parser_enter(Parser *parser) {
     return diag_error(parser->diags, parser_peek(parser)->place, "nested too deeply; name a part of it");
 }
 
-void parser_leave(Parser *parser) { parser->nesting--; }
+void parser_leave(Parser *parser) {
+    parser->nesting--;
+}
+
+Statement *parser_statement(Parser *parser, StatementKind kind) {
+    Statement *statement = ARENA_NEW(parser->arena, Statement);
+    statement->kind = kind;
+    statement->place = parser_peek(parser)->place;
+    return statement;
+}
+
+bool parser_at_end(const Parser *parser) {
+    TokenKind kind = parser_peek(parser)->kind;
+    return kind == TOKEN_NEWLINE || kind == TOKEN_END || parser_at(parser, "}");
+}
 
 const Function *spec_function(const Spec *spec, const char *name) {
     for (size_t i = spec->functions.count; i-- > 0;) {

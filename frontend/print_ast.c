@@ -21,7 +21,8 @@ static void line(Text *out, unsigned indent, const char *format, ...) {
 static const char *names(Text *out, const NameList *list, const char *open, const char *close) {
     Text text = text_create(out->arena);
     text_append(&text, "%s", open);
-    for (size_t i = 0; i < list->count; i++) text_append(&text, "%s%s", i ? "," : "", list->items[i].text);
+    for (size_t i = 0; i < list->count; i++)
+        text_append(&text, "%s%s", i ? "," : "", list->items[i].text);
     text_append(&text, "%s", close);
     return text_string(&text);
 }
@@ -57,7 +58,8 @@ static void print_expr(Text *out, const Expr *expr, unsigned indent) {
         first = expr->operands.count;
         break;
     }
-    for (size_t i = first; i < expr->operands.count; i++) print_expr(out, expr->operands.items[i], indent + 1);
+    for (size_t i = first; i < expr->operands.count; i++)
+        print_expr(out, expr->operands.items[i], indent + 1);
 }
 
 static void print_initializer(Text *out, const Initializer *initializer, unsigned indent) {
@@ -87,10 +89,12 @@ static void print_assign(Text *out, const Statement *assign, unsigned indent) {
     Text targets = text_create(out->arena);
     for (size_t i = 0; i < assign->targets.count; i++) {
         const Target *target = &assign->targets.items[i];
-        text_append(&targets, "%s%s%s", i ? ", " : "", target->name.text, target->has_dims ? names(out, &target->dims, "[", "]") : "");
+        text_append(&targets, "%s%s%s", i ? ", " : "", target->name.text,
+                    target->has_dims ? names(out, &target->dims, "[", "]") : "");
     }
     line(out, indent, "assign %s", text_string(&targets));
-    for (size_t i = 0; i < assign->values.count; i++) print_expr(out, assign->values.items[i], indent + 1);
+    for (size_t i = 0; i < assign->values.count; i++)
+        print_expr(out, assign->values.items[i], indent + 1);
 }
 
 static void print_statements(Text *out, const StatementList *statements, unsigned indent);
@@ -112,7 +116,8 @@ static void print_statement(Text *out, const Statement *statement, unsigned inde
 }
 
 static void print_statements(Text *out, const StatementList *statements, unsigned indent) {
-    for (size_t i = 0; i < statements->count; i++) print_statement(out, statements->items[i], indent);
+    for (size_t i = 0; i < statements->count; i++)
+        print_statement(out, statements->items[i], indent);
 }
 
 static void print_config(Text *out, const ConfigItem *item) {
@@ -132,13 +137,16 @@ static void print_function(Text *out, const Function *function) {
 
 void spec_print(const Spec *spec, Text *out) {
     line(out, 0, "model %s", spec->name.text);
-    for (size_t i = 0; i < spec->configs.count; i++) print_config(out, &spec->configs.items[i]);
+    for (size_t i = 0; i < spec->configs.count; i++)
+        print_config(out, &spec->configs.items[i]);
     print_statements(out, &spec->dims, 1);
     for (size_t i = 0; i < spec->inputs.count; i++) {
         const InputItem *input = &spec->inputs.items[i];
         const char *dims = names(out, &input->dims, "[", "]");
-        if (input->token_bytes) line(out, 1, "input %s%s u%u", input->name.text, dims, 8 * input->token_bytes);
-        else line(out, 1, "input %s%s token(%s)", input->name.text, dims, input->vocabulary.text);
+        if (input->token_bytes)
+            line(out, 1, "input %s%s u%u", input->name.text, dims, 8 * input->token_bytes);
+        else
+            line(out, 1, "input %s%s token(%s)", input->name.text, dims, input->vocabulary.text);
     }
     for (size_t i = 0; i < spec->inits.count; i++) {
         line(out, 1, "init %s", spec->inits.items[i].name.text);

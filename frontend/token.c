@@ -9,22 +9,29 @@ typedef struct {
     Arena *arena;
     const char *file, *source, *at, *line_start;
     uint32_t line;
-    unsigned open;   // ( and [ not yet closed
+    unsigned open; // ( and [ not yet closed
     Token *tokens;
     size_t count, capacity;
     Diags *diags;
 } Scanner;
 
-static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_name_part(char c) { return is_name_start(c) || is_digit(c); }
+static bool is_name_start(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+static bool is_name_part(char c) {
+    return is_name_start(c) || is_digit(c);
+}
 
 static Place place_here(const Scanner *scanner) {
     return (Place){scanner->file, scanner->source, scanner->line, (uint32_t)(scanner->at - scanner->line_start) + 1};
 }
 
 static Token *token_add(Scanner *scanner, TokenKind kind, Place place, const char *text, size_t length) {
-    scanner->tokens = arena_grow(scanner->arena, scanner->tokens, &scanner->capacity, scanner->count + 1, sizeof(Token));
+    scanner->tokens =
+        arena_grow(scanner->arena, scanner->tokens, &scanner->capacity, scanner->count + 1, sizeof(Token));
     Token *token = &scanner->tokens[scanner->count++];
     *token = (Token){.kind = kind, .place = place, .text = arena_copy_range(scanner->arena, text, length)};
     return token;
@@ -44,22 +51,26 @@ static bool scan_number(Scanner *scanner) {
     Place place = place_here(scanner);
     const char *start = scanner->at, *at = start;
     bool integral = true;
-    while (is_digit(*at)) at++;
+    while (is_digit(*at))
+        at++;
     if (*at == '.') {
         integral = false;
         at++;
-        while (is_digit(*at)) at++;
+        while (is_digit(*at))
+            at++;
     }
     if (*at == 'e' || *at == 'E') {
         const char *exponent = at + 1 + (at[1] == '+' || at[1] == '-');
         if (is_digit(*exponent)) {
             integral = false;
             at = exponent;
-            while (is_digit(*at)) at++;
+            while (is_digit(*at))
+                at++;
         }
     }
     if (is_name_part(*at)) {
-        while (is_name_part(*at)) at++;
+        while (is_name_part(*at))
+            at++;
         return diag_error(scanner->diags, place, "malformed number '%.*s'", (int)(at - start), start);
     }
     Token *token = token_add(scanner, TOKEN_NUMBER, place, start, (size_t)(at - start));
@@ -94,7 +105,8 @@ static bool scan_symbol(Scanner *scanner) {
     if (!strchr("()[]{},:=<>+-*/|", c)) {
         unsigned char byte = (unsigned char)c;
         if (byte < 0x20 || byte >= 0x7f)
-            return diag_error(scanner->diags, place, "unexpected byte 0x%02x; outside strings and comments a model is ASCII text", byte);
+            return diag_error(scanner->diags, place,
+                              "unexpected byte 0x%02x; outside strings and comments a model is ASCII text", byte);
         return diag_error(scanner->diags, place, "unexpected character '%c'", c);
     }
     if (c == '(' || c == '[') scanner->open++;
@@ -123,7 +135,8 @@ static bool scan_one(Scanner *scanner) {
     if (is_name_start(c)) {
         Place place = place_here(scanner);
         const char *start = scanner->at;
-        while (is_name_part(*scanner->at)) scanner->at++;
+        while (is_name_part(*scanner->at))
+            scanner->at++;
         token_add(scanner, TOKEN_NAME, place, start, (size_t)(scanner->at - start));
         return true;
     }
@@ -131,7 +144,8 @@ static bool scan_one(Scanner *scanner) {
 }
 
 Token *tokens_read(Arena *arena, const char *file, const char *source, Diags *diags) {
-    Scanner scanner = {.arena = arena, .file = file, .source = source, .at = source, .line_start = source, .line = 1, .diags = diags};
+    Scanner scanner = {
+        .arena = arena, .file = file, .source = source, .at = source, .line_start = source, .line = 1, .diags = diags};
     while (*scanner.at) {
         if (!scan_one(&scanner)) return NULL;
     }

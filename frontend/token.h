@@ -1,6 +1,7 @@
 // Text of a model -> tokens.
 //
-//     x = sum(C) a * W   # note      ->   name x, symbol =, name sum, symbol (, name C, symbol ), name a, ... newline, end
+//     x = sum(C) a * W   # note      ->   name x, symbol =, name sum, symbol (, name C, symbol ), name a, ... newline,
+//     end
 //
 // Comments vanish. A line end is a token, because a statement ends there; inside ( ) and [ ] it is only a blank.
 #ifndef SINTER_FRONTEND_TOKEN_H
@@ -14,9 +15,9 @@ typedef enum { TOKEN_END, TOKEN_NEWLINE, TOKEN_NAME, TOKEN_NUMBER, TOKEN_STRING,
 typedef struct {
     TokenKind kind;
     Place place;
-    const char *text;   // as written; of a string, what stands between the quotes
-    double number;      // NUMBER
-    bool integral;      // NUMBER: written without point and exponent
+    const char *text; // as written; of a string, what stands between the quotes
+    double number;    // NUMBER
+    bool integral;    // NUMBER: written without point and exponent
 } Token;
 
 // All tokens, the last one TOKEN_END. NULL with diagnostics.

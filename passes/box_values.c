@@ -50,9 +50,12 @@ static NodeId view_base(const Drawing *drawing, NodeId node) {
     return node;
 }
 
+// Stores the value of which `node` is a view: the furthest one down its chain of moves that gives an affine address.
 static void store_for_address(Drawing *drawing, NodeId node) {
-    NodeId base = view_base(drawing, node);
-    drawing->stored[base == node || view_holds(drawing, node, base) ? base : node] = true;
+    NodeId base = view_base(drawing, node), candidate = node, best = node;
+    for (; candidate != base; candidate = first_operand(drawing->graph, candidate))
+        if (view_holds(drawing, node, candidate)) best = candidate;
+    drawing->stored[view_holds(drawing, node, base) ? base : best] = true;
 }
 
 static void store_operands(Drawing *drawing, NodeId id) {
@@ -86,17 +89,43 @@ static void find_fixed(Drawing *drawing) {
 
 // ---- level op
 
-// The contributions to one gradient are added up outside of any operator. Where both come from one operator's
-// derivative, that sum is part of it: an eager framework's backward kernel yields one gradient per argument.
+// The contributions to one gradient are added up outside of any operator. Where several come from one operator's
+// derivative their sum is part of it, as an eager framework's backward kernel yields one gradient per argument:
+//
+//     %8 = add %residual %6       %6, %7: group 2, backward       ->   %8, %9: group 2
+//     %9 = add %8 %7
+static bool is_addition(const Graph *graph, NodeId node) {
+    return graph_node(graph, node)->op == OP_ADD || graph_node(graph, node)->op == OP_SUB;
+}
+
+static bool is_backward(const Graph *graph, GroupId group) {
+    return group != 0 && graph_group_at(graph, group)->forward != 0;
+}
+
+// Whether the one user of `id` adds another contribution of `group`.
+static bool more_follow(const Drawing *drawing, NodeId id, GroupId group) {
+    if (drawing->user_count[id] != 1 || !is_addition(drawing->graph, drawing->users[id][0])) return false;
+    const Node *user = graph_node(drawing->graph, drawing->users[id][0]);
+    NodeId other = user->operands[user->operands[0] == id ? 1 : 0];
+    return graph_node_group(drawing->graph, drawing->users[id][0]) == 0 &&
+           graph_node_group(drawing->graph, other) == group;
+}
+
+static GroupId addition_group(const Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    GroupId groups[2] = {drawing->group[node->operands[0]], drawing->group[node->operands[1]]};
+    if (groups[0] == groups[1]) return is_backward(drawing->graph, groups[0]) ? groups[0] : 0;
+    for (int k = 0; k < 2; k++)
+        if (is_backward(drawing->graph, groups[k]) && more_follow(drawing, id, groups[k])) return groups[k];
+    return 0;
+}
+
 static void find_groups(Drawing *drawing) {
     const Graph *graph = drawing->graph;
     for (NodeId id = 0; id < graph_nodes(graph); id++) {
-        const Node *node = graph_node(graph, id);
         drawing->group[id] = graph_node_group(graph, id);
-        if (drawing->group[id] != 0 || node->op != OP_ADD) continue;
-        GroupId group = drawing->group[node->operands[0]];
-        bool is_own = group == drawing->group[node->operands[1]];
-        if (group != 0 && is_own && graph_group_at(graph, group)->forward != 0) drawing->group[id] = group;
+        bool is_free = drawing->group[id] == 0 && is_addition(graph, id);
+        if (drawing->live[id] && is_free) drawing->group[id] = addition_group(drawing, id);
     }
 }
 
@@ -113,9 +142,8 @@ static bool used_outside(const Drawing *drawing, NodeId node, GroupId group) {
             continue;
         }
         GroupId user_group = drawing->group[user];
-        bool is_own = user_group == group;
-        bool is_backward = user_group && graph_group_at(drawing->graph, user_group)->forward == group;
-        if (!is_own && !is_backward) return true;
+        bool is_derivative = user_group && graph_group_at(drawing->graph, user_group)->forward == group;
+        if (user_group != group && !is_derivative) return true;
     }
     return false;
 }

@@ -63,7 +63,7 @@ static void processor_release(Processor *processor) {
 
 static LLVMTargetMachineRef create_machine(const Processor *processor) {
     return LLVMCreateTargetMachine(processor->target, processor->triple, processor->cpu, processor->features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelJITDefault);
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
 }
 
 // ---- one thread's share

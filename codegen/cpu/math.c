@@ -44,7 +44,9 @@ static LLVMValueRef find_function(CpuModule *module, MathFunction number) {
     const Builder *builder = &builders[number];
     LLVMValueRef function = cpu_function(module, builder->name, function_type(module), false);
     cpu_attribute(module, function, LLVMAttributeFunctionIndex, builder->is_inlined ? "alwaysinline" : "noinline", 0);
-    // Without side effects: calls of equal operands are one call, and leave loops.
+    // No side effects: equal calls are one call, and calls of what a loop does not change leave the loop.
+    cpu_attribute(module, function, LLVMAttributeFunctionIndex, "memory", 0);
+    cpu_attribute(module, function, LLVMAttributeFunctionIndex, "willreturn", 0);
     LLVMBuildRet(module->builder, builder->build(module, LLVMGetParam(function, 0)));
     module->math[number] = function;
     LLVMPositionBuilderAtEnd(module->builder, caller);

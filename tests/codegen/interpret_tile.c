@@ -1,4 +1,4 @@
-#include "interpret_tile.h"
+#include "tests/codegen/interpret_tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,11 +16,11 @@ typedef union {
 typedef struct {
     const TileProgram *program;
     void *const *buffers;
-    Cell **cells;                    // by op: one per row and lane of its shape
-    uint32_t *ends;                  // by loop: its TILE_END
+    Cell **cells;   // by op: one per row and lane of its shape
+    uint32_t *ends; // by loop: its TILE_END
     uint32_t piece;
-    int64_t row_start, lane_start;   // index of the first row and lane of the open tile
-    int rows, lanes;                 // how many are there
+    int64_t row_start, lane_start; // index of the first row and lane of the open tile
+    int rows, lanes;               // how many are there
     Arena *arena;
     const char *wrong;
 } Machine;
@@ -40,9 +40,9 @@ static int64_t index_at(const Machine *machine, const TileIndex *index, int row,
 static int64_t checked_index(Machine *machine, const TileOp *op, int64_t count, int row, int lane) {
     int64_t at = index_at(machine, &op->index, row, lane);
     if (at >= 0 && at < count) return at;
-    machine->wrong = arena_format(machine->arena, "op %ld of %s reaches element %lld of %lld",
-                                  (long)(op - machine->program->ops), machine->program->name, (long long)at,
-                                  (long long)count);
+    machine->wrong =
+        arena_format(machine->arena, "op %ld of %s reaches element %lld of %lld", (long)(op - machine->program->ops),
+                     machine->program->name, (long long)at, (long long)count);
     return 0;
 }
 
@@ -66,9 +66,15 @@ static void write_buffer(const Machine *machine, const TileOp *op, int64_t at, C
     }
 }
 
-static Cell of_float(float number) { return (Cell){.f = number}; }
-static Cell of_integer(int32_t number) { return (Cell){.i = number}; }
-static Cell of_bool(bool truth) { return (Cell){.b = truth}; }
+static Cell of_float(float number) {
+    return (Cell){.f = number};
+}
+static Cell of_integer(int32_t number) {
+    return (Cell){.i = number};
+}
+static Cell of_bool(bool truth) {
+    return (Cell){.b = truth};
+}
 
 static Cell map_integer(const Machine *machine, const TileOp *op, const Cell *a) {
     int32_t x = a[0].i, y = a[1].i;
@@ -129,7 +135,8 @@ static Cell map_float(const TileOp *op, const Cell *a) {
 
 static Cell map_cell(const Machine *machine, const TileOp *op, int row, int lane) {
     Cell a[4] = {{0}};
-    for (int i = 0; i < op->operand_count; i++) a[i] = *cell(machine, op->operands[i], row, lane);
+    for (int i = 0; i < op->operand_count; i++)
+        a[i] = *cell(machine, op->operands[i], row, lane);
     DType first = machine->program->ops[op->operands[0]].dtype;
     if (first == DTYPE_BOOL) return map_bool(op, a);
     return first == DTYPE_I32 ? map_integer(machine, op, a) : map_float(op, a);
@@ -137,7 +144,8 @@ static Cell map_cell(const Machine *machine, const TileOp *op, int row, int lane
 
 static Cell random_cell(const Machine *machine, const TileOp *op, int row, int lane) {
     uint32_t words[3], stream[2], bits[2];
-    for (int i = 0; i < 3; i++) words[i] = (uint32_t)cell(machine, op->operands[i], 0, 0)->i;
+    for (int i = 0; i < 3; i++)
+        words[i] = (uint32_t)cell(machine, op->operands[i], 0, 0)->i;
     reference_threefry((uint32_t[]){words[0], op->site}, (uint32_t[]){words[1], words[2]}, stream);
     uint64_t at = (uint64_t)index_at(machine, &op->index, row, lane);
     reference_threefry(stream, (uint32_t[]){(uint32_t)at, (uint32_t)(at >> 32)}, bits);
@@ -181,9 +189,11 @@ static float reduce_chains(const Machine *machine, const TileOp *op, int lane) {
     const Cell *cells = machine->cells[op->operands[0]];
     bool columns = accumulator->shape & SHAPE_ROWS;
     float chains[TILE_LANES];
-    for (int i = 0; i < TILE_LANES; i++) chains[i] = columns ? cells[i * MAX_WIDTH + lane].f : cells[i].f;
+    for (int i = 0; i < TILE_LANES; i++)
+        chains[i] = columns ? cells[i * MAX_WIDTH + lane].f : cells[i].f;
     for (int half = TILE_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) chains[i] = combine(op->function, chains[i], chains[i + half]);
+        for (int i = 0; i < half; i++)
+            chains[i] = combine(op->function, chains[i], chains[i + half]);
     return chains[0];
 }
 
@@ -215,7 +225,8 @@ static void run_op(Machine *machine, uint32_t at) {
         return;
     }
     if (op->kind == TILE_ZERO) {
-        for (int i = 0; i < MAX_ROWS * MAX_WIDTH; i++) cells[i] = of_float((float)op->number);
+        for (int i = 0; i < MAX_ROWS * MAX_WIDTH; i++)
+            cells[i] = of_float((float)op->number);
         return;
     }
     int rows = op->shape & SHAPE_ROWS ? machine->rows : 1, lanes = op->shape & SHAPE_LANES ? machine->lanes : 1;

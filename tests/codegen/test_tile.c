@@ -1,8 +1,8 @@
 // Tile programs against the float64 reference.
 //
-// Each case is a graph; its boxes are drawn at every level of fusion, every box is lowered, verified and interpreted, and
-// every value that crosses a box edge is compared with the reference. Cutting into pieces, memory order, panels and the
-// level of fusion must not change one bit of any output.
+// Each case is a graph; its boxes are drawn at every level of fusion, every box is lowered, verified and interpreted,
+// and every value that crosses a box edge is compared with the reference. Cutting into pieces, memory order, panels and
+// the level of fusion must not change one bit of any output.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "interpret_tile.h"
+#include "tests/codegen/interpret_tile.h"
 #include "ir/reference/reference.h"
 #include "passes/passes.h"
 
@@ -22,7 +22,7 @@ typedef enum { LAYOUT_PLAIN, LAYOUT_REVERSED, LAYOUT_PANELS } LayoutKind;
 typedef struct {
     FuseLevel level;
     LayoutKind layout;
-    int cut_dims;          // how many leading dims are cut
+    int cut_dims; // how many leading dims are cut
     uint32_t pieces;
     EdgeKind edge;
 } Variant;
@@ -30,8 +30,8 @@ typedef struct {
 typedef struct {
     Arena *arena;
     Plan *plan;
-    void **buffers;        // by value
-    double **expected;     // by value, in its order
+    void **buffers;    // by value
+    double **expected; // by value, in its order
 } Run;
 
 // ---- numbers
@@ -77,9 +77,12 @@ static double read_element(const Value *value, const void *buffer, int64_t at) {
 }
 
 static void write_element(const Value *value, void *buffer, int64_t at, double number) {
-    if (value->dtype == DTYPE_I32) ((int32_t *)buffer)[at] = (int32_t)number;
-    else if (value->dtype == DTYPE_BOOL) ((unsigned char *)buffer)[at] = number != 0;
-    else ((float *)buffer)[at] = (float)number;
+    if (value->dtype == DTYPE_I32)
+        ((int32_t *)buffer)[at] = (int32_t)number;
+    else if (value->dtype == DTYPE_BOOL)
+        ((unsigned char *)buffer)[at] = number != 0;
+    else
+        ((float *)buffer)[at] = (float)number;
 }
 
 // The value's numbers in the order of its dims.
@@ -118,7 +121,7 @@ static void cut(Plan *plan, Step *step, const Variant *variant) {
     step->cut = (Cut){.total = 1, .pieces = 1};
     const Layout *layout = &plan->values[step->outputs[0]].layout;
     bool panels = !layout_is_plain(plan->dims, layout);
-    if (panels) order = layout->pieces[0].dims;   // batch dims, or what the panels divide
+    if (panels) order = layout->pieces[0].dims; // batch dims, or what the panels divide
     for (int i = 0; i < order.rank && (panels || i < variant->cut_dims); i++) {
         if (step->form == FORM_ROW && dim_in(step->inner, order.dims[i])) break;
         step->cut.dims.dims[step->cut.dims.rank++] = order.dims[i];
@@ -126,7 +129,8 @@ static void cut(Plan *plan, Step *step, const Variant *variant) {
     }
     step->cut.pieces = step->cut.dims.rank == 0 ? 1 : variant->pieces;
     if (step->cut.pieces > step->cut.total) step->cut.pieces = (uint32_t)step->cut.total;
-    for (uint32_t k = 0; k < step->operand_count; k++) step->edges[k] = variant->edge;
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        step->edges[k] = variant->edge;
 }
 
 // ---- running
@@ -158,7 +162,8 @@ static void run_step(Run *run, const Step *step) {
     TileProgram *program = tile_lower(run->arena, run->plan, step, &target);
     const char *wrong = tile_verify(program, run->arena);
     void **buffers = ARENA_ARRAY(run->arena, void *, program->buffer_count);
-    for (uint32_t i = 0; i < step->operand_count; i++) buffers[i] = run->buffers[step->operands[i]];
+    for (uint32_t i = 0; i < step->operand_count; i++)
+        buffers[i] = run->buffers[step->operands[i]];
     for (uint32_t i = 0; i < step->output_count; i++)
         buffers[step->operand_count + i] = run->buffers[step->outputs[i]];
     for (uint32_t piece = step->cut.pieces; piece-- > 0 && !wrong;)
@@ -223,21 +228,26 @@ static Graph *read_case(Arena *arena, const char *name) {
 
 static Run run_variant(Arena *arena, const Graph *graph, const Variant *variant) {
     Target target = target_default();
-    PassContext context = {.arena = arena, .diags = diags_create(arena), .ledger = ledger_create(arena),
-                           .target = &target, .fuse = variant->level};
+    PassContext context = {.arena = arena,
+                           .diags = diags_create(arena),
+                           .ledger = ledger_create(arena),
+                           .target = &target,
+                           .fuse = variant->level};
     Run run = {.arena = arena};
     run.plan = pass_find("draw_boxes")->draw(graph, &context);
     assert_non_null(run.plan);
     lay_out(run.plan, variant->layout);
     choose_tiles(run.plan, variant);
     if (variant->layout == LAYOUT_PANELS) assert_true(pass_find("pack_operands")->plan(run.plan, &context));
-    for (uint32_t s = 0; s < run.plan->step_count; s++) cut(run.plan, &run.plan->steps[s], variant);
+    for (uint32_t s = 0; s < run.plan->step_count; s++)
+        cut(run.plan, &run.plan->steps[s], variant);
     run.expected = ARENA_ARRAY(arena, double *, run.plan->value_count);
     assert_true(plan_reference(run.plan, arena, bind_leaf, &run, run.expected));
     fill_leaves(&run);
     for (uint32_t s = 0; s < run.plan->step_count; s++) {
         run_step(&run, &run.plan->steps[s]);
-        for (uint32_t k = 0; k < run.plan->steps[s].output_count; k++) compare(&run, run.plan->steps[s].outputs[k]);
+        for (uint32_t k = 0; k < run.plan->steps[s].output_count; k++)
+            compare(&run, run.plan->steps[s].outputs[k]);
     }
     return run;
 }
@@ -251,11 +261,11 @@ static const double *output_bits(const Run *run, const char *name) {
 }
 
 static const Variant variants[] = {
-    {FUSE_NONE, LAYOUT_PLAIN, 0, 1, EDGE_ALL},  {FUSE_NONE, LAYOUT_PLAIN, 1, 3, EDGE_ALL},
+    {FUSE_NONE, LAYOUT_PLAIN, 0, 1, EDGE_ALL},    {FUSE_NONE, LAYOUT_PLAIN, 1, 3, EDGE_ALL},
     {FUSE_NONE, LAYOUT_REVERSED, 2, 4, EDGE_ALL}, {FUSE_NONE, LAYOUT_PANELS, 9, 5, EDGE_ALL},
-    {FUSE_OP, LAYOUT_PLAIN, 0, 1, EDGE_ALL},    {FUSE_OP, LAYOUT_PLAIN, 2, 7, EDGE_ALL},
-    {FUSE_OP, LAYOUT_PANELS, 1, 2, EDGE_SAME},  {FUSE_OP, LAYOUT_PANELS, 1, 3, EDGE_ALL},
-    {FUSE_OP, LAYOUT_REVERSED, 0, 1, EDGE_ALL}, {FUSE_ALL, LAYOUT_PLAIN, 1, 2, EDGE_ALL},
+    {FUSE_OP, LAYOUT_PLAIN, 0, 1, EDGE_ALL},      {FUSE_OP, LAYOUT_PLAIN, 2, 7, EDGE_ALL},
+    {FUSE_OP, LAYOUT_PANELS, 1, 2, EDGE_SAME},    {FUSE_OP, LAYOUT_PANELS, 1, 3, EDGE_ALL},
+    {FUSE_OP, LAYOUT_REVERSED, 0, 1, EDGE_ALL},   {FUSE_ALL, LAYOUT_PLAIN, 1, 2, EDGE_ALL},
     {FUSE_ALL, LAYOUT_PANELS, 9, 3, EDGE_SAME},
 };
 
@@ -280,13 +290,17 @@ static void run_case(const char *name) {
     arena_free(arena);
 }
 
-static void test_case(void **state) { run_case(*state); }
+static void test_case(void **state) {
+    run_case(*state);
+}
 
-#define CASE(name) {"tile " name, test_case, NULL, NULL, (void *)(uintptr_t)name}
+#define CASE(name)                                                                                                     \
+    { "tile " name, test_case, NULL, NULL, (void *)(uintptr_t)name }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("indexed"), CASE("block"), CASE("update"),
+        CASE("map"),      CASE("moves"),   CASE("rows"),  CASE("columns"),
+        CASE("products"), CASE("indexed"), CASE("block"), CASE("update"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,8 +25,8 @@ static Plan *plan_of(Arena *arena, const char *name, const Target *target) {
     assert_non_null(source);
     Graph *graph = graph_parse(arena, name, source, diags);
     assert_non_null(graph);
-    PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
-                           .fuse = FUSE_OP};
+    PassContext context = {
+        .arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target, .fuse = FUSE_OP};
     Plan *plan = pass_find("draw_boxes")->draw(graph, &context);
     assert_non_null(plan);
     for (ValueId id = 0; id < plan->value_count; id++)
@@ -173,16 +173,24 @@ static uint32_t find_op(const TileProgram *program, TileKind kind) {
     return 0;
 }
 
-static TileOp *op_of(Broken *broken, TileKind kind) { return &broken->program->ops[find_op(broken->program, kind)]; }
+static TileOp *op_of(Broken *broken, TileKind kind) {
+    return &broken->program->ops[find_op(broken->program, kind)];
+}
 
-static void shrink_buffer(Broken *broken) { broken->program->buffers[0].elements--; }
-static void no_end(Broken *broken) { broken->program->op_count--; }
+static void shrink_buffer(Broken *broken) {
+    broken->program->buffers[0].elements--;
+}
+static void no_end(Broken *broken) {
+    broken->program->op_count--;
+}
 static void odd_lanes(Broken *broken) {
     for (uint32_t i = 0; i < broken->program->op_count; i++)
         if (broken->program->ops[i].kind == TILE_LOOP && broken->program->ops[i].loop == LOOP_LANES)
             broken->program->ops[i].step = 24;
 }
-static void use_later(Broken *broken) { op_of(broken, TILE_MAP)->operands[0] = broken->program->op_count - 1; }
+static void use_later(Broken *broken) {
+    op_of(broken, TILE_MAP)->operands[0] = broken->program->op_count - 1;
+}
 static void use_closed(Broken *broken) {
     TileProgram *program = broken->program;
     uint32_t load = find_op(program, TILE_LOAD);
@@ -192,16 +200,36 @@ static void use_closed(Broken *broken) {
             return;
         }
 }
-static void read_only(Broken *broken) { broken->program->buffers[1].written = false; }
-static void no_buffer(Broken *broken) { op_of(broken, TILE_LOAD)->buffer = 9; }
-static void no_accumulator(Broken *broken) { op_of(broken, TILE_ACCUMULATE)->operands[0] = 0; }
-static void wrong_count(Broken *broken) { op_of(broken, TILE_MAP)->operand_count = 3; }
-static void no_pointwise(Broken *broken) { op_of(broken, TILE_MAP)->function = OP_SUM; }
-static void wrong_reduction(Broken *broken) { op_of(broken, TILE_ACCUMULATE)->function = OP_LSE; }
-static void negative_index(Broken *broken) { op_of(broken, TILE_LOAD)->index.constant = -1; }
-static void no_rounds(Broken *broken) { op_of(broken, TILE_LOOP)->extent = 0; }
-static void extra_end(Broken *broken) { op_of(broken, TILE_LOOP)->kind = TILE_END; }
-static void float_index(Broken *broken) { op_of(broken, TILE_LOOP)->dtype = DTYPE_F32; }
+static void read_only(Broken *broken) {
+    broken->program->buffers[1].written = false;
+}
+static void no_buffer(Broken *broken) {
+    op_of(broken, TILE_LOAD)->buffer = 9;
+}
+static void no_accumulator(Broken *broken) {
+    op_of(broken, TILE_ACCUMULATE)->operands[0] = 0;
+}
+static void wrong_count(Broken *broken) {
+    op_of(broken, TILE_MAP)->operand_count = 3;
+}
+static void no_pointwise(Broken *broken) {
+    op_of(broken, TILE_MAP)->function = OP_SUM;
+}
+static void wrong_reduction(Broken *broken) {
+    op_of(broken, TILE_ACCUMULATE)->function = OP_LSE;
+}
+static void negative_index(Broken *broken) {
+    op_of(broken, TILE_LOAD)->index.constant = -1;
+}
+static void no_rounds(Broken *broken) {
+    op_of(broken, TILE_LOOP)->extent = 0;
+}
+static void extra_end(Broken *broken) {
+    op_of(broken, TILE_LOOP)->kind = TILE_END;
+}
+static void float_index(Broken *broken) {
+    op_of(broken, TILE_LOOP)->dtype = DTYPE_F32;
+}
 
 static const struct {
     void (*mutate)(Broken *broken);
@@ -240,7 +268,8 @@ static void test_verifier(void **state) {
     }
 }
 
-#define GOLDEN(name) {"golden " name, test_golden, NULL, NULL, (void *)(uintptr_t)name}
+#define GOLDEN(name)                                                                                                   \
+    { "golden " name, test_golden, NULL, NULL, (void *)(uintptr_t)name }
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -11,9 +11,11 @@ static inline Config *keys_create(Arena *arena) {
     static const struct {
         const char *name;
         int64_t value;
-    } integers[] = {{"batch_size", 12}, {"block_size", 1024}, {"n_layer", 12}, {"n_head", 12}, {"n_embd", 768}, {"max_iters", 600000}};
+    } integers[] = {{"batch_size", 12}, {"block_size", 1024}, {"n_layer", 12},
+                    {"n_head", 12},     {"n_embd", 768},      {"max_iters", 600000}};
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
-        config_declare(config, integers[i].name, (ConfigValue){.type = CONFIG_INT, .integer = integers[i].value}, NULL, false);
+        config_declare(config, integers[i].name, (ConfigValue){.type = CONFIG_INT, .integer = integers[i].value}, NULL,
+                       false);
     config_declare(config, "dropout", (ConfigValue){.type = CONFIG_FLOAT, .number = 0}, NULL, false);
     config_declare(config, "learning_rate", (ConfigValue){.type = CONFIG_FLOAT, .number = 6e-4}, NULL, false);
     config_declare(config, "bias", (ConfigValue){.type = CONFIG_BOOL, .integer = 0}, NULL, false);

@@ -13,7 +13,8 @@
 #include "base/file.h"
 #include "tests/frontend/keys.h"
 
-static const char *const cases[] = {"absent", "functions", "gates", "layers", "moves", "sliding_alibi", "softcap_qknorm_sigmoid", "sums", "types"};
+static const char *const cases[] = {
+    "absent", "functions", "gates", "layers", "moves", "sliding_alibi", "softcap_qknorm_sigmoid", "sums", "types"};
 
 // What follows `mark` on its line; "" when there is none.
 static const char *comment(Arena *arena, const char *source, const char *mark) {
@@ -69,10 +70,37 @@ static void test_case(void **state) {
     arena_free(arena);
 }
 
+// The complete models of docs/spec.md are models.
+static void test_document(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    const char *at = file_read_all(arena, SOURCE_DIR "/docs/spec.md", 1 << 20, NULL, diags);
+    assert_non_null(at);
+    static const char mark[] = "```spec\n";
+    int found = 0;
+    for (; (at = strstr(at, mark)) != NULL; found++) {
+        at += sizeof mark - 1;
+        const char *end = strstr(at, "```");
+        assert_non_null(end);
+        Graph *graph = case_lower(arena, "spec.md", arena_copy_range(arena, at, (size_t)(end - at)), diags);
+        Text complaints = text_create(arena);
+        diags_render(diags, &complaints);
+        assert_string_equal(text_string(&complaints), "");
+        assert_non_null(graph);
+        assert_null(graph_verify(graph, arena));
+        at = end + 3;
+    }
+    assert_int_equal(found, 3);
+    arena_free(arena);
+}
+
 int main(void) {
     enum { COUNT = sizeof cases / sizeof *cases };
-    struct CMUnitTest tests[COUNT];
+    struct CMUnitTest tests[COUNT + 1];
     for (size_t i = 0; i < COUNT; i++)
-        tests[i] = (struct CMUnitTest){.name = cases[i], .test_func = test_case, .initial_state = (void *)(uintptr_t)cases[i]};
+        tests[i] =
+            (struct CMUnitTest){.name = cases[i], .test_func = test_case, .initial_state = (void *)(uintptr_t)cases[i]};
+    tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(test_document);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,21 +15,20 @@ typedef struct {
 } Wrong;
 
 // Each of these is line 15 of a model that is sound without it.
-static const char before[] =
-    "model m\n"
-    "config n=4 rate=0.5 mode=one|two on=false\n"
-    "dim B=2 T=6 S=T P=9 C=4 Z=2 A1=4 A2=4 A3=4\n"
-    "input tok[B]:u16\n"
-    "param w[C] ones as \"w.weight\"\n"
-    "param t[T] ones as \"t\"\n"
-    "fn inner1(a) = a + \"text\"\n"
-    "fn outer1(a) = inner1(a) * 2\n"
-    "fn leaks(a) {\n"
-    "  dim R=2 E=2\n"
-    "  return split(C, R, E) a\n"
-    "}\n"
-    "x = tok * w\n"
-    "t3 = t * w\n";
+static const char before[] = "model m\n"
+                             "config n=4 rate=0.5 mode=one|two on=false\n"
+                             "dim B=2 T=6 S=T P=9 C=4 Z=2 A1=4 A2=4 A3=4\n"
+                             "input tok[B]:u16\n"
+                             "param w[C] ones as \"w.weight\"\n"
+                             "param t[T] ones as \"t\"\n"
+                             "fn inner1(a) = a + \"text\"\n"
+                             "fn outer1(a) = inner1(a) * 2\n"
+                             "fn leaks(a) {\n"
+                             "  dim R=2 E=2\n"
+                             "  return split(C, R, E) a\n"
+                             "}\n"
+                             "x = tok * w\n"
+                             "t3 = t * w\n";
 static const char after[] = "\nloss = mean(B,C) x\n";
 
 static const Wrong wrong_lines[] = {
@@ -74,20 +73,20 @@ static const Wrong wrong_lines[] = {
     {"input z[B]:u8", 15, 12, "expected the width of a token in files: u16, u32 or token(V), found 'u8'"},
     {"input z:u16", 15, 8, "expected '[' and the dimensions of the input, found ':'"},
     {"config k", 15, 9, "expected '=', found the end of the line"},
-    {"config k=",
-     15, 10, "expected a number, true, false, a string or choices such as erf|tanh, found the end of the line"},
+    {"config k=", 15, 10,
+     "expected a number, true, false, a string or choices such as erf|tanh, found the end of the line"},
     {"config k=-true", 15, 11, "expected a number after '-', found 'true'"},
     {"config n=3", 15, 8, "config 'n' is already declared at line 2"},
     {"model again", 15, 7, "'model' is already named at line 1"},
     {"dim Q", 15, 6, "expected '=', found the end of the line"},
     {"dim Q=2 3", 15, 9, "expected the name of a dimension, found '3'"},
-    {"init big",
-     15, 9, "expected zeros, ones, normal(...), constant(...) or the name of an init, found the end of the line"},
+    {"init big", 15, 9,
+     "expected zeros, ones, normal(...), constant(...) or the name of an init, found the end of the line"},
     {"init big other", 15, 10, "expected zeros, ones, normal(...) or constant(...), found 'other'"},
     {"layer in 3 as \"h\"", 15, 7, "expected the name of the layer counter, found the reserved word 'in'"},
     {"layer i of 3 as \"h\" { }", 15, 9, "expected 'in', found 'of'"},
-    {"layer i in 3 { }",
-     15, 14, "expected 'as' and the prefix of the layer's parameters in files, such as \"h.{i}\", found '{'"},
+    {"layer i in 3 { }", 15, 14,
+     "expected 'as' and the prefix of the layer's parameters in files, such as \"h.{i}\", found '{'"},
     {"fn sum(x) = x", 15, 4, "'sum' is built in and cannot be defined again"},
     {"fn f(x) x", 15, 9, "expected '=' or '{', found 'x'"},
     {"fn f(x, x) = x", 15, 9, "'x' stands twice in the parameters of 'f'"},
@@ -143,15 +142,15 @@ static const Wrong wrong_lines[] = {
     {"w = x", 15, 1, "'w' is a parameter already, from line 5"},
     {"tok = x", 15, 1, "'tok' is an input already, from line 4"},
     {"param x[C] ones as \"x2\"", 15, 7, "'x' is a value already, from line 13"},
-    {"param w2[C,C] ones as \"w2\"",
-     15, 12, "'w2' has dimension C twice; a tensor has a dimension once (declare another of the same extent)"},
+    {"param w2[C,C] ones as \"w2\"", 15, 12,
+     "'w2' has dimension C twice; a tensor has a dimension once (declare another of the same extent)"},
     {"param w2[Q] ones as \"w2\"", 15, 10, "unknown dimension 'Q'; dimensions here: B, T, S, P, C, Z, A1, A2, A3"},
     {"param w2[C] as \"w2\"", 15, 7, "no initial value here, and the model has no 'init default'"},
     {"param w2[C] big as \"w2\"", 15, 13, "unknown init 'big'"},
-    {"param w2[C] normal(-1) as \"w2\"",
-     15, 20, "a standard deviation must be a finite number >= 0, found the number -1"},
-    {"param w2[C] normal(\"a\") as \"w2\"",
-     15, 20, "a standard deviation must be a finite number >= 0, found the string \"a\""},
+    {"param w2[C] normal(-1) as \"w2\"", 15, 20,
+     "a standard deviation must be a finite number >= 0, found the number -1"},
+    {"param w2[C] normal(\"a\") as \"w2\"", 15, 20,
+     "a standard deviation must be a finite number >= 0, found the string \"a\""},
     {"param w2[C] ones as \"w.weight\"", 15, 21, "the stored name \"w.weight\" is taken already"},
     {"param w2[C] ones as \"h.{i}\"", 15, 21, "unknown name 'i'; no value, dimension or config value above has it"},
     {"param w2[C] ones as \"h.{n\"", 15, 21, "'{' and '}' do not match in \"h.{n\""},
@@ -165,16 +164,16 @@ static const Wrong wrong_lines[] = {
     {"layer i in 3/2 as \"h\" { y = x }", 15, 13, "3 is not divisible by 2"},
     {"layer C in 2 as \"h\" { y = x }", 15, 7, "'C' is a dimension; choose another name"},
     {"layer i in 2 as \"h\" { param q[C] ones as \"q\" }", 15, 42, "the stored name \"h.q\" is taken already"},
-    {"layer i in 2 as \"h.{i}\" { y = nothing }",
-     15, 31, "unknown name 'nothing'; no value, dimension or config value above has it"},
+    {"layer i in 2 as \"h.{i}\" { y = nothing }", 15, 31,
+     "unknown name 'nothing'; no value, dimension or config value above has it"},
     {"layer i in 2 as \"h\" { dim R=2 }", 15, 23, "'dim' may not stand inside a layer"},
     {"y = softmax(S) x", 15, 5, "in 'softmax': 'lse' over S, but what follows has no dimension S; it has: B, C"},
     {"y = softmax(Q)(x)", 15, 13, "unknown dimension 'Q'; dimensions here: B, T, S, P, C, Z, A1, A2, A3"},
     {"y = rope(T, Z)(t3, 10)", 15, 5, "in 'rope': f32[T,C] has no dimension Z"},
     {"y = outer1(x)", 7, 20, "'+' takes numbers, found the string \"text\""},
     {"y = leaks(x)", 11, 10, "the result of 'leaks' has its local dimension R, E"},
-    {"y = layernorm(C)(x, \"w\", true) + layernorm(C)(x, \"w\", true)",
-     15, 5, "in 'layernorm': the stored name \"w.weight\" is taken already"},
+    {"y = layernorm(C)(x, \"w\", true) + layernorm(C)(x, \"w\", true)", 15, 5,
+     "in 'layernorm': the stored name \"w.weight\" is taken already"},
     {"y = dropped(x > 0, 0.5)", 15, 5, "in 'dropped': '*' takes numbers, found bool[B,C]"},
     {"y = 9007199254740991 + 1", 15, 22, "integer overflow: the result is 9.0072e+15"},
     {"layer i in 2 as \"h\" { fn f(x) = x }", 15, 23, "'fn' may not stand inside a layer"},
@@ -204,26 +203,16 @@ static const Wrong wrong_lines[] = {
 // Whole models.
 #define HEAD "model m\ndim B=2 C=4\ninput tok[B]:u16\nparam w[C] ones as \"w\"\n"
 static const Wrong wrong_models[] = {
-    {"x = 1\n",
-     1, 1, "a model begins with a line such as 'model mine'"},
-    {"",
-     1, 1, "a model begins with a line such as 'model mine'"},
-    {HEAD "y = w\n",
-     6, 1, "the model assigns no 'loss'"},
-    {HEAD "loss = w\n",
-     5, 1, "'loss' must be one number, but it has dimensions C; take a mean over them"},
-    {HEAD "loss = 3\n",
-     5, 1, "'loss' must be f32 and depend on the inputs, found the number 3"},
-    {HEAD "loss = mean(B) tok == 1\n",
-     5, 1, "'loss' must be f32 and depend on the inputs, found bool[]"},
-    {HEAD "layer i in 1 as \"h\" {\n  loss = mean(C) w\n}\n",
-     8, 1, "the model assigns no 'loss'"},
-    {"model m\nconfig bias=3\nloss = 1\n",
-     2, 8, "'bias' is a key of every model and must be a bool, found an integer"},
-    {"model m\ndim B=batch_sise\nloss = 1\n",
-     2, 7, "unknown name 'batch_sise'; did you mean 'batch_size'?"},
-    {"model m\ndim C=n_embd/7\nloss = 1\n",
-     2, 13, "768 is not divisible by 7"},
+    {"x = 1\n", 1, 1, "a model begins with a line such as 'model mine'"},
+    {"", 1, 1, "a model begins with a line such as 'model mine'"},
+    {HEAD "y = w\n", 6, 1, "the model assigns no 'loss'"},
+    {HEAD "loss = w\n", 5, 1, "'loss' must be one number, but it has dimensions C; take a mean over them"},
+    {HEAD "loss = 3\n", 5, 1, "'loss' must be f32 and depend on the inputs, found the number 3"},
+    {HEAD "loss = mean(B) tok == 1\n", 5, 1, "'loss' must be f32 and depend on the inputs, found bool[]"},
+    {HEAD "layer i in 1 as \"h\" {\n  loss = mean(C) w\n}\n", 8, 1, "the model assigns no 'loss'"},
+    {"model m\nconfig bias=3\nloss = 1\n", 2, 8, "'bias' is a key of every model and must be a bool, found an integer"},
+    {"model m\ndim B=batch_sise\nloss = 1\n", 2, 7, "unknown name 'batch_sise'; did you mean 'batch_size'?"},
+    {"model m\ndim C=n_embd/7\nloss = 1\n", 2, 13, "768 is not divisible by 7"},
     {"model m\n"
      "dim A=3000000 B=A C=A D=A\n"
      "param p[A,B] ones as \"p\"\n"
@@ -243,8 +232,8 @@ static const Wrong wrong_models[] = {
      "param q[F,G,H,I,J] ones as \"q\"\n"
      "loss = sum(J) p * q\n",
      5, 8, "a value would have 9 dimensions (A, B, C, D, E, F, G, H, I); at most 8 are possible"},
-    {"model m\ndim A=70000 B=70000\nparam p[A,B] ones as \"p\"\nloss = sum(A,B) random(p)\n",
-     4, 17, "random numbers for more than 2^32 elements: f32[A,B]"},
+    {"model m\ndim A=70000 B=70000\nparam p[A,B] ones as \"p\"\nloss = sum(A,B) random(p)\n", 4, 17,
+     "random numbers for more than 2^32 elements: f32[A,B]"},
     {"model m\n"
      "dim A0=1 A1=1 A2=1 A3=1 A4=1 A5=1 A6=1 A7=1 A8=1 A9=1 A10=1 A11=1 A12=1 A13=1 A14=1 A15=1 A16=1 "
      "A17=1 A18=1 A19=1 A20=1 A21=1 A22=1 A23=1 A24=1 A25=1 A26=1 A27=1 A28=1 A29=1 A30=1 A31=1 A32=1 "
@@ -264,36 +253,32 @@ static const Wrong wrong_models[] = {
      "}\n"
      "loss = sum(D) f(D)(p)\n",
      5, 7, "a model can have 64 dimensions; 'R' is one too many"},
-    {HEAD "fn f(C)(x) {\n  dim C=3\n  return x\n}\nloss = sum(C) f(C)(w)\n",
-     6, 7, "'C' is a dimension of 'f' already"},
-    {HEAD "fn f(C)(x) {\n  C = x\n  return x\n}\nloss = sum(C) f(C)(w)\n",
-     6, 3, "'C' is a dimension; choose another name"},
-    {HEAD "fn f(x) {\n  y[B] = x\n  return y\n}\nloss = sum(C) f(w)\n",
-     6, 3, "'y' is declared with dimensions B, but its expression has C"},
-    {HEAD "fn f(x) = x + w\nloss = sum(C) f(w)\n",
-     5, 15, "unknown name 'w'; no value, dimension or config value above has it"},
-    {HEAD "loss = sum(C) later(w)\nfn later(x) = x\n",
-     5, 15, "unknown function 'later'; a function is defined before its first use"},
-    {HEAD "fn f(x) = x\nfn f(x) = x\nloss = sum(C) f(w)\n",
-     6, 4, "function 'f' is already defined at line 5"},
-    {HEAD "loss = sum(C) w * gelu_ref(w)\n",
-     5, 19, "unknown function 'gelu_ref'; did you mean 'gelu_erf'?"},
-    {HEAD "layer i in 2 as \"h.{j}\" {\n  y = 1\n}\nloss = sum(C) w\n",
-     5, 17, "unknown name 'j'; no value, dimension or config value above has it"},
-    {HEAD "layer i in 2 as \"h.{i}\" {\n  y = 1\n}\nloss = sum(C) w * y\n",
-     8, 19, "unknown name 'y'; no value, dimension or config value above has it"},
-    {HEAD "layer i in 2 as \"h.{i}\" {\n  y = 1\nloss = sum(C) w\n",
-     8, 1, "expected '}', found the end of the file"},
-    {HEAD "init resid normal(0.1)\nparam v[C] resod as \"v\"\nloss = sum(C) w\n",
-     6, 12, "unknown init 'resod'; did you mean 'resid'?"},
-    {HEAD "init default normal(x)\nparam v[C] as \"v\"\nloss = sum(C) w\n",
-     5, 21, "unknown name 'x'; no value, dimension or config value above has it"},
-    {HEAD "param v[C] as \"v\" if bais\nloss = sum(C) w\n",
-     5, 22, "unknown name 'bais'; no value, dimension or config value above has it"},
-    {"model m\ndim A=3000000 B=A C=A D=A\nparam p[A,B,C,D] ones as \"p\"\nloss = sum(A,B,C,D) p\n",
-     3, 7, "a value over A, B, C, D would have 8.1e+25 elements"},
-    {"model m\ndim A=3000000 B=A C=A D=A\ninput p[A,B,C,D]:u16\nloss = sum(A,B,C,D) p\n",
-     3, 7, "a value over A, B, C, D would have 8.1e+25 elements"},
+    {HEAD "fn f(C)(x) {\n  dim C=3\n  return x\n}\nloss = sum(C) f(C)(w)\n", 6, 7, "'C' is a dimension of 'f' already"},
+    {HEAD "fn f(C)(x) {\n  C = x\n  return x\n}\nloss = sum(C) f(C)(w)\n", 6, 3,
+     "'C' is a dimension; choose another name"},
+    {HEAD "fn f(x) {\n  y[B] = x\n  return y\n}\nloss = sum(C) f(w)\n", 6, 3,
+     "'y' is declared with dimensions B, but its expression has C"},
+    {HEAD "fn f(x) = x + w\nloss = sum(C) f(w)\n", 5, 15,
+     "unknown name 'w'; no value, dimension or config value above has it"},
+    {HEAD "loss = sum(C) later(w)\nfn later(x) = x\n", 5, 15,
+     "unknown function 'later'; a function is defined before its first use"},
+    {HEAD "fn f(x) = x\nfn f(x) = x\nloss = sum(C) f(w)\n", 6, 4, "function 'f' is already defined at line 5"},
+    {HEAD "loss = sum(C) w * gelu_ref(w)\n", 5, 19, "unknown function 'gelu_ref'; did you mean 'gelu_erf'?"},
+    {HEAD "layer i in 2 as \"h.{j}\" {\n  y = 1\n}\nloss = sum(C) w\n", 5, 17,
+     "unknown name 'j'; no value, dimension or config value above has it"},
+    {HEAD "layer i in 2 as \"h.{i}\" {\n  y = 1\n}\nloss = sum(C) w * y\n", 8, 19,
+     "unknown name 'y'; no value, dimension or config value above has it"},
+    {HEAD "layer i in 2 as \"h.{i}\" {\n  y = 1\nloss = sum(C) w\n", 8, 1, "expected '}', found the end of the file"},
+    {HEAD "init resid normal(0.1)\nparam v[C] resod as \"v\"\nloss = sum(C) w\n", 6, 12,
+     "unknown init 'resod'; did you mean 'resid'?"},
+    {HEAD "init default normal(x)\nparam v[C] as \"v\"\nloss = sum(C) w\n", 5, 21,
+     "unknown name 'x'; no value, dimension or config value above has it"},
+    {HEAD "param v[C] as \"v\" if bais\nloss = sum(C) w\n", 5, 22,
+     "unknown name 'bais'; no value, dimension or config value above has it"},
+    {"model m\ndim A=3000000 B=A C=A D=A\nparam p[A,B,C,D] ones as \"p\"\nloss = sum(A,B,C,D) p\n", 3, 7,
+     "a value over A, B, C, D would have 8.1e+25 elements"},
+    {"model m\ndim A=3000000 B=A C=A D=A\ninput p[A,B,C,D]:u16\nloss = sum(A,B,C,D) p\n", 3, 7,
+     "a value over A, B, C, D would have 8.1e+25 elements"},
 };
 
 static const char *first_complaint(Arena *arena, const char *source, Diags *diags) {
@@ -328,7 +313,8 @@ static void test_lines(void **state) {
 
 static void test_models(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof wrong_models / sizeof *wrong_models; i++) check(&wrong_models[i], wrong_models[i].text);
+    for (size_t i = 0; i < sizeof wrong_models / sizeof *wrong_models; i++)
+        check(&wrong_models[i], wrong_models[i].text);
 }
 
 // The model around the wrong lines is sound, so that every complaint above is about the line.
@@ -347,7 +333,8 @@ static void test_sound_without(void **state) {
 
 static const char *repeat(Arena *arena, const char *text, size_t count) {
     Text result = text_create(arena);
-    for (size_t i = 0; i < count; i++) text_append(&result, "%s", text);
+    for (size_t i = 0; i < count; i++)
+        text_append(&result, "%s", text);
     return text_string(&result);
 }
 
@@ -383,7 +370,8 @@ static void test_doubling(void **state) {
     Arena *arena = arena_create();
     Text text = text_create(arena);
     text_append(&text, HEAD "fn f0(x) = x\n");
-    for (int i = 1; i <= 40; i++) text_append(&text, "fn f%d(x) = f%d(x) + f%d(x)\n", i, i - 1, i - 1);
+    for (int i = 1; i <= 40; i++)
+        text_append(&text, "fn f%d(x) = f%d(x) + f%d(x)\n", i, i - 1, i - 1);
     text_append(&text, "loss = f40(1.0)\n");
     Diags *diags = diags_create(arena);
     first_complaint(arena, text_string(&text), diags);
@@ -396,7 +384,8 @@ static void test_several(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
-    first_complaint(arena, HEAD "layer i in 3 as \"h.{i}\" {\n  y = sum(B) w\n  z = y + 1\n}\nloss = mean(C) v\n", diags);
+    first_complaint(arena, HEAD "layer i in 3 as \"h.{i}\" {\n  y = sum(B) w\n  z = y + 1\n}\nloss = mean(C) v\n",
+                    diags);
     Text text = text_create(arena);
     diags_render(diags, &text);
     assert_string_equal(text_string(&text),
@@ -417,7 +406,8 @@ static void test_way(void **state) {
     Text text = text_create(arena);
     diags_render(diags, &text);
     const char *all = text_string(&text);
-    assert_non_null(strstr(all, "m:5:15: error: in 'softmax': 'lse' over B, but what follows has no dimension B; it has: C\n"));
+    assert_non_null(
+        strstr(all, "m:5:15: error: in 'softmax': 'lse' over B, but what follows has no dimension B; it has: C\n"));
     assert_non_null(strstr(all, "note: here\n"));
     assert_non_null(strstr(all, "m:6:8: note: in 'twice', called from here\n"));
     arena_free(arena);

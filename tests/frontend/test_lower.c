@@ -42,7 +42,8 @@ static const char *params_text(const Model *model) {
         text_append(&text, "%s [", leaf->name);
         for (int axis = 0, k = 0; axis < leaf->stored_rank; axis++) {
             int64_t extent = 1;
-            for (; k < leaf->group_end[axis]; k++) extent *= graph_extent(model->graph, leaf->stored.dims[k]);
+            for (; k < leaf->group_end[axis]; k++)
+                extent *= graph_extent(model->graph, leaf->stored.dims[k]);
             text_append(&text, "%s%lld", axis ? "," : "", (long long)extent);
         }
         text_append(&text, "]\n");
@@ -52,7 +53,8 @@ static const char *params_text(const Model *model) {
 
 static uint32_t count_op(const Graph *graph, Op op) {
     uint32_t count = 0;
-    for (NodeId id = 0; id < graph_nodes(graph); id++) count += graph_node(graph, id)->op == op;
+    for (NodeId id = 0; id < graph_nodes(graph); id++)
+        count += graph_node(graph, id)->op == op;
     return count;
 }
 
@@ -70,73 +72,73 @@ static uint32_t count_named(const Graph *graph, const char *name, NodeId *found)
 static const char *order_text(const Model *model, NodeId node) {
     Text text = text_create(model->arena);
     const DimList *order = &graph_node(model->graph, node)->order;
-    for (int i = 0; i < order->rank; i++) text_append(&text, "%s%s", i ? "," : "", graph_dim_name(model->graph, order->dims[i]));
+    for (int i = 0; i < order->rank; i++)
+        text_append(&text, "%s%s", i ? "," : "", graph_dim_name(model->graph, order->dims[i]));
     return text_string(&text);
 }
 
 static void test_gpt2_params(void **state) {
     (void)state;
     Model model = model_lower("gpt2", GPT2_KEYS "bias=True", SPEC_LOSS);
-    assert_string_equal(params_text(&model),
-                        "wte.weight [65,32]\n"
-                        "wpe.weight [16,32]\n"
-                        "h.0.attn.c_attn.weight [32,96]\n"
-                        "h.0.attn.c_attn.bias [96]\n"
-                        "h.0.attn.c_proj.weight [32,32]\n"
-                        "h.0.attn.c_proj.bias [32]\n"
-                        "h.0.mlp.c_fc.weight [32,128]\n"
-                        "h.0.mlp.c_fc.bias [128]\n"
-                        "h.0.mlp.c_proj.weight [128,32]\n"
-                        "h.0.mlp.c_proj.bias [32]\n"
-                        "h.0.ln_1.weight [32]\n"
-                        "h.0.ln_1.bias [32]\n"
-                        "h.0.ln_2.weight [32]\n"
-                        "h.0.ln_2.bias [32]\n"
-                        "h.1.attn.c_attn.weight [32,96]\n"
-                        "h.1.attn.c_attn.bias [96]\n"
-                        "h.1.attn.c_proj.weight [32,32]\n"
-                        "h.1.attn.c_proj.bias [32]\n"
-                        "h.1.mlp.c_fc.weight [32,128]\n"
-                        "h.1.mlp.c_fc.bias [128]\n"
-                        "h.1.mlp.c_proj.weight [128,32]\n"
-                        "h.1.mlp.c_proj.bias [32]\n"
-                        "h.1.ln_1.weight [32]\n"
-                        "h.1.ln_1.bias [32]\n"
-                        "h.1.ln_2.weight [32]\n"
-                        "h.1.ln_2.bias [32]\n"
-                        "ln_f.weight [32]\n"
-                        "ln_f.bias [32]\n");
+    assert_string_equal(params_text(&model), "wte.weight [65,32]\n"
+                                             "wpe.weight [16,32]\n"
+                                             "h.0.attn.c_attn.weight [32,96]\n"
+                                             "h.0.attn.c_attn.bias [96]\n"
+                                             "h.0.attn.c_proj.weight [32,32]\n"
+                                             "h.0.attn.c_proj.bias [32]\n"
+                                             "h.0.mlp.c_fc.weight [32,128]\n"
+                                             "h.0.mlp.c_fc.bias [128]\n"
+                                             "h.0.mlp.c_proj.weight [128,32]\n"
+                                             "h.0.mlp.c_proj.bias [32]\n"
+                                             "h.0.ln_1.weight [32]\n"
+                                             "h.0.ln_1.bias [32]\n"
+                                             "h.0.ln_2.weight [32]\n"
+                                             "h.0.ln_2.bias [32]\n"
+                                             "h.1.attn.c_attn.weight [32,96]\n"
+                                             "h.1.attn.c_attn.bias [96]\n"
+                                             "h.1.attn.c_proj.weight [32,32]\n"
+                                             "h.1.attn.c_proj.bias [32]\n"
+                                             "h.1.mlp.c_fc.weight [32,128]\n"
+                                             "h.1.mlp.c_fc.bias [128]\n"
+                                             "h.1.mlp.c_proj.weight [128,32]\n"
+                                             "h.1.mlp.c_proj.bias [32]\n"
+                                             "h.1.ln_1.weight [32]\n"
+                                             "h.1.ln_1.bias [32]\n"
+                                             "h.1.ln_2.weight [32]\n"
+                                             "h.1.ln_2.bias [32]\n"
+                                             "ln_f.weight [32]\n"
+                                             "ln_f.bias [32]\n");
     arena_free(model.arena);
 }
 
 static void test_llama_params(void **state) {
     (void)state;
     Model model = model_lower("llama", LLAMA_KEYS, SPEC_LOSS);
-    assert_string_equal(params_text(&model),
-                        "model.embed_tokens.weight [65,32]\n"
-                        "model.layers.0.self_attn.q_proj.weight [32,32]\n"
-                        "model.layers.0.self_attn.k_proj.weight [16,32]\n"
-                        "model.layers.0.self_attn.v_proj.weight [16,32]\n"
-                        "model.layers.0.self_attn.o_proj.weight [32,32]\n"
-                        "model.layers.0.mlp.gate_proj.weight [88,32]\n"
-                        "model.layers.0.mlp.up_proj.weight [88,32]\n"
-                        "model.layers.0.mlp.down_proj.weight [32,88]\n"
-                        "model.layers.0.input_layernorm.weight [32]\n"
-                        "model.layers.0.post_attention_layernorm.weight [32]\n"
-                        "model.layers.1.self_attn.q_proj.weight [32,32]\n"
-                        "model.layers.1.self_attn.k_proj.weight [16,32]\n"
-                        "model.layers.1.self_attn.v_proj.weight [16,32]\n"
-                        "model.layers.1.self_attn.o_proj.weight [32,32]\n"
-                        "model.layers.1.mlp.gate_proj.weight [88,32]\n"
-                        "model.layers.1.mlp.up_proj.weight [88,32]\n"
-                        "model.layers.1.mlp.down_proj.weight [32,88]\n"
-                        "model.layers.1.input_layernorm.weight [32]\n"
-                        "model.layers.1.post_attention_layernorm.weight [32]\n"
-                        "model.norm.weight [32]\n");
+    assert_string_equal(params_text(&model), "model.embed_tokens.weight [65,32]\n"
+                                             "model.layers.0.self_attn.q_proj.weight [32,32]\n"
+                                             "model.layers.0.self_attn.k_proj.weight [16,32]\n"
+                                             "model.layers.0.self_attn.v_proj.weight [16,32]\n"
+                                             "model.layers.0.self_attn.o_proj.weight [32,32]\n"
+                                             "model.layers.0.mlp.gate_proj.weight [88,32]\n"
+                                             "model.layers.0.mlp.up_proj.weight [88,32]\n"
+                                             "model.layers.0.mlp.down_proj.weight [32,88]\n"
+                                             "model.layers.0.input_layernorm.weight [32]\n"
+                                             "model.layers.0.post_attention_layernorm.weight [32]\n"
+                                             "model.layers.1.self_attn.q_proj.weight [32,32]\n"
+                                             "model.layers.1.self_attn.k_proj.weight [16,32]\n"
+                                             "model.layers.1.self_attn.v_proj.weight [16,32]\n"
+                                             "model.layers.1.self_attn.o_proj.weight [32,32]\n"
+                                             "model.layers.1.mlp.gate_proj.weight [88,32]\n"
+                                             "model.layers.1.mlp.up_proj.weight [88,32]\n"
+                                             "model.layers.1.mlp.down_proj.weight [32,88]\n"
+                                             "model.layers.1.input_layernorm.weight [32]\n"
+                                             "model.layers.1.post_attention_layernorm.weight [32]\n"
+                                             "model.norm.weight [32]\n");
     arena_free(model.arena);
 }
 
-// Products are contractions, not multiplied and summed: 6 in each layer of gpt2 (qkv, scores, values, out, up, down), 9 of llama.
+// Products are contractions, not multiplied and summed: 6 in each layer of gpt2 (qkv, scores, values, out, up, down), 9
+// of llama.
 static void test_counts(void **state) {
     (void)state;
     static const struct {
@@ -163,7 +165,8 @@ static void test_dims(void **state) {
     static const struct {
         const char *name;
         int64_t extent;
-    } dims[] = {{"B", 4}, {"T", 16}, {"S", 16}, {"V", 65}, {"C", 32}, {"F", 88}, {"K", 2}, {"G", 2}, {"D", 8}, {"R", 2}, {"E", 4}};
+    } dims[] = {{"B", 4}, {"T", 16}, {"S", 16}, {"V", 65}, {"C", 32}, {"F", 88},
+                {"K", 2}, {"G", 2},  {"D", 8},  {"R", 2},  {"E", 4}};
     assert_int_equal(graph_dims(model.graph), sizeof dims / sizeof *dims);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         DimId dim;
@@ -200,9 +203,17 @@ static void test_names(void **state) {
     Model model = model_lower("gpt2", GPT2_KEYS, SPEC_LOSS);
     static const struct {
         const char *name, *order;
-    } values[] = {{"x", "B,T,C"}, {"layer[0].t", "B,T,Z,H,D"}, {"layer[1].s", "B,H,T,S"}, {"layer[1].p", "B,H,T,S"},
-                  {"layer[1].y", "B,T,H,D"}, {"layer[0].x", "B,T,C"}, {"layer[0].x.1", "B,T,C"}, {"layer[1].u", "B,T,F"},
-                  {"layer[0].a.variance", "B,T"}, {"logits", "B,T,V"}, {"loss", ""}};
+    } values[] = {{"x", "B,T,C"},
+                  {"layer[0].t", "B,T,Z,H,D"},
+                  {"layer[1].s", "B,H,T,S"},
+                  {"layer[1].p", "B,H,T,S"},
+                  {"layer[1].y", "B,T,H,D"},
+                  {"layer[0].x", "B,T,C"},
+                  {"layer[0].x.1", "B,T,C"},
+                  {"layer[1].u", "B,T,F"},
+                  {"layer[0].a.variance", "B,T"},
+                  {"logits", "B,T,V"},
+                  {"loss", ""}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         NodeId node = NODE_NONE;
         assert_int_equal(count_named(model.graph, values[i].name, &node), 1);
@@ -214,8 +225,9 @@ static void test_names(void **state) {
 static void test_groups(void **state) {
     (void)state;
     Model model = model_lower("gpt2", GPT2_KEYS "n_layer=1", SPEC_LOSS);
-    static const char *const expected[][2] = {{"layernorm", "layer[0].a"}, {"softmax", "layer[0].p"}, {"layernorm", "layer[0].m"},
-                                              {"gelu", "layer[0].u"}, {"layernorm", "logits"}, {"cross_entropy", "loss"}};
+    static const char *const expected[][2] = {{"layernorm", "layer[0].a"}, {"softmax", "layer[0].p"},
+                                              {"layernorm", "layer[0].m"}, {"gelu", "layer[0].u"},
+                                              {"layernorm", "logits"},     {"cross_entropy", "loss"}};
     assert_int_equal(graph_groups(model.graph), sizeof expected / sizeof *expected);
     for (GroupId id = 1; id <= graph_groups(model.graph); id++) {
         assert_string_equal(graph_group_at(model.graph, id)->label, expected[id - 1][0]);
@@ -256,7 +268,8 @@ static void test_sites(void **state) {
     for (NodeId a = 0; a < graph_nodes(model.graph); a++) {
         for (NodeId b = 0; b < a; b++) {
             const Node *first = graph_node(model.graph, a), *second = graph_node(model.graph, b);
-            if (first->op == OP_RANDOM && second->op == OP_RANDOM) assert_string_not_equal(first->attr.site, second->attr.site);
+            if (first->op == OP_RANDOM && second->op == OP_RANDOM)
+                assert_string_not_equal(first->attr.site, second->attr.site);
         }
     }
     arena_free(model.arena);
@@ -292,7 +305,8 @@ static void test_tree(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
-    Spec *spec = spec_parse(arena, "m", "model m\ndim C=4 F=8\nparam W[(C,F)] ones as \"w\" if true\nu[C] = sum(F) -W / 2\n", diags);
+    Spec *spec = spec_parse(
+        arena, "m", "model m\ndim C=4 F=8\nparam W[(C,F)] ones as \"w\" if true\nu[C] = sum(F) -W / 2\n", diags);
     assert_non_null(spec);
     Text text = text_create(arena);
     spec_print(spec, &text);
@@ -306,10 +320,10 @@ static void test_tree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2_params), cmocka_unit_test(test_llama_params), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_gpt2_params), cmocka_unit_test(test_llama_params),   cmocka_unit_test(test_counts),
         cmocka_unit_test(test_dims),        cmocka_unit_test(test_initial_values), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_groups),      cmocka_unit_test(test_uses),         cmocka_unit_test(test_sites),
-        cmocka_unit_test(test_token_width), cmocka_unit_test(test_embedded),     cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_groups),      cmocka_unit_test(test_uses),           cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_token_width), cmocka_unit_test(test_embedded),       cmocka_unit_test(test_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
