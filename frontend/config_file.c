@@ -132,7 +132,7 @@ static bool line_assign(Arena *arena, Config *config, const Lines *lines, Diags 
 
 bool config_read(Config *config, const char *file, const char *source, Text *echo, Diags *diags) {
     Arena *arena = config_arena(config);
-    if (echo) text_append(echo, "Overriding config with %s:\n%s\n", file, source);
+    if (echo) text_append(echo, "%s\n", source);
     Lines lines = {.file = file, .source = source, .at = source};
     bool sound = true;
     while (lines_next(arena, &lines))

@@ -107,7 +107,6 @@ Place lower_spot(const Lower *lower, Place place); // the place that an error at
 Value value_number(double number, bool integral);
 Value value_bool(bool truth);
 Value value_tensor(NodeId node);
-bool value_is_known(Value value); // NUMBER, BOOL, STRING, ABSENT
 DimSet value_dims(const Lower *lower, Value value);
 const char *value_describe(Lower *lower, Value value); // "f32[B,T]", "the number 3"
 const char *dims_describe(Lower *lower, DimSet dims);  // "B, T"

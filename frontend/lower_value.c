@@ -69,10 +69,6 @@ Value value_tensor(NodeId node) {
     return (Value){.kind = VALUE_TENSOR, .node = node};
 }
 
-bool value_is_known(Value value) {
-    return value.kind != VALUE_TENSOR && value.kind != VALUE_ERROR;
-}
-
 DimSet value_dims(const Lower *lower, Value value) {
     return value.kind == VALUE_TENSOR ? graph_node(lower->graph, value.node)->dims : 0;
 }

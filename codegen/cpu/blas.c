@@ -6,8 +6,8 @@
 //     y[B,T,F] = sum(C) x[B,T,C] * w[C,F]      rows B,T merge     one sgemm of B*T x F x C, cut along its rows
 //     s[B,H,T,S] = sum(D) q[B,T,H,D] k[B,S,H,D]   rows T, lanes S, batch B, H     B*H calls of T x S x D
 //
-// The innermost rows axis, the innermost lanes axis and the one summed axis are sgemm's m, n, k; loops run over the rest.
-// The result is overwritten (beta 0). Which elements one call computes depends on the plan's pieces only.
+// The innermost rows axis, the innermost lanes axis and the one summed axis are sgemm's m, n, k; loops run over the
+// rest. The result is overwritten (beta 0). Which elements one call computes depends on the plan's pieces only.
 #include <cblas.h>
 #include <limits.h>
 #include <pthread.h>
@@ -20,14 +20,14 @@ enum { MAX_AXES = 4 * MAX_RANK, ROWS = 0, LANES = 1, RESULT = 2, MATRICES = 3 };
 // Several dims seen as one. With a cut: the outer extent/inner indices are counted by the cut, the inner ones are not.
 typedef struct {
     int64_t extent, inner;
-    int64_t stride[MATRICES];    // elements
-    int cut;                     // place among the cut axes, or NO_CUT
+    int64_t stride[MATRICES]; // elements
+    int cut;                  // place among the cut axes, or NO_CUT
 } Axis;
 
 typedef struct {
     Axis axes[MAX_AXES];
     int axis_count;
-    int m, n, k;                 // axes of the products; -1: extent 1
+    int m, n, k; // axes of the products; -1: extent 1
     int cut_axes[MAX_RANK], cut_count;
     uint32_t rows_buffer, lanes_buffer, result_buffer;
     int64_t rows_offset, lanes_offset;
@@ -35,7 +35,7 @@ typedef struct {
     uint32_t pieces;
     CBLAS_TRANSPOSE rows_order, lanes_order;
     int rows_leading, lanes_leading, result_leading;
-    bool is_swapped;             // the result lies column by column: its transpose is computed
+    bool is_swapped; // the result lies column by column: its transpose is computed
 } BlasContext;
 
 // ---- building: axes
@@ -43,7 +43,7 @@ typedef struct {
 typedef struct {
     const Graph *dims;
     const int64_t *stride[MATRICES];
-    DimList cut;                 // the cut's dims that are longer than 1
+    DimList cut; // the cut's dims that are longer than 1
 } Source;
 
 static int cut_position(const Source *source, DimId dim) {
@@ -61,7 +61,8 @@ static bool can_merge(const Axis *outer, const Axis *inner) {
 }
 
 static void merge(Axis *outer, const Axis *inner) {
-    for (int m = 0; m < MATRICES; m++) outer->stride[m] = inner->stride[m];
+    for (int m = 0; m < MATRICES; m++)
+        outer->stride[m] = inner->stride[m];
     outer->extent *= inner->extent;
     if (inner->cut != NO_CUT)
         outer->cut = inner->cut;
@@ -76,7 +77,8 @@ static int add_axes(BlasContext *context, const Source *source, DimList dims) {
         DimId dim = dims.dims[i];
         Axis axis = {.extent = graph_extent(source->dims, dim), .inner = 1, .cut = cut_position(source, dim)};
         if (axis.extent == 1) continue;
-        for (int m = 0; m < MATRICES; m++) axis.stride[m] = source->stride[m][dim];
+        for (int m = 0; m < MATRICES; m++)
+            axis.stride[m] = source->stride[m][dim];
         if (context->axis_count > first && can_merge(&context->axes[context->axis_count - 1], &axis)) {
             merge(&context->axes[context->axis_count - 1], &axis);
         } else {
@@ -102,23 +104,27 @@ static void order_cut_axes(BlasContext *context) {
     for (int last = 0; last < MAX_RANK; last++)
         for (int i = 0; i < context->axis_count; i++)
             if (context->axes[i].cut == last) context->cut_axes[context->cut_count++] = i;
-    for (int i = 0; i < context->cut_count; i++) context->axes[context->cut_axes[i]].cut = i;
+    for (int i = 0; i < context->cut_count; i++)
+        context->axes[context->cut_axes[i]].cut = i;
 }
 
 // ---- building: matrices
 
-static int64_t extent_of(const BlasContext *context, int axis) { return axis < 0 ? 1 : context->axes[axis].extent; }
+static int64_t extent_of(const BlasContext *context, int axis) {
+    return axis < 0 ? 1 : context->axes[axis].extent;
+}
 
 static int64_t stride_of(const BlasContext *context, int axis, int matrix) {
     return axis < 0 ? 1 : context->axes[axis].stride[matrix];
 }
 
-// Matrix of `outer` x `inner` stored row by row (no transposition) when the inner axis lies densely, else column by column.
+// Matrix of `outer` x `inner` stored row by row (no transposition) when the inner axis lies densely, else column by
+// column.
 static CBLAS_TRANSPOSE matrix_order(const BlasContext *context, int outer, int inner, int matrix, int *leading) {
     int64_t outer_stride = stride_of(context, outer, matrix), inner_stride = stride_of(context, inner, matrix);
     bool by_rows = inner_stride == 1;
-    if (!by_rows && outer_stride != 1) BUG("a product for BLAS has strides %lld and %lld", (long long)outer_stride,
-                                           (long long)inner_stride);
+    if (!by_rows && outer_stride != 1)
+        BUG("a product for BLAS has strides %lld and %lld", (long long)outer_stride, (long long)inner_stride);
     int64_t least = extent_of(context, by_rows ? inner : outer), given = by_rows ? outer_stride : inner_stride;
     // A matrix of one row has no stride between rows, but BLAS wants one at least as long as the row.
     int64_t used = extent_of(context, by_rows ? outer : inner) == 1 && given < least ? least : given;
@@ -136,7 +142,8 @@ static NodeId contract_of(const Step *step) {
 
 static View operand_view(const Plan *plan, const Step *step, NodeId node, Arena *arena) {
     const Layout **layouts = ARENA_ARRAY(arena, const Layout *, step->operand_count + 1);
-    for (uint32_t i = 0; i < step->operand_count; i++) layouts[i] = &plan->values[step->operands[i]].layout;
+    for (uint32_t i = 0; i < step->operand_count; i++)
+        layouts[i] = &plan->values[step->operands[i]].layout;
     View view;
     if (!view_of(step->region, node, layouts, &view)) BUG("an operand of a product for BLAS is not strided");
     CHECK(plan->values[step->operands[view.operand]].dtype == DTYPE_F32);
@@ -162,7 +169,9 @@ static void fill_axes(BlasContext *context, const Source *source, const Contract
     order_cut_axes(context);
 }
 
-static void set_single_threaded(void) { openblas_set_num_threads(1); }
+static void set_single_threaded(void) {
+    openblas_set_num_threads(1);
+}
 
 const void *blas_context(Arena *arena, const Plan *plan, const Step *step) {
     // The runtime's own threads call BLAS, each on its pieces; threads of the library would fight with them.
@@ -202,7 +211,9 @@ typedef struct {
     int64_t begin, end;
 } Range;
 
-static CBLAS_TRANSPOSE flipped(CBLAS_TRANSPOSE order) { return order == CblasNoTrans ? CblasTrans : CblasNoTrans; }
+static CBLAS_TRANSPOSE flipped(CBLAS_TRANSPOSE order) {
+    return order == CblasNoTrans ? CblasTrans : CblasNoTrans;
+}
 
 static void multiply(const BlasContext *c, const float *rows, const float *lanes, float *result, int m, int n, int k) {
     if (c->is_swapped)
@@ -239,7 +250,7 @@ static void run_cut(const BlasContext *c, Range *ranges, int place, int64_t begi
                  (const float *)buffers[c->lanes_buffer] + c->lanes_offset, buffers[c->result_buffer]);
         return;
     }
-    int64_t below = 1;           // rows of the cut per index of this axis
+    int64_t below = 1; // rows of the cut per index of this axis
     for (int i = place + 1; i < c->cut_count; i++)
         below *= c->axes[c->cut_axes[i]].extent / c->axes[c->cut_axes[i]].inner;
     Range *range = &ranges[c->cut_axes[place]];
@@ -257,7 +268,8 @@ static void run_cut(const BlasContext *c, Range *ranges, int place, int64_t begi
             run_cut(c, ranges, c->cut_count, 0, 0, buffers);
         else
             run_cut(c, ranges, place + 1, from - index * below, to - index * below, buffers);
-        for (int i = place + 1; i < c->cut_count; i++) ranges[c->cut_axes[i]] = (Range){0, c->axes[c->cut_axes[i]].extent};
+        for (int i = place + 1; i < c->cut_count; i++)
+            ranges[c->cut_axes[i]] = (Range){0, c->axes[c->cut_axes[i]].extent};
         from = to;
     }
 }
@@ -265,9 +277,12 @@ static void run_cut(const BlasContext *c, Range *ranges, int place, int64_t begi
 void blas_product(void *const *buffers, int64_t piece, const void *context) {
     const BlasContext *c = context;
     Range ranges[MAX_AXES];
-    for (int i = 0; i < c->axis_count; i++) ranges[i] = (Range){0, c->axes[i].extent};
+    for (int i = 0; i < c->axis_count; i++)
+        ranges[i] = (Range){0, c->axes[i].extent};
     int64_t begin = c->total * piece / c->pieces, end = c->total * (piece + 1) / c->pieces;
     if (begin < end) run_cut(c, ranges, 0, begin, end, buffers);
 }
 
-const char *codegen_blas_version(void) { return openblas_get_config(); }
+const char *codegen_blas_version(void) {
+    return openblas_get_config();
+}

@@ -14,16 +14,16 @@
 
 typedef struct {
     const TileProgram *program;
-    const bool *aliased;         // by buffer: may be the memory of another buffer, one of them written
-    const char *symbol;          // unique within one compilation
-    KernelFunction function;     // result
+    const bool *aliased;     // by buffer: may be the memory of another buffer, one of them written
+    const char *symbol;      // unique within one compilation
+    KernelFunction function; // result
 } CpuKernel;
 
 // Loaded machine code; outlives the arena of the compilation.
 typedef struct CpuCode CpuCode;
 
-// Compiles all kernels and sets their `function`. NULL with diagnostics in LLVM's words. Adds to the report's seconds and
-// texts.
+// Compiles all kernels and sets their `function`. NULL with diagnostics in LLVM's words. Adds to the report's seconds
+// and texts.
 CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report, Diags *diags);
 void cpu_code_free(CpuCode *code);
 
@@ -33,7 +33,7 @@ typedef struct {
     CpuKernel *kernels;
     uint32_t count;
     size_t capacity;
-    unsigned long long *hashes;  // by kernel: of its symbol
+    unsigned long long *hashes; // by kernel: of its symbol
     size_t hash_capacity;
 } KernelSet;
 // Number of the kernel in the set that is equal to this one, added when new.

@@ -19,7 +19,9 @@ static uint8_t loop_shape(const TileOp *op) {
     return op->loop == LOOP_LANES ? SHAPE_LANES : SHAPE_UNIFORM;
 }
 
-uint8_t emit_shape(const Emitter *emitter, TileValue value) { return emitter->cells[value].shape; }
+uint8_t emit_shape(const Emitter *emitter, TileValue value) {
+    return emitter->cells[value].shape;
+}
 
 uint8_t emit_index_shape(const Emitter *emitter, const TileIndex *index) {
     uint8_t shape = SHAPE_UNIFORM;
@@ -47,7 +49,8 @@ static uint8_t shape_of(const Emitter *emitter, const TileOp *op) {
     case TILE_RANDOM: shape = emit_index_shape(emitter, &op->index); break;
     default: break;
     }
-    for (int i = 0; i < op->operand_count; i++) shape |= emit_shape(emitter, op->operands[i]);
+    for (int i = 0; i < op->operand_count; i++)
+        shape |= emit_shape(emitter, op->operands[i]);
     return shape;
 }
 
@@ -85,7 +88,8 @@ LLVMValueRef emit_part(Emitter *emitter, TileValue value, int row, int vector, b
 LLVMValueRef emit_mask(Emitter *emitter, int vector) {
     if (!emitter->in_lanes || vector != emitter->vectors - 1 || emitter->tail == TILE_LANES) return NULL;
     LLVMValueRef lanes[TILE_LANES];
-    for (int i = 0; i < TILE_LANES; i++) lanes[i] = cpu_integer(emitter->module->i1, i < emitter->tail);
+    for (int i = 0; i < TILE_LANES; i++)
+        lanes[i] = cpu_integer(emitter->module->i1, i < emitter->tail);
     return LLVMConstVector(lanes, TILE_LANES);
 }
 
@@ -101,8 +105,8 @@ static bool uses(const TileOp *op, TileValue value) {
     return false;
 }
 
-// A run ends where part-by-part order would be seen: at a loop, at a reduction, and between an operation that changes an
-// accumulator and another that uses it.
+// A run ends where part-by-part order would be seen: at a loop, at a reduction, and between an operation that changes
+// an accumulator and another that uses it.
 static uint32_t run_end(const Emitter *emitter, uint32_t begin, uint32_t limit) {
     uint32_t end = begin;
     for (; end < limit; end++) {
@@ -142,7 +146,7 @@ static void begin_cell(Emitter *emitter, uint32_t number) {
 static void emit_one(Emitter *emitter, uint32_t number, int row, int vector) {
     switch (emit_op_at(emitter, number)->kind) {
     case TILE_CONST:
-    case TILE_INDEX: break;  // built where they are used
+    case TILE_INDEX: break; // built where they are used
     case TILE_LOAD: emit_load(emitter, number, row, vector); break;
     case TILE_TABLE: emit_table(emitter, number, row, vector); break;
     case TILE_STORE: emit_store(emitter, number, row, vector); break;
@@ -159,7 +163,9 @@ static void emit_one(Emitter *emitter, uint32_t number, int row, int vector) {
 }
 
 // Operations that build all their parts at once are done at the first part.
-static bool is_whole(const TileOp *op) { return op->kind == TILE_ZERO || op->kind == TILE_ROW_REDUCE; }
+static bool is_whole(const TileOp *op) {
+    return op->kind == TILE_ZERO || op->kind == TILE_ROW_REDUCE;
+}
 
 static bool takes_part(uint8_t shape, PartFilter filter) {
     return filter == PARTS_ALL || (filter == PARTS_WITH_ROWS) == ((shape & SHAPE_ROWS) != 0);
@@ -211,14 +217,16 @@ static uint32_t *find_ends(const TileProgram *program, Arena *arena) {
 
 static LLVMTypeRef body_type(CpuModule *module, Arena *arena, uint32_t buffers) {
     LLVMTypeRef *parameters = ARENA_ARRAY(arena, LLVMTypeRef, buffers + 1);
-    for (uint32_t i = 0; i < buffers; i++) parameters[i] = module->pointer;
+    for (uint32_t i = 0; i < buffers; i++)
+        parameters[i] = module->pointer;
     parameters[buffers] = module->i64;
     return LLVMFunctionType(LLVMVoidTypeInContext(module->context), parameters, buffers + 1, false);
 }
 
 static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *kernel, LLVMTypeRef type) {
     const TileProgram *program = kernel->program;
-    Emitter emitter = {.module = module, .arena = arena, .program = program, .rows = 1, .vectors = 1, .tail = TILE_LANES};
+    Emitter emitter = {
+        .module = module, .arena = arena, .program = program, .rows = 1, .vectors = 1, .tail = TILE_LANES};
     emitter.function = cpu_function(module, arena_format(arena, "%s.body", kernel->symbol), type, false);
     emitter.piece = LLVMGetParam(emitter.function, program->buffer_count);
     emitter.buffers = ARENA_ARRAY(arena, LLVMValueRef, program->buffer_count + 1);
@@ -227,7 +235,8 @@ static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *
         if (!kernel->aliased[i]) cpu_attribute(module, emitter.function, i + 1, "noalias", 0);
     }
     emitter.cells = ARENA_ARRAY(arena, Cell, program->op_count + 1);
-    for (uint32_t i = 0; i < program->op_count; i++) emitter.cells[i].shape = shape_of(&emitter, &program->ops[i]);
+    for (uint32_t i = 0; i < program->op_count; i++)
+        emitter.cells[i].shape = shape_of(&emitter, &program->ops[i]);
     emitter.ends = find_ends(program, arena);
     emit_range(&emitter, 0, program->op_count);
     LLVMBuildRetVoid(module->builder);

@@ -1,7 +1,7 @@
 // Accumulators: zero, accumulate, multiply-accumulate, and the fixed tree that ends a reduction.
 //
-// In: accumulator parts and operand parts. Out: new accumulator parts; they are SSA values, so a register tile of 13 x 32
-// stays in 26 vector registers from its zero to its epilogue.
+// In: accumulator parts and operand parts. Out: new accumulator parts; they are SSA values, so a register tile of 13 x
+// 32 stays in 26 vector registers from its zero to its epilogue.
 //
 //     lanes accumulator    part v of an operand of any width folds in: acc = acc + x[0..15], acc + x[16..31], ...
 //     row_reduce           lane i with i+8, then i+4, i+2, i+1: the same tree at any vector width
@@ -13,7 +13,8 @@ void emit_zero(Emitter *emitter, uint32_t number) {
     LLVMTypeRef type = cpu_type(emitter->module, op->dtype);
     if (cell->shape & SHAPE_LANES) type = cpu_vector(type);
     LLVMValueRef start = cpu_constant(type, op->number);
-    for (int i = 0; i < cell->rows * cell->vectors; i++) cell->parts[i] = start;
+    for (int i = 0; i < cell->rows * cell->vectors; i++)
+        cell->parts[i] = start;
 }
 
 // Lanes that the mask leaves out keep what they had.
@@ -55,23 +56,27 @@ void emit_multiply_accumulate(Emitter *emitter, uint32_t number, int row, int ve
 
 static LLVMValueRef lane_range(CpuModule *module, LLVMValueRef vector, int first, int count) {
     LLVMValueRef lanes[TILE_LANES];
-    for (int i = 0; i < count; i++) lanes[i] = cpu_integer(module->i32, first + i);
+    for (int i = 0; i < count; i++)
+        lanes[i] = cpu_integer(module->i32, first + i);
     LLVMValueRef mask = LLVMConstVector(lanes, (unsigned)count);
     return LLVMBuildShuffleVector(module->builder, vector, LLVMGetPoison(LLVMTypeOf(vector)), mask, "");
 }
 
 static LLVMValueRef reduce_lanes(CpuModule *module, int function, LLVMValueRef vector) {
     for (int half = TILE_LANES / 2; half >= 1; half /= 2)
-        vector = emit_combine(module, function, lane_range(module, vector, 0, half), lane_range(module, vector, half, half));
+        vector =
+            emit_combine(module, function, lane_range(module, vector, 0, half), lane_range(module, vector, half, half));
     return LLVMBuildExtractElement(module->builder, vector, cpu_integer(module->i32, 0), "");
 }
 
 static LLVMValueRef reduce_rows(Emitter *emitter, int function, TileValue accumulator, int vector, bool wide) {
     LLVMValueRef rows[TILE_LANES];
     CHECK(emitter->cells[accumulator].rows == TILE_LANES);
-    for (int i = 0; i < TILE_LANES; i++) rows[i] = emit_part(emitter, accumulator, i, vector, wide);
+    for (int i = 0; i < TILE_LANES; i++)
+        rows[i] = emit_part(emitter, accumulator, i, vector, wide);
     for (int half = TILE_LANES / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; i++) rows[i] = emit_combine(emitter->module, function, rows[i], rows[i + half]);
+        for (int i = 0; i < half; i++)
+            rows[i] = emit_combine(emitter->module, function, rows[i], rows[i + half]);
     return rows[0];
 }
 

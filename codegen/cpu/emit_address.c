@@ -23,8 +23,8 @@ static void add_computed(Emitter *emitter, Address *address, TileValue value, in
         address->rows[address->row_terms++].coefficient = coefficient;
     } else {
         LLVMValueRef scalar = emit_part(emitter, value, 0, 0, false);
-        add_scaled(emitter, address,
-                   LLVMBuildSExt(emitter->module->builder, scalar, emitter->module->i64, ""), coefficient);
+        add_scaled(emitter, address, LLVMBuildSExt(emitter->module->builder, scalar, emitter->module->i64, ""),
+                   coefficient);
     }
 }
 
@@ -38,7 +38,7 @@ static void add_index(Emitter *emitter, Address *address, const TileIndex *index
         if (op->kind == TILE_CONST) {
             address->constant += coefficient * (int64_t)op->number;
         } else if (op->kind == TILE_INDEX) {
-            add_index(emitter, address, &op->index, coefficient);  // affine in affine stays affine
+            add_index(emitter, address, &op->index, coefficient); // affine in affine stays affine
         } else if (op->kind == TILE_LOOP) {
             if (op->loop == LOOP_ROWS) address->row_step += coefficient;
             if (op->loop == LOOP_LANES) address->lane_step += coefficient;
@@ -65,7 +65,8 @@ static LLVMValueRef add_terms(Emitter *emitter, LLVMValueRef sum, TileValue valu
     return LLVMBuildAdd(builder, sum, term, "");
 }
 
-LLVMValueRef emit_index_value(Emitter *emitter, const Address *address, int row, int vector, bool wide, LLVMTypeRef type) {
+LLVMValueRef emit_index_value(Emitter *emitter, const Address *address, int row, int vector, bool wide,
+                              LLVMTypeRef type) {
     CpuModule *module = emitter->module;
     LLVMBuilderRef builder = module->builder;
     // Arithmetic may wrap on the way: the result is right modulo 2^32, and indices fit in 31 bits.

@@ -29,7 +29,8 @@ static CarriedList carried_by(Emitter *emitter, uint32_t loop) {
         if (op->kind != TILE_ACCUMULATE && op->kind != TILE_MULTIPLY_ACCUMULATE) continue;
         TileValue value = op->operands[0];
         bool known = value > loop;
-        for (uint32_t k = 0; k < list.count; k++) known |= list.items[k].value == value;
+        for (uint32_t k = 0; k < list.count; k++)
+            known |= list.items[k].value == value;
         if (!known) list.items[list.count++].value = value;
     }
     return list;
@@ -82,7 +83,8 @@ static void emit_repeated(Emitter *emitter, uint32_t loop, LLVMValueRef start, L
     CpuModule *module = emitter->module;
     LLVMBuilderRef builder = module->builder;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(builder);
-    LLVMBasicBlockRef body = new_block(emitter, emit_op_at(emitter, loop)->name ? emit_op_at(emitter, loop)->name : "loop");
+    const char *name = emit_op_at(emitter, loop)->name;
+    LLVMBasicBlockRef body = new_block(emitter, name ? name : "loop");
     LLVMBuildBr(builder, body);
     LLVMPositionBuilderAtEnd(builder, body);
     LLVMValueRef base = LLVMBuildPhi(builder, module->i64, "");
@@ -126,14 +128,15 @@ static void emit_conditional(Emitter *emitter, uint32_t loop, LLVMValueRef condi
 // ---- the part of an extent that a piece covers
 
 typedef struct {
-    LLVMValueRef begin, length;   // i64
-    int64_t lengths[2];           // the shorter and the longer length of a piece; equal when all pieces are alike
+    LLVMValueRef begin, length; // i64
+    int64_t lengths[2];         // the shorter and the longer length of a piece; equal when all pieces are alike
 } Range;
 
 static Range loop_range(Emitter *emitter, const TileOp *op) {
     CpuModule *module = emitter->module;
     LLVMBuilderRef builder = module->builder;
-    int64_t pieces = op->pieces ? op->pieces : 1, shorter = op->extent / pieces, longer = shorter + (op->extent % pieces != 0);
+    int64_t pieces = op->pieces ? op->pieces : 1;
+    int64_t shorter = op->extent / pieces, longer = shorter + (op->extent % pieces != 0);
     Range range = {.begin = cpu_integer(module->i64, 0),
                    .length = cpu_integer(module->i64, shorter),
                    .lengths = {shorter, longer}};
@@ -160,7 +163,8 @@ enum { MAX_TILE_SIZES = 4 };
 static void count_tiles(TileCount *tiles, int *count, int64_t size, int64_t number, int length) {
     if (size == 0 || number == 0) return;
     int i = 0;
-    while (i < *count && tiles[i].size != size) i++;
+    while (i < *count && tiles[i].size != size)
+        i++;
     CHECK(i < MAX_TILE_SIZES);
     if (i == *count) tiles[(*count)++] = (TileCount){.size = size};
     tiles[i].counts[length] += number;

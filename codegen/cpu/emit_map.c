@@ -86,7 +86,7 @@ static LLVMValueRef map_integer(CpuModule *module, int function, LLVMValueRef a,
     case OP_MUL: return LLVMBuildMul(builder, a, b, "");
     case OP_NEG: return LLVMBuildNeg(builder, a, "");
     case OP_ABS: return absolute_integer(module, a);
-    case TILE_DIVIDE: return LLVMBuildUDiv(builder, a, b, "");  // dividends are >= 0, divisors constant and > 0
+    case TILE_DIVIDE: return LLVMBuildUDiv(builder, a, b, ""); // dividends are >= 0, divisors constant and > 0
     case TILE_REMAINDER: return LLVMBuildURem(builder, a, b, "");
     case TILE_MINIMUM_INTEGER: return select_extreme(module, LLVMRealOLT, LLVMIntSLT, a, b);
     case TILE_MAXIMUM_INTEGER: return emit_maximum(module, a, b);

@@ -40,7 +40,9 @@ static LLVMValueRef masked_call(CpuModule *module, const char *name, LLVMTypeRef
     return call;
 }
 
-static LLVMValueRef all_lanes(CpuModule *module) { return LLVMConstAllOnes(cpu_vector(module->i1)); }
+static LLVMValueRef all_lanes(CpuModule *module) {
+    return LLVMConstAllOnes(cpu_vector(module->i1));
+}
 
 // ---- registers and memory
 
@@ -62,8 +64,9 @@ static LLVMValueRef part_pointer(Emitter *emitter, uint32_t number, LLVMTypeRef 
     Cell *cell = &emitter->cells[number];
     const Address *address = cell->address;
     if (!cell->pointer)
-        cell->pointer =
-            address->base ? LLVMBuildGEP2(module->builder, element, buffer, &(LLVMValueRef){address->base}, 1, "") : buffer;
+        cell->pointer = address->base
+                            ? LLVMBuildGEP2(module->builder, element, buffer, &(LLVMValueRef){address->base}, 1, "")
+                            : buffer;
     LLVMValueRef pointer = cell->pointer;
     for (int i = 0; i < address->row_terms; i++) {
         LLVMValueRef term = emit_part(emitter, address->rows[i].value, row, vector, false);
@@ -104,7 +107,8 @@ static LLVMValueRef load_part(Emitter *emitter, uint32_t number, LLVMValueRef bu
     } else {
         LLVMValueRef pointer = part_pointer(emitter, number, element, buffer, row, vector);
         if (access == LANES_CONTIGUOUS && mask) {
-            value = masked_call(module, "llvm.masked.load", vectors, pointer, mask, NULL, LLVMConstNull(vectors), alignment);
+            value = masked_call(module, "llvm.masked.load", vectors, pointer, mask, NULL, LLVMConstNull(vectors),
+                                alignment);
         } else {
             value = LLVMBuildLoad2(module->builder, access == LANES_CONTIGUOUS ? vectors : element, pointer, "");
             LLVMSetAlignment(value, alignment);
@@ -130,7 +134,8 @@ static LLVMValueRef table_constant(Emitter *emitter, uint32_t number) {
     if (table) return table;
     LLVMTypeRef element = cpu_memory_type(module, op->dtype);
     LLVMValueRef *numbers = ARENA_ARRAY(emitter->arena, LLVMValueRef, (size_t)op->table_count);
-    for (int64_t i = 0; i < op->table_count; i++) numbers[i] = cpu_constant(element, op->table[i]);
+    for (int64_t i = 0; i < op->table_count; i++)
+        numbers[i] = cpu_constant(element, op->table[i]);
     LLVMValueRef values = LLVMConstArray2(element, numbers, (uint64_t)op->table_count);
     table = LLVMAddGlobal(module->module, LLVMTypeOf(values), name);
     LLVMSetInitializer(table, values);
@@ -163,8 +168,8 @@ void emit_store(Emitter *emitter, uint32_t number, int row, int vector) {
     if (access == LANES_SCATTERED) {
         LLVMValueRef pointers =
             lane_pointers(emitter, number, element, emitter->buffers[op->buffer], buffer->elements, row, vector);
-        masked_call(module, "llvm.masked.scatter", cpu_vector(element), pointers, mask ? mask : all_lanes(module), value,
-                    NULL, alignment);
+        masked_call(module, "llvm.masked.scatter", cpu_vector(element), pointers, mask ? mask : all_lanes(module),
+                    value, NULL, alignment);
         return;
     }
     LLVMValueRef pointer = part_pointer(emitter, number, element, emitter->buffers[op->buffer], row, vector);

@@ -22,8 +22,7 @@ static Pair threefry(CpuModule *module, Pair key, Pair counter) {
     LLVMBuilderRef builder = module->builder;
     LLVMTypeRef type = LLVMTypeOf(counter.x);
     LLVMValueRef parity = cpu_integer(type, 0x1BD11BDA);
-    LLVMValueRef keys[3] = {key.x, key.y,
-                            LLVMBuildXor(builder, LLVMBuildXor(builder, key.x, key.y, ""), parity, "")};
+    LLVMValueRef keys[3] = {key.x, key.y, LLVMBuildXor(builder, LLVMBuildXor(builder, key.x, key.y, ""), parity, "")};
     LLVMValueRef x = LLVMBuildAdd(builder, counter.x, keys[0], ""), y = LLVMBuildAdd(builder, counter.y, keys[1], "");
     for (int round = 0; round < 20; round++) {
         x = LLVMBuildAdd(builder, x, y, "");
@@ -44,7 +43,8 @@ static Pair moment_key(Emitter *emitter, uint32_t number, bool wide) {
     Cell *cell = &emitter->cells[number];
     if (!cell->key[0]) {
         Pair site = {emit_part(emitter, op->operands[0], 0, 0, false), cpu_integer(module->i32, op->site)};
-        Pair moment = {emit_part(emitter, op->operands[1], 0, 0, false), emit_part(emitter, op->operands[2], 0, 0, false)};
+        Pair moment = {emit_part(emitter, op->operands[1], 0, 0, false),
+                       emit_part(emitter, op->operands[2], 0, 0, false)};
         Pair key = threefry(module, site, moment);
         cell->key[0] = wide ? cpu_splat(module, key.x) : key.x;
         cell->key[1] = wide ? cpu_splat(module, key.y) : key.y;
@@ -58,7 +58,8 @@ void emit_random(Emitter *emitter, uint32_t number, int row, int vector) {
     bool wide = emit_shape(emitter, number) & SHAPE_LANES;
     Pair key = moment_key(emitter, number, wide);
 
-    LLVMTypeRef integers = wide ? cpu_vector(module->i32) : module->i32, floats = wide ? cpu_vector(module->f32) : module->f32;
+    LLVMTypeRef integers = wide ? cpu_vector(module->i32) : module->i32,
+                floats = wide ? cpu_vector(module->f32) : module->f32;
     const Address *address = emitter->cells[number].address;
     Pair counter = {emit_index_value(emitter, address, row, vector, wide, module->i32), cpu_integer(integers, 0)};
     LLVMValueRef bits = LLVMBuildLShr(builder, threefry(module, key, counter).x, cpu_integer(integers, 8), "");

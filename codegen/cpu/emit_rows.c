@@ -1,16 +1,16 @@
 // Long epilogues as a loop over the rows of a tile.
 //
-// In: a straight-line run inside a rows loop, whose code would be repeated for each of, say, 13 rows, and is long: an exp, an
-// erf, a dropout. Out: its part for one row, in a loop over the rows:
+// In: a straight-line run inside a rows loop, whose code would be repeated for each of, say, 13 rows, and is long: an
+// exp, an erf, a dropout. Out: its part for one row, in a loop over the rows:
 //
 //     acc[13][2] -> stack            ; register tiles cannot be indexed by a variable
 //     for r in 0 .. 12: for each vector: all operations of row r, accumulators read from the stack
 //
-// The same operations happen in the same order, so bits do not change; the code is a thirteenth as long, and so are LLVM's
-// time and the instructions that the processor has to fetch.
+// The same operations happen in the same order, so bits do not change; the code is a thirteenth as long, and so are
+// LLVM's time and the instructions that the processor has to fetch.
 #include "codegen/cpu/emit.h"
 
-enum { LONG_RUN = 512 };     // vector instructions, by the estimate below
+enum { LONG_RUN = 512 }; // vector instructions, by the estimate below
 
 // ---- whether
 
@@ -22,7 +22,7 @@ static int weight_of_map(int function) {
     case OP_ERF: return 45;
     case OP_MAXIMUM:
     case OP_MINIMUM: return 3;
-    default: return 1;       // a call, in the case of sin and cos
+    default: return 1; // a call, in the case of sin and cos
     }
 }
 
@@ -67,19 +67,20 @@ bool emit_is_long(const Emitter *emitter, uint32_t begin, uint32_t end) {
 typedef struct {
     TileValue value;
     Cell kept;
-    LLVMValueRef stack;          // [rows * vectors] parts; NULL for an index, which is computed again
+    LLVMValueRef stack; // [rows * vectors] parts; NULL for an index, which is computed again
 } Outside;
 
 typedef struct {
     Outside *items;
     uint32_t count;
-    uint32_t begin;              // of the run
+    uint32_t begin; // of the run
 } OutsideList;
 
 static void note_value(Emitter *emitter, OutsideList *list, TileValue value);
 
 static void note_index(Emitter *emitter, OutsideList *list, const TileIndex *index) {
-    for (int i = 0; i < index->count; i++) note_value(emitter, list, index->terms[i].value);
+    for (int i = 0; i < index->count; i++)
+        note_value(emitter, list, index->terms[i].value);
 }
 
 // Adds what a value needs before the value itself.
@@ -98,7 +99,8 @@ static OutsideList find_outside(Emitter *emitter, uint32_t begin, uint32_t end) 
     for (uint32_t i = begin; i < end; i++) {
         const TileOp *op = emit_op_at(emitter, i);
         note_index(emitter, &list, &op->index);
-        for (int k = 0; k < op->operand_count; k++) note_value(emitter, &list, op->operands[k]);
+        for (int k = 0; k < op->operand_count; k++)
+            note_value(emitter, &list, op->operands[k]);
     }
     return list;
 }
@@ -177,7 +179,8 @@ void emit_long_run(Emitter *emitter, uint32_t begin, uint32_t end) {
     emitter->rows = 1;
     load_outside(emitter, &list, row);
     emit_parts(emitter, begin, end, PARTS_WITH_ROWS);
-    for (uint32_t i = 0; i < list.count; i++) emitter->cells[list.items[i].value] = list.items[i].kept;
+    for (uint32_t i = 0; i < list.count; i++)
+        emitter->cells[list.items[i].value] = list.items[i].kept;
     emitter->rows = rows;
     loop->base = base;
 

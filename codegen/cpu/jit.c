@@ -5,7 +5,8 @@
 //     kernels 0 2 4 ..  --thread 0-->  module --passes--> object file --\                         .
 //     kernels 1 3 5 ..  --thread 1-->  module --passes--> object file ---+--> LLJIT --> addresses
 //
-// Each thread has an LLVM context of its own, so none of them ever waits for another. Failures are reported in LLVM's words.
+// Each thread has an LLVM context of its own, so none of them ever waits for another. Failures are reported in LLVM's
+// words.
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -33,7 +34,7 @@ static double seconds_now(void) {
 // ---- the processor
 
 typedef struct {
-    char *triple, *cpu, *features;   // owned by LLVM
+    char *triple, *cpu, *features; // owned by LLVM
     LLVMTargetRef target;
     int vector_bytes;
 } Processor;
@@ -70,7 +71,7 @@ static LLVMTargetMachineRef create_machine(const Processor *processor) {
 
 typedef struct {
     const CpuKernel *kernels;
-    uint32_t count, first, stride;   // kernels first, first + stride, ...
+    uint32_t count, first, stride; // kernels first, first + stride, ...
     const Processor *processor;
     bool wants_llvm, wants_assembly;
     pthread_t thread;
@@ -92,8 +93,8 @@ static void take_diagnostic(LLVMDiagnosticInfoRef information, void *context) {
     LLVMDisposeMessage(text);
 }
 
-// Tile programs come out of the emitters with registers, loops and tiles already chosen; what is left to do is local: inline the
-// functions of mathematics, remove repeated address arithmetic and splats, and move them out of loops.
+// Tile programs come out of the emitters with registers, loops and tiles already chosen; what is left to do is local:
+// inline the functions of mathematics, remove repeated address arithmetic and splats, and move them out of loops.
 static const char pass_list[] = "always-inline,"
                                 "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg,"
                                 "loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,dce),globaldce";
@@ -138,10 +139,12 @@ static void compile_module(Share *share, CpuModule *module, LLVMTargetMachineRef
 
     double start = seconds_now();
     Arena *arena = arena_create();
-    for (uint32_t i = share->first; i < share->count; i += share->stride) emit_kernel(module, arena, &share->kernels[i]);
+    for (uint32_t i = share->first; i < share->count; i += share->stride)
+        emit_kernel(module, arena, &share->kernels[i]);
     arena_free(arena);
     char *broken = NULL;
-    if (LLVMVerifyModule(module->module, LLVMReturnStatusAction, &broken)) BUG("generated LLVM IR is broken: %s", broken);
+    if (LLVMVerifyModule(module->module, LLVMReturnStatusAction, &broken))
+        BUG("generated LLVM IR is broken: %s", broken);
     LLVMDisposeMessage(broken);
 
     double lowered = seconds_now();
@@ -194,7 +197,9 @@ static void run_shares(Share *shares, uint32_t count) {
         if (shares[i].is_started) pthread_join(shares[i].thread, NULL);
 }
 
-static double larger(double a, double b) { return a > b ? a : b; }
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
 
 static void collect_report(const Share *shares, uint32_t count, CodegenReport *report) {
     double lower = 0, optimized = 0, emitted = 0;
@@ -236,7 +241,7 @@ static bool link_shares(CpuCode *code, Share *shares, uint32_t share_number, Cpu
     if (!add_process_symbols(code->jit, diags)) return false;
     for (uint32_t i = 0; i < share_number; i++) {
         LLVMMemoryBufferRef object = shares[i].object;
-        shares[i].object = NULL;  // the linker takes it, also when it fails
+        shares[i].object = NULL; // the linker takes it, also when it fails
         LLVMErrorRef failure = LLVMOrcLLJITAddObjectFile(code->jit, LLVMOrcLLJITGetMainJITDylib(code->jit), object);
         if (!report_failure(failure, diags, "link generated code")) return false;
     }
@@ -274,15 +279,21 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
     return NULL;
 }
 
-CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report, Diags *diags) {
+CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report,
+                         Diags *diags) {
     Processor processor;
     CpuCode *code = NULL;
     if (processor_init(&processor, target, diags)) {
         Share shares[MAX_SHARES] = {0};
         uint32_t number = share_count(count, report);
         for (uint32_t i = 0; i < number; i++)
-            shares[i] = (Share){.kernels = kernels, .count = count, .first = i, .stride = number,
-                                .processor = &processor, .wants_llvm = report->llvm, .wants_assembly = report->assembly};
+            shares[i] = (Share){.kernels = kernels,
+                                .count = count,
+                                .first = i,
+                                .stride = number,
+                                .processor = &processor,
+                                .wants_llvm = report->llvm,
+                                .wants_assembly = report->assembly};
         run_shares(shares, number);
         collect_report(shares, number, report);
         code = link_all(shares, number, kernels, count, report, diags);

@@ -5,8 +5,8 @@
 //
 //     %y = call <16 x float> @sinter.exp(<16 x float> %x)      ; inlined before anything else happens
 //
-// Methods: argument reduction in the manner of Cody and Waite ("Software Manual for the Elementary Functions", 1980), then
-// polynomials, one FMA per coefficient. The coefficients were computed for these files: least squares on Chebyshev
+// Methods: argument reduction in the manner of Cody and Waite ("Software Manual for the Elementary Functions", 1980),
+// then polynomials, one FMA per coefficient. The coefficients were computed for these files: least squares on Chebyshev
 // nodes in 40-digit arithmetic, rounded to f32 one after the other, the rest solved again after each.
 // tests/cpu/test_math.c holds each function to its bound over all of f32.
 #include "codegen/cpu/module.h"
@@ -14,23 +14,21 @@
 LLVMValueRef math_polynomial(CpuModule *module, LLVMValueRef x, const float *coefficients, int count) {
     LLVMTypeRef type = LLVMTypeOf(x);
     LLVMValueRef sum = cpu_constant(type, coefficients[count - 1]);
-    for (int i = count - 2; i >= 0; i--) sum = cpu_fma(module, sum, x, cpu_constant(type, coefficients[i]));
+    for (int i = count - 2; i >= 0; i--)
+        sum = cpu_fma(module, sum, x, cpu_constant(type, coefficients[i]));
     return sum;
 }
 
 typedef struct {
     const char *name;
     LLVMValueRef (*build)(CpuModule *module, LLVMValueRef x);
-    bool is_inlined;             // sine and cosine are long and rare
+    bool is_inlined; // sine and cosine are long and rare
 } Builder;
 
 static const Builder builders[MATH_COUNT] = {
-    [MATH_EXP] = {"sinter.exp", math_exp, true},
-    [MATH_LOG] = {"sinter.log", math_log, true},
-    [MATH_TANH] = {"sinter.tanh", math_tanh, true},
-    [MATH_ERF] = {"sinter.erf", math_erf, true},
-    [MATH_SIN] = {"sinter.sin", math_sin, false},
-    [MATH_COS] = {"sinter.cos", math_cos, false},
+    [MATH_EXP] = {"sinter.exp", math_exp, true},    [MATH_LOG] = {"sinter.log", math_log, true},
+    [MATH_TANH] = {"sinter.tanh", math_tanh, true}, [MATH_ERF] = {"sinter.erf", math_erf, true},
+    [MATH_SIN] = {"sinter.sin", math_sin, false},   [MATH_COS] = {"sinter.cos", math_cos, false},
 };
 
 static LLVMTypeRef function_type(CpuModule *module) {

@@ -1,14 +1,14 @@
 // sin and cos on 16 lanes. Errors within 4 ulp for every finite argument; NaN for infinities.
 //
-// |x| < 2^30: x = n pi/2 + r, reduced in f64 with pi/2 in two parts (106 bits), which leaves r correct to f32 even next to
-// the multiples of pi/2; then a polynomial for sin or cos on |r| <= pi/4, chosen and signed by n mod 4. Larger
+// |x| < 2^30: x = n pi/2 + r, reduced in f64 with pi/2 in two parts (106 bits), which leaves r correct to f32 even next
+// to the multiples of pi/2; then a polynomial for sin or cos on |r| <= pi/4, chosen and signed by n mod 4. Larger
 // arguments, further apart than a million turns, take the C library's function lane by lane.
 #include "codegen/cpu/module.h"
 
 enum { WIDEST_EXPONENT = 30 };
 
 typedef struct {
-    LLVMValueRef r, quadrant;   // <16 x float>, <16 x i32>
+    LLVMValueRef r, quadrant; // <16 x float>, <16 x i32>
 } Reduced;
 
 static Reduced reduce(CpuModule *module, LLVMValueRef x) {
@@ -57,7 +57,8 @@ static LLVMValueRef circular(CpuModule *module, LLVMValueRef x, int quarters, co
     LLVMValueRef size = cpu_unary(module, "llvm.fabs", x);
     LLVMValueRef limit = cpu_constant(floats, (double)(1 << WIDEST_EXPONENT));
     LLVMValueRef is_large = LLVMBuildFCmp(builder, LLVMRealOGE, size, limit, "");
-    LLVMValueRef small = small_circular(module, LLVMBuildSelect(builder, is_large, cpu_constant(floats, 0), x, ""), quarters);
+    LLVMValueRef small =
+        small_circular(module, LLVMBuildSelect(builder, is_large, cpu_constant(floats, 0), x, ""), quarters);
 
     LLVMBasicBlockRef before = LLVMGetInsertBlock(builder);
     LLVMValueRef function = LLVMGetBasicBlockParent(before);
@@ -85,4 +86,6 @@ LLVMValueRef math_sin(CpuModule *module, LLVMValueRef x) {
     return LLVMBuildSelect(module->builder, is_tiny, x, value, "");
 }
 
-LLVMValueRef math_cos(CpuModule *module, LLVMValueRef x) { return circular(module, x, 1, "llvm.cos"); }
+LLVMValueRef math_cos(CpuModule *module, LLVMValueRef x) {
+    return circular(module, x, 1, "llvm.cos");
+}

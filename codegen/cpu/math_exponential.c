@@ -7,7 +7,7 @@
 #include "codegen/cpu/module.h"
 
 #define LOG2_E 1.44269502f
-#define LN2_HIGH 0.693145752f      // 15 bits: n * LN2_HIGH is exact for |n| < 512
+#define LN2_HIGH 0.693145752f // 15 bits: n * LN2_HIGH is exact for |n| < 512
 #define LN2_LOW 1.42860677e-06f
 
 static LLVMValueRef float_of_bits(CpuModule *module, LLVMValueRef bits) {
@@ -57,7 +57,8 @@ static LLVMValueRef log_normal(CpuModule *module, LLVMValueRef bits, LLVMValueRe
 
     // Counting exponents from sqrt(1/2) = 0x3f3504f3 puts m into its interval without a branch.
     LLVMValueRef root = cpu_integer(integers, 0x3f3504f3);
-    LLVMValueRef exponent = LLVMBuildAShr(builder, LLVMBuildSub(builder, bits, root, ""), cpu_integer(integers, 23), "");
+    LLVMValueRef exponent =
+        LLVMBuildAShr(builder, LLVMBuildSub(builder, bits, root, ""), cpu_integer(integers, 23), "");
     LLVMValueRef shifted = LLVMBuildShl(builder, exponent, cpu_integer(integers, 23), "");
     LLVMValueRef m = float_of_bits(module, LLVMBuildSub(builder, bits, shifted, ""));
     LLVMValueRef f = LLVMBuildFSub(builder, m, cpu_constant(floats, 1), "");
@@ -83,9 +84,10 @@ LLVMValueRef math_log(CpuModule *module, LLVMValueRef x) {
 
     LLVMValueRef infinity = cpu_constant(floats, INFINITY), zero = cpu_constant(floats, 0);
     LLVMValueRef is_finite = LLVMBuildFCmp(builder, LLVMRealOLT, x, infinity, "");
-    y = LLVMBuildSelect(builder, is_finite, y, x, "");                        // +inf, NaN
+    y = LLVMBuildSelect(builder, is_finite, y, x, ""); // +inf, NaN
     LLVMValueRef is_positive = LLVMBuildFCmp(builder, LLVMRealUGT, x, zero, "");
     LLVMValueRef is_zero = LLVMBuildFCmp(builder, LLVMRealOEQ, x, zero, "");
-    LLVMValueRef outside = LLVMBuildSelect(builder, is_zero, cpu_constant(floats, -INFINITY), cpu_constant(floats, NAN), "");
+    LLVMValueRef outside =
+        LLVMBuildSelect(builder, is_zero, cpu_constant(floats, -INFINITY), cpu_constant(floats, NAN), "");
     return LLVMBuildSelect(builder, is_positive, y, outside, "");
 }

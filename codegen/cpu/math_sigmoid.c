@@ -34,9 +34,9 @@ LLVMValueRef math_tanh(CpuModule *module, LLVMValueRef x) {
 
 LLVMValueRef math_erf(CpuModule *module, LLVMValueRef x) {
     // |x| < 1: x + x p(x^2);  1 <= |x| < 4: 1 - exp(q(|x|));  beyond: 1, which erf rounds to from 3.92 on.
-    static const float p[] = {0.128379166f,  -0.376126289f,   0.112836182f,   -0.0268551242f,
+    static const float p[] = {0.128379166f,  -0.376126289f,    0.112836182f,   -0.0268551242f,
                               0.0051907259f, -0.000803065428f, 7.91990169e-05f};
-    static const float q[] = {0.00030321299f, -1.13016665f,    -0.631937206f,   -0.109978057f,  0.0263645574f,
+    static const float q[] = {0.00030321299f,  -1.13016665f,    -0.631937206f,    -0.109978057f,  0.0263645574f,
                               -0.00474014599f, 0.000592748809f, -4.55876288e-05f, 1.61388289e-06f};
     LLVMBuilderRef builder = module->builder;
     LLVMTypeRef floats = LLVMTypeOf(x);

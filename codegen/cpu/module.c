@@ -5,8 +5,8 @@
 //     define internal <16 x float> @sinter.exp(<16 x float> %0) #0
 //     attributes #0 = { nounwind "target-cpu"="znver5" "prefer-vector-width"="512" "min-legal-vector-width"="512" }
 //
-// No instruction ever gets a fast-math flag, and multiply-adds are contracted only where llvm.fma says so: bits belong to
-// the primitive.
+// No instruction ever gets a fast-math flag, and multiply-adds are contracted only where llvm.fma says so: bits belong
+// to the primitive.
 #include <stdio.h>
 #include <string.h>
 
@@ -38,8 +38,8 @@ void cpu_attribute(const CpuModule *module, LLVMValueRef function, unsigned inde
 }
 
 static void string_attribute(const CpuModule *module, LLVMValueRef function, const char *name, const char *value) {
-    LLVMAttributeRef attribute = LLVMCreateStringAttribute(module->context, name, (unsigned)strlen(name), value,
-                                                           (unsigned)strlen(value));
+    LLVMAttributeRef attribute =
+        LLVMCreateStringAttribute(module->context, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, attribute);
 }
 
@@ -71,15 +71,20 @@ LLVMTypeRef cpu_memory_type(const CpuModule *module, DType dtype) {
     return dtype == DTYPE_BOOL ? module->i8 : cpu_type(module, dtype);
 }
 
-LLVMTypeRef cpu_vector(LLVMTypeRef element) { return LLVMVectorType(element, TILE_LANES); }
+LLVMTypeRef cpu_vector(LLVMTypeRef element) {
+    return LLVMVectorType(element, TILE_LANES);
+}
 
-static bool is_vector(LLVMTypeRef type) { return LLVMGetTypeKind(type) == LLVMVectorTypeKind; }
+static bool is_vector(LLVMTypeRef type) {
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind;
+}
 
 static LLVMValueRef constant_splat(LLVMTypeRef type, LLVMValueRef scalar) {
     LLVMValueRef lanes[TILE_LANES];
     unsigned count = LLVMGetVectorSize(type);
     CHECK(count <= TILE_LANES);
-    for (unsigned i = 0; i < count; i++) lanes[i] = scalar;
+    for (unsigned i = 0; i < count; i++)
+        lanes[i] = scalar;
     return LLVMConstVector(lanes, count);
 }
 
@@ -106,7 +111,8 @@ LLVMValueRef cpu_constant(LLVMTypeRef type, double number) {
 
 LLVMValueRef cpu_lane_numbers(LLVMTypeRef element) {
     LLVMValueRef lanes[TILE_LANES];
-    for (int i = 0; i < TILE_LANES; i++) lanes[i] = cpu_integer(element, i);
+    for (int i = 0; i < TILE_LANES; i++)
+        lanes[i] = cpu_integer(element, i);
     return LLVMConstVector(lanes, TILE_LANES);
 }
 

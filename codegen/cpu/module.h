@@ -14,7 +14,7 @@ typedef struct {
     LLVMModuleRef module;
     LLVMBuilderRef builder;
     LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer;
-    const char *cpu, *features;  // target attributes of every function
+    const char *cpu, *features; // target attributes of every function
     int vector_bits;
     LLVMValueRef math[MATH_COUNT];
 } CpuModule;
@@ -25,13 +25,13 @@ void cpu_module_init(CpuModule *module, LLVMContextRef context, const char *name
 // An internal or exported function with the attributes every function here has; the builder stands in its entry block.
 LLVMValueRef cpu_function(CpuModule *module, const char *name, LLVMTypeRef type, bool exported);
 void cpu_attribute(const CpuModule *module, LLVMValueRef function, unsigned index, const char *name, uint64_t value);
-LLVMTypeRef cpu_type(const CpuModule *module, DType dtype);          // in registers: bool is i1
-LLVMTypeRef cpu_memory_type(const CpuModule *module, DType dtype);   // in memory: bool is i8
-LLVMTypeRef cpu_vector(LLVMTypeRef element);                         // <16 x element>
+LLVMTypeRef cpu_type(const CpuModule *module, DType dtype);        // in registers: bool is i1
+LLVMTypeRef cpu_memory_type(const CpuModule *module, DType dtype); // in memory: bool is i8
+LLVMTypeRef cpu_vector(LLVMTypeRef element);                       // <16 x element>
 LLVMValueRef cpu_splat(CpuModule *module, LLVMValueRef scalar);
-LLVMValueRef cpu_constant(LLVMTypeRef type, double number);          // of a scalar or vector type
-LLVMValueRef cpu_integer(LLVMTypeRef type, int64_t number);          // of a scalar or vector type
-LLVMValueRef cpu_lane_numbers(LLVMTypeRef element);                  // <0, 1, .. 15>
+LLVMValueRef cpu_constant(LLVMTypeRef type, double number); // of a scalar or vector type
+LLVMValueRef cpu_integer(LLVMTypeRef type, int64_t number); // of a scalar or vector type
+LLVMValueRef cpu_lane_numbers(LLVMTypeRef element);         // <0, 1, .. 15>
 // Call of an LLVM intrinsic whose overloads are `types`.
 LLVMValueRef cpu_intrinsic(CpuModule *module, const char *name, LLVMTypeRef *types, int type_count,
                            LLVMValueRef *arguments, int count);

@@ -1,8 +1,9 @@
 // The door of codegen/cpu: Plans in, Programs out.
 //
-// In: the plans of one model (step, eval, logits). Each tiled step is lowered to a tile program; equal ones become one kernel
-// for all layers and programs; all kernels are compiled at once; products with engine blas get a library call. Out: one
-// Program per plan. They share one owner, which holds the machine code and every table; the last program_free frees it.
+// In: the plans of one model (step, eval, logits). Each tiled step is lowered to a tile program; equal ones become one
+// kernel for all layers and programs; all kernels are compiled at once; products with engine blas get a library call.
+// Out: one Program per plan. They share one owner, which holds the machine code and every table; the last program_free
+// frees it.
 //
 //     step 7 row "layernorm" in %1, %2 out %3   ->   {function row_layernorm_81f3, buffers %1 %2 %3, pieces 4, wait}
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 // ---- the owner of code and tables
 
 typedef struct {
-    atomic_int programs;         // that still live
+    atomic_int programs; // that still live
     Arena *arena;
     CpuCode *code;
 } Owner;
@@ -22,7 +23,7 @@ static void owner_release(void *context) {
     Owner *owner = context;
     if (atomic_fetch_sub(&owner->programs, 1) > 1) return;
     cpu_code_free(owner->code);
-    arena_free(owner->arena);    // the owner itself lies in it
+    arena_free(owner->arena); // the owner itself lies in it
 }
 
 static Owner *owner_create(int programs) {
@@ -61,9 +62,9 @@ typedef struct {
     int count;
     const Target *target;
     CodegenReport *report;
-    Arena *scratch;              // tile programs, kernel numbers
+    Arena *scratch; // tile programs, kernel numbers
     KernelSet kernels;
-    uint32_t **numbers;          // [plan][step]: kernel in the set, of tiled steps
+    uint32_t **numbers; // [plan][step]: kernel in the set, of tiled steps
 } Compilation;
 
 static double seconds_now(void) {
@@ -76,8 +77,7 @@ static uint32_t lower_step(Compilation *compilation, const Plan *plan, const Ste
     TileProgram *program = tile_lower(compilation->scratch, plan, step, compilation->target);
     CodegenReport *report = compilation->report;
     uint32_t before = compilation->kernels.count;
-    uint32_t number =
-        kernel_set_add(&compilation->kernels, program, find_aliased(compilation->scratch, plan, step));
+    uint32_t number = kernel_set_add(&compilation->kernels, program, find_aliased(compilation->scratch, plan, step));
     report->kernels++;
     if (number < before) return number;
     const char *unsound = tile_verify(program, compilation->scratch);
@@ -105,7 +105,8 @@ static void lower_plans(Compilation *compilation) {
 static const ProgramBuffer *buffers_of_step(Arena *arena, const Plan *plan, const Step *step, uint32_t *count) {
     *count = step->operand_count + step->output_count;
     ProgramBuffer *buffers = ARENA_ARRAY(arena, ProgramBuffer, *count + 1);
-    for (uint32_t i = 0; i < *count; i++) buffers[i] = buffer_of_value(&plan->values[buffer_value(step, i)]);
+    for (uint32_t i = 0; i < *count; i++)
+        buffers[i] = buffer_of_value(&plan->values[buffer_value(step, i)]);
     return buffers;
 }
 
@@ -139,7 +140,8 @@ static Program *build_program(const Compilation *compilation, Owner *owner, int 
     const Plan *plan = compilation->plans[number];
     Arena *arena = owner->arena;
     ProgramStep *steps = ARENA_ARRAY(arena, ProgramStep, plan->step_count + 1);
-    for (uint32_t s = 0; s < plan->step_count; s++) steps[s] = build_step(compilation, arena, number, s);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        steps[s] = build_step(compilation, arena, number, s);
     Program *program = ARENA_NEW(arena, Program);
     *program = (Program){
         .name = arena_copy(arena, compilation->names[number]),
@@ -163,15 +165,21 @@ static bool compile_plans(Compilation *compilation, Program **programs, Diags *d
         arena_free(owner->arena);
         return false;
     }
-    for (int p = 0; p < compilation->count; p++) programs[p] = build_program(compilation, owner, p);
+    for (int p = 0; p < compilation->count; p++)
+        programs[p] = build_program(compilation, owner, p);
     return true;
 }
 
 bool codegen_cpu(const Plan *const *plans, const char *const *names, int count, const Target *target,
                  CodegenReport *report, Program **programs, Diags *diags) {
     Arena *scratch = arena_create();
-    Compilation compilation = {.plans = plans, .names = names, .count = count, .target = target, .report = report,
-                               .scratch = scratch, .kernels = {.arena = scratch}};
+    Compilation compilation = {.plans = plans,
+                               .names = names,
+                               .count = count,
+                               .target = target,
+                               .report = report,
+                               .scratch = scratch,
+                               .kernels = {.arena = scratch}};
     bool done = count > 0 && compile_plans(&compilation, programs, diags);
     arena_free(scratch);
     return done;

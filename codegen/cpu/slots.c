@@ -5,15 +5,15 @@
 //     value "mlp.c_fc.weight" f32[C,F] @ (F/32, C, F%32), stored (C,F)
 //     -> pieces (weights (0,1), divisor 32, radix F/32), (weights (1,0), 1, C), (weights (0,1), 1, 32)
 //
-// An output has no leaf. One named after a parameter, such as grad.NAME, is stored like the parameter; others are stored
-// in the order of their dims.
+// An output has no leaf. One named after a parameter, such as grad.NAME, is stored like the parameter; others are
+// stored in the order of their dims.
 #include <string.h>
 
 #include "codegen/cpu/cpu.h"
 
 typedef struct {
     DimList dims;
-    uint8_t rank;                // axes as files show them
+    uint8_t rank; // axes as files show them
     uint8_t group_end[MAX_RANK];
 } Stored;
 
@@ -56,18 +56,21 @@ static Stored stored_of_value(const Plan *plan, const Value *value) {
     const Leaf *parameter = parameter_of_output(plan, value);
     if (parameter) return stored_of_leaf(parameter);
     Stored stored = {.dims = value->order, .rank = value->order.rank};
-    for (uint8_t i = 0; i < stored.rank; i++) stored.group_end[i] = i + 1;
+    for (uint8_t i = 0; i < stored.rank; i++)
+        stored.group_end[i] = i + 1;
     return stored;
 }
 
 static void fill_extents(const Graph *dims, const Stored *stored, ProgramSlot *slot) {
     slot->rank = stored->dims.rank;
-    for (int i = 0; i < slot->rank; i++) slot->extents[i] = graph_extent(dims, stored->dims.dims[i]);
+    for (int i = 0; i < slot->rank; i++)
+        slot->extents[i] = graph_extent(dims, stored->dims.dims[i]);
     slot->stored_rank = stored->rank;
     int dim = 0;
     for (int axis = 0; axis < stored->rank; axis++) {
         slot->stored_extents[axis] = 1;
-        for (; dim < stored->group_end[axis]; dim++) slot->stored_extents[axis] *= slot->extents[dim];
+        for (; dim < stored->group_end[axis]; dim++)
+            slot->stored_extents[axis] *= slot->extents[dim];
     }
 }
 
@@ -94,7 +97,8 @@ static void fill_pieces(const Graph *dims, const Stored *stored, const Layout *l
     }
 }
 
-// Memory order is stored order when the pieces are the stored dims, one by one or several as one number, from the outside in.
+// Memory order is stored order when the pieces are the stored dims, one by one or several as one number, from the
+// outside in.
 static bool is_stored_order(const Stored *stored, const Layout *layout, const ProgramSlot *slot) {
     int next = 0;
     for (int p = 0; p < layout->count; p++) {

@@ -59,25 +59,35 @@ static inline TileValue rows(TileBuilder *builder, int64_t extent, uint32_t step
 }
 
 static inline TileValue zero(TileBuilder *builder, uint8_t shape, uint32_t step, double number) {
-    return tile_add(builder, &(TileOp){.kind = TILE_ZERO, .dtype = DTYPE_F32, .shape = shape, .step = step, .number = number});
+    return tile_add(builder,
+                    &(TileOp){.kind = TILE_ZERO, .dtype = DTYPE_F32, .shape = shape, .step = step, .number = number});
 }
 
 static inline void accumulate(TileBuilder *builder, int function, TileValue accumulator, TileValue value) {
-    tile_add(builder, &(TileOp){.kind = TILE_ACCUMULATE, .dtype = DTYPE_F32, .function = function,
-                                .operands = {accumulator, value}, .operand_count = 2});
+    tile_add(builder, &(TileOp){.kind = TILE_ACCUMULATE,
+                                .dtype = DTYPE_F32,
+                                .function = function,
+                                .operands = {accumulator, value},
+                                .operand_count = 2});
 }
 
 static inline TileValue row_reduce(TileBuilder *builder, int function, uint8_t shape, TileValue accumulator) {
-    return tile_add(builder, &(TileOp){.kind = TILE_ROW_REDUCE, .dtype = DTYPE_F32, .shape = shape, .function = function,
-                                       .operands = {accumulator}, .operand_count = 1});
+    return tile_add(builder, &(TileOp){.kind = TILE_ROW_REDUCE,
+                                       .dtype = DTYPE_F32,
+                                       .shape = shape,
+                                       .function = function,
+                                       .operands = {accumulator},
+                                       .operand_count = 1});
 }
 
 // Arrays with a red zone: reads of `count` floats, and a check that nothing after them was written.
 enum { RED_ZONE = 64 };
 static inline float *floats(size_t count) {
     float *array = memory_allocate((count + RED_ZONE) * sizeof(float));
-    for (size_t i = 0; i < count; i++) array[i] = (float)((int)((i * 7919 + 13) % 1009) - 504) / 256.0f;
-    for (size_t i = 0; i < RED_ZONE; i++) array[count + i] = -777.0f;
+    for (size_t i = 0; i < count; i++)
+        array[i] = (float)((int)((i * 7919 + 13) % 1009) - 504) / 256.0f;
+    for (size_t i = 0; i < RED_ZONE; i++)
+        array[count + i] = -777.0f;
     return array;
 }
 

@@ -1,5 +1,5 @@
-// Generated kernels against the tile interpreter, bit for bit, at three vector widths; and what only a backend has: aliased
-// buffers, sharing, NaNs, errors in LLVM's words.
+// Generated kernels against the tile interpreter, bit for bit, at three vector widths; and what only a backend has:
+// aliased buffers, sharing, NaNs, errors in LLVM's words.
 #include "tests/cpu/compile.h"
 
 #include <math.h>
@@ -9,8 +9,8 @@
 
 enum { MOST_BUFFERS = 6 };
 
-// Runs every piece by the interpreter and by code for each vector width; all buffers must end up with equal bits. Buffers
-// of i32 hold 0 .. limit-1, bools 0 and 1.
+// Runs every piece by the interpreter and by code for each vector width; all buffers must end up with equal bits.
+// Buffers of i32 hold 0 .. limit-1, bools 0 and 1.
 static void check(Arena *arena, const TileProgram *program, uint32_t pieces, int limit) {
     static const int widths[] = {64, 32, 16};
     for (int w = 0; w < 3; w++) {
@@ -20,7 +20,8 @@ static void check(Arena *arena, const TileProgram *program, uint32_t pieces, int
             size_t count = (size_t)program->buffers[i].elements;
             found[i] = floats(count), wanted[i] = floats(count);
             for (size_t k = 0; k < count && program->buffers[i].dtype != DTYPE_F32; k++) {
-                if (program->buffers[i].dtype == DTYPE_I32) ((int32_t *)found[i])[k] = (int32_t)(k * 31 % (size_t)limit);
+                if (program->buffers[i].dtype == DTYPE_I32)
+                    ((int32_t *)found[i])[k] = (int32_t)(k * 31 % (size_t)limit);
                 if (program->buffers[i].dtype == DTYPE_BOOL) ((unsigned char *)found[i])[k] = k % 3 == 0;
             }
             memcpy(wanted[i], found[i], count * sizeof(float));
@@ -32,16 +33,21 @@ static void check(Arena *arena, const TileProgram *program, uint32_t pieces, int
         }
         for (uint32_t i = 0; i < program->buffer_count; i++) {
             size_t count = (size_t)program->buffers[i].elements;
-            for (size_t k = 0; k < count; k++) assert_same_bits(found[i][k], wanted[i][k], k);
+            for (size_t k = 0; k < count; k++)
+                assert_same_bits(found[i][k], wanted[i][k], k);
             release(found[i], count), release(wanted[i], count);
         }
         cpu_code_free(compiled.code);
     }
 }
 
-static void store(TileBuilder *b, int buffer, TileIndex index, TileValue value) { tile_store(b, buffer, index, value); }
+static void store(TileBuilder *b, int buffer, TileIndex index, TileValue value) {
+    tile_store(b, buffer, index, value);
+}
 
-static TileValue load(TileBuilder *b, int buffer, TileIndex index) { return tile_load(b, buffer, DTYPE_F32, index); }
+static TileValue load(TileBuilder *b, int buffer, TileIndex index) {
+    return tile_load(b, buffer, DTYPE_F32, index);
+}
 
 static TileValue map2(TileBuilder *b, int function, DType dtype, TileValue x, TileValue y) {
     return tile_map(b, function, dtype, (TileValue[]){x, y}, 2);
@@ -49,7 +55,8 @@ static TileValue map2(TileBuilder *b, int function, DType dtype, TileValue x, Ti
 
 // ---- products
 
-static TileProgram *product(Arena *arena, int m, int n, int k, uint32_t tile_rows, uint32_t tile_lanes, uint32_t pieces) {
+static TileProgram *product(Arena *arena, int m, int n, int k, uint32_t tile_rows, uint32_t tile_lanes,
+                            uint32_t pieces) {
     TileBuilder *b = tile_builder(arena, arena_format(arena, "product_%d_%d_%d_%u_%u", m, n, k, tile_rows, pieces));
     int x = tile_buffer(b, DTYPE_F32, (int64_t)m * k, false), w = tile_buffer(b, DTYPE_F32, (int64_t)k * n, false);
     int bias = tile_buffer(b, DTYPE_F32, n, false), y = tile_buffer(b, DTYPE_F32, (int64_t)m * n, true);
@@ -58,8 +65,11 @@ static TileProgram *product(Arena *arena, int m, int n, int k, uint32_t tile_row
     TileValue sum = zero(b, SHAPE_ROWS | SHAPE_LANES, 0, 0);
     TileValue i = tile_loop(b, LOOP_PLAIN, "k", k, 0, 0, false);
     TileValue a = load(b, x, at(0, r, k, i, 1)), c = load(b, w, at(0, i, n, l, 1));
-    tile_add(b, &(TileOp){.kind = TILE_MULTIPLY_ACCUMULATE, .dtype = DTYPE_F32, .shape = SHAPE_ROWS | SHAPE_LANES,
-                          .operands = {sum, a, c}, .operand_count = 3});
+    tile_add(b, &(TileOp){.kind = TILE_MULTIPLY_ACCUMULATE,
+                          .dtype = DTYPE_F32,
+                          .shape = SHAPE_ROWS | SHAPE_LANES,
+                          .operands = {sum, a, c},
+                          .operand_count = 3});
     tile_end(b);
     TileValue shifted = map2(b, OP_ADD, DTYPE_F32, sum, load(b, bias, at(0, l, 1, TILE_NONE, 0)));
     store(b, y, at(0, r, n, l, 1), shifted);
@@ -71,9 +81,51 @@ static void products(void **state) {
     (void)state;
     Arena *arena = arena_create();
     check(arena, product(arena, 65, 32, 40, 13, 32, 0), 1, 1);
-    check(arena, product(arena, 64, 40, 7, 13, 32, 0), 1, 1);    // 13,13,13,13,12 rows; 8 lanes in the tail
-    check(arena, product(arena, 10, 33, 5, 3, 16, 4), 4, 1);     // pieces of 2 and 3 rows
-    check(arena, product(arena, 3, 1, 1, 8, 16, 5), 5, 1);       // more pieces than rows
+    check(arena, product(arena, 64, 40, 7, 13, 32, 0), 1, 1); // 13,13,13,13,12 rows; 8 lanes in the tail
+    check(arena, product(arena, 10, 33, 5, 3, 16, 4), 4, 1);  // pieces of 2 and 3 rows
+    check(arena, product(arena, 3, 1, 1, 8, 16, 5), 5, 1);    // more pieces than rows
+    arena_free(arena);
+}
+
+// Enough operations on a register tile that they become a loop over its rows; values of rows, lanes and both come from
+// outside of that loop, and one of them is an index.
+static TileProgram *long_epilogue(Arena *arena, int m, int n, uint32_t pieces) {
+    TileBuilder *b = tile_builder(arena, arena_format(arena, "epilogue_%d_%d", m, n));
+    int x = tile_buffer(b, DTYPE_F32, (int64_t)m * n, false), scale = tile_buffer(b, DTYPE_F32, m, false);
+    int bias = tile_buffer(b, DTYPE_F32, n, false), y = tile_buffer(b, DTYPE_F32, (int64_t)m * n, true);
+    int key = tile_buffer(b, DTYPE_I32, 3, false);
+    TileValue r = tile_loop(b, LOOP_ROWS, "r", m, pieces, 13, true), l = lanes(b, n, 32);
+    TileValue sum = zero(b, SHAPE_ROWS | SHAPE_LANES, 0, 0.5);
+    TileValue factor = load(b, scale, at(0, r, 1, TILE_NONE, 0)), offset = load(b, bias, at(0, l, 1, TILE_NONE, 0));
+    TileValue position = tile_add(
+        b, &(TileOp){
+               .kind = TILE_INDEX, .dtype = DTYPE_I32, .shape = SHAPE_ROWS | SHAPE_LANES, .index = at(0, r, n, l, 1)});
+    TileValue i = tile_loop(b, LOOP_PLAIN, "i", 3, 0, 0, false);
+    accumulate(b, OP_SUM, sum, map2(b, OP_MUL, DTYPE_F32, factor, load(b, bias, at(0, i, 1, TILE_NONE, 0))));
+    tile_end(b);
+    TileOp random = {.kind = TILE_RANDOM,
+                     .dtype = DTYPE_F32,
+                     .operand_count = 3,
+                     .shape = SHAPE_ROWS | SHAPE_LANES,
+                     .index = at(7, r, n, l, 1),
+                     .site = 99};
+    for (int k = 0; k < 3; k++)
+        random.operands[k] = tile_load(b, key, DTYPE_I32, tile_index(k));
+    TileValue value = map2(b, OP_ADD, DTYPE_F32, sum, load(b, x, at(0, r, n, l, 1)));
+    for (int k = 0; k < 20; k++)
+        value = map2(b, k % 2 ? OP_SUB : OP_MUL, DTYPE_F32, value, k % 3 ? factor : offset);
+    value = map2(b, OP_ADD, DTYPE_F32, value, tile_map(b, OP_TO_FLOAT, DTYPE_F32, &position, 1));
+    TileValue kept = map2(b, OP_LT, DTYPE_BOOL, tile_add(b, &random), tile_const(b, DTYPE_F32, 0.75));
+    store(b, y, at(0, r, n, l, 1), tile_map(b, OP_WHERE, DTYPE_F32, (TileValue[]){kept, value, factor}, 3));
+    tile_end(b), tile_end(b);
+    return tile_finish(b);
+}
+
+static void long_epilogues(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    check(arena, long_epilogue(arena, 40, 50, 0), 1, 1000);
+    check(arena, long_epilogue(arena, 27, 16, 2), 2, 1000);
     arena_free(arena);
 }
 
@@ -135,10 +187,18 @@ static TileProgram *addresses(Arena *arena) {
     TileValue gathered = load(b, x, at(0, chosen, 41, r, 1));
     TileValue strided = load(b, x, at(0, l, 23, r, 1));
     TileValue seven = tile_const(b, DTYPE_I32, 7);
-    TileValue place = map2(b, TILE_REMAINDER, DTYPE_I32, tile_add(b, &(TileOp){.kind = TILE_INDEX, .dtype = DTYPE_I32,
-                           .shape = SHAPE_ROWS | SHAPE_LANES, .index = at(3, r, 1, l, 2)}), seven);
-    TileValue constant = tile_add(b, &(TileOp){.kind = TILE_TABLE, .dtype = DTYPE_F32, .shape = SHAPE_ROWS | SHAPE_LANES,
-                                               .index = at(0, place, 1, TILE_NONE, 0), .table = numbers, .table_count = 7});
+    TileValue place = map2(b, TILE_REMAINDER, DTYPE_I32,
+                           tile_add(b, &(TileOp){.kind = TILE_INDEX,
+                                                 .dtype = DTYPE_I32,
+                                                 .shape = SHAPE_ROWS | SHAPE_LANES,
+                                                 .index = at(3, r, 1, l, 2)}),
+                           seven);
+    TileValue constant = tile_add(b, &(TileOp){.kind = TILE_TABLE,
+                                               .dtype = DTYPE_F32,
+                                               .shape = SHAPE_ROWS | SHAPE_LANES,
+                                               .index = at(0, place, 1, TILE_NONE, 0),
+                                               .table = numbers,
+                                               .table_count = 7});
     TileValue mask = tile_load(b, keep, DTYPE_BOOL, at(0, l, 1, TILE_NONE, 0));
     TileValue sum = map2(b, OP_ADD, DTYPE_F32, map2(b, OP_MUL, DTYPE_F32, gathered, constant), strided);
     TileValue result = tile_map(b, OP_WHERE, DTYPE_F32, (TileValue[]){mask, sum, gathered}, 3);
@@ -157,8 +217,12 @@ static TileProgram *scatter(Arena *arena, bool transposed) {
     TileValue row = tile_guard(b, "v", 10, 3, chosen);
     TileValue l = lanes(b, 40, 32);
     TileValue value = load(b, x, at(0, i, 40, l, 1));
-    tile_add(b, &(TileOp){.kind = TILE_SCATTER_ADD, .dtype = DTYPE_F32, .buffer = y, .operands = {value},
-                          .operand_count = 1, .shape = SHAPE_LANES,
+    tile_add(b, &(TileOp){.kind = TILE_SCATTER_ADD,
+                          .dtype = DTYPE_F32,
+                          .buffer = y,
+                          .operands = {value},
+                          .operand_count = 1,
+                          .shape = SHAPE_LANES,
                           .index = transposed ? at(0, row, 1, l, 10) : at(0, row, 40, l, 1)});
     tile_end(b), tile_end(b), tile_end(b);
     return tile_finish(b);
@@ -167,8 +231,8 @@ static TileProgram *scatter(Arena *arena, bool transposed) {
 static void memory(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    check(arena, addresses(arena), 1, 30);        // some numbers are too large and are clamped
-    check(arena, scatter(arena, false), 3, 13);   // some indices lie outside and are dropped
+    check(arena, addresses(arena), 1, 30);      // some numbers are too large and are clamped
+    check(arena, scatter(arena, false), 3, 13); // some indices lie outside and are dropped
     check(arena, scatter(arena, true), 3, 13);
     arena_free(arena);
 }
@@ -182,7 +246,8 @@ static void random_numbers(void **state) {
     TileBuilder *b = tile_builder(arena, "random");
     int key = tile_buffer(b, DTYPE_I32, 3, false), y = tile_buffer(b, DTYPE_F32, COUNT, true);
     TileOp op = {.kind = TILE_RANDOM, .dtype = DTYPE_F32, .operand_count = 3, .shape = SHAPE_LANES};
-    for (int i = 0; i < 3; i++) op.operands[i] = tile_load(b, key, DTYPE_I32, tile_index(i));
+    for (int i = 0; i < 3; i++)
+        op.operands[i] = tile_load(b, key, DTYPE_I32, tile_index(i));
     op.site = reference_site_key("layer[0].p");
     TileValue l = lanes(b, COUNT, 32);
     op.index = at(1000, l, 3, TILE_NONE, 0);
@@ -270,7 +335,8 @@ static void maximum_keeps_nans(void **state) {
     for (int lane = 0; lane < 65; lane += 8) {
         float *x = floats(3 * 65), *y = floats(3);
         x[65 + lane] = NAN;
-        for (int piece = 0; piece < 3; piece++) compiled.run((void *const[]){x, y}, piece, NULL);
+        for (int piece = 0; piece < 3; piece++)
+            compiled.run((void *const[]){x, y}, piece, NULL);
         assert_true(!isnan(y[0]) && isnan(y[1]) && !isnan(y[2]));
         release(x, 3 * 65), release(y, 3);
     }
@@ -355,11 +421,17 @@ static void texts_on_request(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products),          cmocka_unit_test(reductions),
-        cmocka_unit_test(memory),            cmocka_unit_test(random_numbers),
-        cmocka_unit_test(pointwise),         cmocka_unit_test(special_numbers),
-        cmocka_unit_test(maximum_keeps_nans), cmocka_unit_test(updates_in_place),
-        cmocka_unit_test(equal_kernels_are_shared), cmocka_unit_test(unknown_triples_are_reported),
+        cmocka_unit_test(products),
+        cmocka_unit_test(reductions),
+        cmocka_unit_test(long_epilogues),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(random_numbers),
+        cmocka_unit_test(pointwise),
+        cmocka_unit_test(special_numbers),
+        cmocka_unit_test(maximum_keeps_nans),
+        cmocka_unit_test(updates_in_place),
+        cmocka_unit_test(equal_kernels_are_shared),
+        cmocka_unit_test(unknown_triples_are_reported),
         cmocka_unit_test(texts_on_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

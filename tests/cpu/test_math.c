@@ -1,5 +1,5 @@
-// exp, log, tanh, erf, sin, cos against the C library in double: 2^20 arguments spread over all bit patterns, and dense in
-// the ranges where models live; special values; equal bits for scalars, vectors and tails.
+// exp, log, tanh, erf, sin, cos against the C library in double: 2^20 arguments spread over all bit patterns, and dense
+// in the ranges where models live; special values; equal bits for scalars, vectors and tails.
 #include "tests/cpu/compile.h"
 
 #include <float.h>
@@ -8,12 +8,11 @@
 typedef struct {
     Op op;
     double (*exact)(double);
-    double bound;                // ulp
+    double bound; // ulp
 } Case;
 
 static const Case cases[] = {
-    {OP_EXP, exp, 2},   {OP_LOG, log, 2}, {OP_TANH, tanh, 4},
-    {OP_ERF, erf, 4},   {OP_SIN, sin, 4}, {OP_COS, cos, 4},
+    {OP_EXP, exp, 2}, {OP_LOG, log, 2}, {OP_TANH, tanh, 4}, {OP_ERF, erf, 4}, {OP_SIN, sin, 4}, {OP_COS, cos, 4},
 };
 enum { CASES = sizeof(cases) / sizeof(cases[0]), SAMPLES = 1 << 20 };
 
@@ -77,9 +76,9 @@ static void all_bit_patterns(void **state) {
 
 static void special_values(void **state) {
     (void)state;
-    static const float x[] = {0.0f,     -0.0f,    INFINITY,  -INFINITY, NAN,       1.0f,        -1.0f,
-                              0x1p-149f, -0x1p-149f, 0x1p-126f, 88.72283f, 88.7229f,  -103.97207f, -104.1f,
-                              -87.4f,   FLT_MAX, -FLT_MAX, 0x1p30f, 0x1p31f,  1e5f,        1.5707964f};
+    static const float x[] = {0.0f,      -0.0f,      INFINITY,  -INFINITY, NAN,      1.0f,        -1.0f,
+                              0x1p-149f, -0x1p-149f, 0x1p-126f, 88.72283f, 88.7229f, -103.97207f, -104.1f,
+                              -87.4f,    FLT_MAX,    -FLT_MAX,  0x1p30f,   0x1p31f,  1e5f,        1.5707964f};
     enum { COUNT = sizeof(x) / sizeof(x[0]) };
     Arena *arena = arena_create();
     for (int k = 0; k < CASES; k++) {
@@ -106,7 +105,7 @@ static void scalars_have_equal_bits(void **state) {
         Compiled narrow = compile_for(arena, pointwise(arena, cases[k].op, COUNT, false), 32, NULL);
         Compiled scalar = compile(arena, pointwise(arena, cases[k].op, COUNT, true));
         float *x = floats(COUNT), *a = floats(COUNT), *b = floats(COUNT), *c = floats(COUNT);
-        x[1000] = 3e10f;  // one lane that takes the slow way must not change its neighbours
+        x[1000] = 3e10f; // one lane that takes the slow way must not change its neighbours
         wide.run((void *const[]){x, a}, 0, NULL);
         narrow.run((void *const[]){x, b}, 0, NULL);
         scalar.run((void *const[]){x, c}, 0, NULL);

@@ -1,8 +1,8 @@
 // Plans -> Programs, whole: every case graph at every level of fusion, through all passes and codegen_cpu.
 //
-// After each step two things are checked: its outputs against the float64 reference of the plan, and, for generated kernels,
-// all memory against the tile interpreter: bit for bit where a kernel calls no function of mathematics. The second also
-// shows that a kernel writes nothing but its outputs.
+// After each step two things are checked: its outputs against the float64 reference of the plan, and, for generated
+// kernels, all memory against the tile interpreter: bit for bit where a kernel calls no function of mathematics. The
+// second also shows that a kernel writes nothing but its outputs.
 #include "tests/cpu/compile.h"
 
 #include <math.h>
@@ -10,14 +10,15 @@
 #include "base/file.h"
 #include "ir/reference/reference.h"
 #include "passes/passes.h"
+#include "runtime/slot.h"
 #include "tests/codegen/interpret_tile.h"
 
 typedef struct {
     Arena *arena;
     const Plan *plan;
     const Program *program;
-    unsigned char *memory[2], *copy[2];  // by ProgramMemory: of the program, and of the interpreter
-    double **expected;                   // by value, in its order
+    unsigned char *memory[2], *copy[2]; // by ProgramMemory: of the program, and of the interpreter
+    double **expected;                  // by value, in its order
 } Run;
 
 // ---- numbers
@@ -49,7 +50,8 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
     Run *run = context;
     size_t count = (size_t)graph_elements(run->plan->dims, dim_list_set(&order));
     double *stored = ARENA_ARRAY(run->arena, double, count), *result = ARENA_ARRAY(run->arena, double, count);
-    for (size_t i = 0; i < count; i++) stored[i] = (float)number_of(leaf, leaf_dtype(run->plan, leaf), i);
+    for (size_t i = 0; i < count; i++)
+        stored[i] = (float)number_of(leaf, leaf_dtype(run->plan, leaf), i);
     reference_reorder(run->plan->dims, stored, leaf->stored, order, result);
     return result;
 }
@@ -73,9 +75,12 @@ static double read_element(DType dtype, const unsigned char *memory, int64_t at)
 }
 
 static void write_element(DType dtype, unsigned char *memory, int64_t at, double number) {
-    if (dtype == DTYPE_I32) ((int32_t *)memory)[at] = (int32_t)number;
-    else if (dtype == DTYPE_BOOL) memory[at] = number != 0;
-    else ((float *)memory)[at] = (float)number;
+    if (dtype == DTYPE_I32)
+        ((int32_t *)memory)[at] = (int32_t)number;
+    else if (dtype == DTYPE_BOOL)
+        memory[at] = number != 0;
+    else
+        ((float *)memory)[at] = (float)number;
 }
 
 static void fill_leaves(Run *run) {
@@ -112,7 +117,8 @@ static void check_output(const Run *run, uint32_t step, ValueId id) {
     for (size_t i = 0; i < count; i++, count_up(dims, value->order, index)) {
         double found = read_element(value->dtype, memory, layout_offset(dims, &value->layout, index));
         double wanted = run->expected[id][i];
-        if (isnan(wanted) ? isnan(found) : found == wanted || fabs(found - wanted) <= 2e-4 * (1 + fabs(wanted))) continue;
+        if (isnan(wanted) ? isnan(found) : found == wanted || fabs(found - wanted) <= 2e-4 * (1 + fabs(wanted)))
+            continue;
         show(run, step);
         fail_msg("step %u (%s), value %u element %zu: %.9g instead of %.9g", step, run->plan->steps[step].label, id, i,
                  found, wanted);
@@ -123,7 +129,13 @@ static bool is_exact(const TileProgram *program) {
     for (uint32_t i = 0; i < program->op_count; i++) {
         if (program->ops[i].kind != TILE_MAP) continue;
         switch (program->ops[i].function) {
-        case OP_EXP: case OP_LOG: case OP_TANH: case OP_ERF: case OP_SIN: case OP_COS: case OP_RSQRT: return false;
+        case OP_EXP:
+        case OP_LOG:
+        case OP_TANH:
+        case OP_ERF:
+        case OP_SIN:
+        case OP_COS:
+        case OP_RSQRT: return false;
         default: break;
         }
     }
@@ -133,7 +145,8 @@ static bool is_exact(const TileProgram *program) {
 static void run_interpreter(Run *run, uint32_t number, const TileProgram *program) {
     const ProgramStep *step = &run->program->steps[number];
     void **buffers = ARENA_ARRAY(run->arena, void *, step->buffer_count);
-    for (uint32_t i = 0; i < step->buffer_count; i++) buffers[i] = place(run->copy, step->buffers[i]);
+    for (uint32_t i = 0; i < step->buffer_count; i++)
+        buffers[i] = place(run->copy, step->buffers[i]);
     for (uint32_t piece = 0; piece < step->pieces; piece++) {
         const char *wrong = interpret_tile(program, buffers, piece, run->arena);
         if (wrong) fail_msg("%s", wrong);
@@ -155,10 +168,14 @@ static void run_step(Run *run, uint32_t number) {
     const Step *planned = &run->plan->steps[number];
     const size_t bytes[2] = {[MEMORY_STATE] = run->program->state_bytes, [MEMORY_ARENA] = run->program->arena_bytes};
     void **buffers = ARENA_ARRAY(run->arena, void *, step->buffer_count);
-    for (uint32_t i = 0; i < step->buffer_count; i++) buffers[i] = place(run->memory, step->buffers[i]);
-    for (int m = 0; m < 2; m++) memcpy(run->copy[m], run->memory[m], bytes[m]);
-    for (uint32_t piece = step->pieces; piece-- > 0;) step->function(buffers, piece, step->context);
-    for (uint32_t k = 0; k < planned->output_count; k++) check_output(run, number, planned->outputs[k]);
+    for (uint32_t i = 0; i < step->buffer_count; i++)
+        buffers[i] = place(run->memory, step->buffers[i]);
+    for (int m = 0; m < 2; m++)
+        memcpy(run->copy[m], run->memory[m], bytes[m]);
+    for (uint32_t piece = step->pieces; piece-- > 0;)
+        step->function(buffers, piece, step->context);
+    for (uint32_t k = 0; k < planned->output_count; k++)
+        check_output(run, number, planned->outputs[k]);
     if (planned->engine != ENGINE_TILES) return;
     Target target = target_default();
     TileProgram *program = tile_lower(run->arena, run->plan, planned, &target);
@@ -169,6 +186,37 @@ static void run_step(Run *run, uint32_t number) {
             show(run, number);
             fail_msg("step %u (%s): other bits than the interpreter", number, planned->label);
         }
+}
+
+// Every stored element of every slot lies where the layout says; next values have no slot of their own.
+static void check_slots(const Run *run) {
+    const Graph *dims = run->plan->dims;
+    for (ValueId id = 0; id < run->plan->value_count; id++) {
+        const Value *value = &run->plan->values[id];
+        if (value->kind == VALUE_TEMPORARY || value->next_of != VALUE_NONE) continue;
+        SlotKind kind = value->kind == VALUE_INPUT ? SLOT_INPUT : value->kind == VALUE_STATE ? SLOT_STATE : SLOT_OUTPUT;
+        const ProgramSlot *slot = program_slot(run->program, kind, value->name);
+        if (!slot) fail_msg("no slot %s", value->name);
+        assert_int_equal(slot->buffer.offset, value->offset);
+        assert_int_equal(slot->bytes, value->bytes);
+        const Leaf *leaf = value->leaf;
+        DimList stored = leaf ? leaf->stored : value->order;
+        if (strncmp(value->name, "grad.", 5) == 0)
+            stored =
+                graph_leaf_at(dims, graph_node(dims, graph_find_leaf_node(dims, value->name + 5))->attr.leaf)->stored;
+        assert_int_equal(slot->rank, stored.rank);
+        int64_t index[MAX_DIMS] = {0}, count = graph_elements(dims, dim_list_set(&stored)), files = 1;
+        for (int axis = 0; axis < slot->stored_rank; axis++)
+            files *= slot->stored_extents[axis];
+        assert_int_equal(files, count);
+        if (leaf) assert_int_equal(slot->stored_rank, leaf->stored_rank);
+        for (int64_t i = 0; i < count; i++, count_up(dims, stored, index)) {
+            int64_t at[SLOT_MAX_RANK];
+            for (int d = 0; d < stored.rank; d++)
+                at[d] = index[stored.dims[d]];
+            assert_int_equal(slot_offset(slot, at), layout_offset(dims, &value->layout, index));
+        }
+    }
 }
 
 // ---- cases
@@ -186,8 +234,13 @@ static const Plan *plan_of(Arena *arena, const char *name, FuseLevel level, cons
     Graph *graph = read_case(arena, name, diags);
     Plan *plan = NULL;
     StateTable states = {.arena = arena};
-    PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
-                           .fuse = level, .states = &states, .program = PROGRAM_PLAIN};
+    PassContext context = {.arena = arena,
+                           .diags = diags,
+                           .ledger = ledger_create(arena),
+                           .target = target,
+                           .fuse = level,
+                           .states = &states,
+                           .program = PROGRAM_PLAIN};
     if (graph_find_output(graph, "loss") != NODE_NONE) {
         graph = pass_find("differentiate")->graph(graph, &context);
         assert_non_null(graph);
@@ -219,21 +272,26 @@ static void run_case(const char *name, FuseLevel level) {
         run.memory[m] = memory_allocate(bytes);
         run.copy[m] = memory_allocate(bytes);
     }
+    check_slots(&run);
     fill_leaves(&run);
-    for (uint32_t step = 0; step < program->step_count; step++) run_step(&run, step);
-    print_message("%s at level %s: %u steps, %u distinct kernels, lower %.1f optimize %.1f emit %.1f link %.1f ms\n", name,
-                  fuse_name(level), program->step_count, report.distinct_kernels, report.lower_seconds * 1e3,
+    for (uint32_t step = 0; step < program->step_count; step++)
+        run_step(&run, step);
+    print_message("%s at level %s: %u steps, %u distinct kernels, lower %.1f optimize %.1f emit %.1f link %.1f ms\n",
+                  name, fuse_name(level), program->step_count, report.distinct_kernels, report.lower_seconds * 1e3,
                   report.optimize_seconds * 1e3, report.emit_seconds * 1e3, report.link_seconds * 1e3);
-    for (int m = 0; m < 2; m++) memory_release(run.memory[m]), memory_release(run.copy[m]);
+    for (int m = 0; m < 2; m++)
+        memory_release(run.memory[m]), memory_release(run.copy[m]);
     program_free(program);
     arena_free(arena);
 }
 
 static void test_case(void **state) {
-    for (FuseLevel level = FUSE_NONE; level <= FUSE_ALL; level++) run_case(*state, level);
+    for (FuseLevel level = FUSE_NONE; level <= FUSE_ALL; level++)
+        run_case(*state, level);
 }
 
-#define CASE(name) {name, test_case, NULL, NULL, (void *)(uintptr_t)name}
+#define CASE(name)                                                                                                     \
+    { name, test_case, NULL, NULL, (void *)(uintptr_t)name }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
