@@ -11,3 +11,8 @@ add_test(NAME e2e.character_model
          COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/character_model.sh $<TARGET_FILE:sinter> ${CMAKE_SOURCE_DIR})
 set_tests_properties(e2e.check e2e.character_model PROPERTIES LABELS e2e)
 set_tests_properties(e2e.character_model PROPERTIES RUN_SERIAL ON SKIP_RETURN_CODE 77)
+sinter_test(e2e api driver)
+add_executable(example_train ${CMAKE_SOURCE_DIR}/examples/train.c)
+target_link_libraries(example_train PRIVATE driver)
+add_test(NAME e2e.example COMMAND example_train)
+set_tests_properties(e2e.example PROPERTIES LABELS e2e)
