@@ -101,7 +101,7 @@ void plan_print(const Plan *plan, Text *out);
 Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diags);
 // NULL when sound: regions verify, operands come from earlier steps or leaves, shapes agree, region fits its form, ...
 const char *plan_verify(const Plan *plan, Arena *arena);
-// Evaluates a plan by the float64 reference, box after box: its meaning. Results by output name through `found`.
+// Evaluates a plan by the float64 reference, box after box: its meaning. value_results[v] gets the values of v.
 // (Used to check a Plan against the Graph it was drawn from.)
 bool plan_reference(const Plan *plan, Arena *arena, const double *(*bind)(void *context, const Leaf *leaf, DimList order),
                     void *context, double **value_results);
