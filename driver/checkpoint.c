@@ -1,7 +1,6 @@
 // Checkpoint metadata: see checkpoint.h.
 #include "driver/checkpoint.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static void append_literal(Text *text, const ConfigValue *value) {
@@ -91,17 +90,3 @@ int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary *
     }
     return EXIT_DONE;
 }
-
-double memory_available(void) {
-    FILE *file = fopen("/proc/meminfo", "r");
-    if (!file) return 0;
-    char line[200];
-    double kilobytes = 0;
-    while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) break;
-    }
-    fclose(file);
-    return 1024 * kilobytes;
-}
-
-double model_a100_peak(void) { return 312e12; }

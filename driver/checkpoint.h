@@ -11,8 +11,5 @@
 const TensorMetadata *checkpoint_metadata(Command *command, size_t *count);
 // Spec and shape keys of the checkpoint into `command`; *vocabulary is NULL when it has no characters.
 int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary **vocabulary);
-// Bytes that a new process may take without swapping; 0: unknown.
-double memory_available(void);
-double model_a100_peak(void);   // 312e12, the fixed denominator of nanoGPT's mfu
 
 #endif

@@ -52,6 +52,8 @@ const char *validation_tokens_path(const Command *command);
 // Threads from --threads (0: one for each physical core); Target from a quick probe.
 int configured_threads(const Config *config);
 Target probed_target(void);
+// Bytes that a new process may take without swapping; 0: unknown.
+double memory_available(void);
 // device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);
 

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "driver/checkpoint.h"
 #include "driver/command.h"
@@ -13,12 +13,6 @@
 #include "runtime/probe.h"
 #include "runtime/train.h"
 #include "runtime/weights.h"
-
-static double seconds_now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 // Everything of one training that must be given back, so that every way out is the same.
 typedef struct {
@@ -139,7 +133,7 @@ static double measure_peak(ThreadPool *threads) {
     probe_run(threads, true, &probe);
     printf("device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
            "nanoGPT's fixed A100 peak is %.0f GFLOP/s\n",
-           *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops, 1e-9 * model_a100_peak());
+           *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops, 1e-9 * NANOGPT_PEAK_FLOPS);
     return probe.fma_flops;
 }
 
@@ -197,7 +191,7 @@ static int run(Command *command, Training *training, double peak) {
                "mfu %.2f%% of this device, %.3f%% of an A100; products alone %.3f GFLOP/iter, %.2f%%\n",
                1e3 * result.median_seconds, (long long)result.iterations, 1e-9 * formula / result.median_seconds,
                1e-9 * formula, 100 * formula / result.median_seconds / peak,
-               100 * formula / result.median_seconds / model_a100_peak(), 1e-9 * true_flops,
+               100 * formula / result.median_seconds / NANOGPT_PEAK_FLOPS, 1e-9 * true_flops,
                100 * true_flops / result.median_seconds / peak);
     }
     if (status == RUNTIME_STOPPED) puts("stopped by a signal; the checkpoint is written");
@@ -223,12 +217,12 @@ static int prepare_and_run(Command *command, Training *training, double start) {
     double peak = measure_peak(training->threads);
     if ((status = create_session(command, training)) != EXIT_DONE) return status;
     if ((status = initialise(command, training)) != EXIT_DONE) return status;
-    if (config_bool(config, "time")) report_times(&times, &request, &training->model, seconds_now() - start);
+    if (config_bool(config, "time")) report_times(&times, &request, &training->model, clock_seconds() - start);
     return run(command, training, peak);
 }
 
 int command_train(Command *command) {
-    double start = seconds_now();
+    double start = clock_seconds();
     int status = check_device(command);
     if (status == EXIT_DONE) status = check_numbers(command);
     if (status == EXIT_DONE) status = configure_vocabulary(command);

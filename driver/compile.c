@@ -1,17 +1,11 @@
 // The compiler, read top to bottom: spec -> Graph -> (passes) -> Plan -> (codegen) -> Program.
 #include "driver/compile.h"
+#include "base/clock.h"
 
-#include <time.h>
 
 static const char *const program_names[MODEL_PROGRAMS] = {"step", "micro", "eval", "logits"};
 static const SpecUse program_uses[MODEL_PROGRAMS] = {SPEC_LOSS, SPEC_LOSS, SPEC_EVAL, SPEC_LOGITS};
 static const ProgramKind program_kinds[MODEL_PROGRAMS] = {PROGRAM_STEP, PROGRAM_MICRO, PROGRAM_PLAIN, PROGRAM_PLAIN};
-
-static double seconds_now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 OptimizerSettings optimizer_settings(const Config *config) {
     return (OptimizerSettings){
@@ -44,7 +38,7 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
 
 bool compile_model(Arena *arena, const Spec *spec, const Config *config, CompileRequest *request, CompiledModel *model,
                    Diags *diags) {
-    double start = seconds_now();
+    double start = clock_seconds();
     *model = (CompiledModel){.ledger = ledger_create(arena)};
     StateTable states = {.arena = arena};
     const Plan *plans[MODEL_PROGRAMS];
@@ -63,7 +57,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
     for (int program = 0, i = 0; program < MODEL_PROGRAMS; program++) {
         if (model->plans[program]) model->programs[program] = programs[i++];
     }
-    model->seconds = seconds_now() - start;
+    model->seconds = clock_seconds() - start;
     return true;
 }
 

@@ -42,6 +42,8 @@ void compiled_free(CompiledModel *model);
 // prefix), and 6 N + 12 L H Q T flops a token where the spec has n_layer and n_embd.
 double model_counted_parameters(const Plan *plan);
 double model_flops_per_token(const Plan *plan, const Config *config);
+// The fixed denominator of nanoGPT's mfu: an A100's bfloat16 peak.
+#define NANOGPT_PEAK_FLOPS 312e12
 // Multiply-adds of the plan's products, counted as 2 flops each, for one run of the program.
 double model_true_flops(const Plan *plan);
 

@@ -6,8 +6,8 @@
 //     passes_run(&graph, &plan, "simplify,renames", ...)      two passes
 //     passes_run(&graph, &plan, NULL, ...)                    the whole list; `plain` programs without `extend` passes
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "passes/pass_functions.h"
 
 #define ENTRY_REWRITE(name) .graph = pass_##name
@@ -41,12 +41,6 @@ bool fuse_from_name(const char *name, FuseLevel *level) {
             return true;
         }
     return false;
-}
-
-static double now_seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 // ---- which passes
@@ -124,9 +118,9 @@ bool passes_run(Graph **graph, Plan **plan, const char *names, PassContext *cont
         const Pass *pass = selection.passes[i];
         if (pass->kind == PASS_REWRITE && observer && observer->limit >= 0 && rewrites++ >= observer->limit) continue;
         if (!check_turn(pass, *plan, context)) return false;
-        double start = now_seconds();
+        double start = clock_seconds();
         if (!run_pass(pass, graph, plan, context)) return false;
-        double seconds = now_seconds() - start;
+        double seconds = clock_seconds() - start;
         if (!observer || observer->verify) verify_result(pass, *graph, *plan, context->arena);
         if (observer && observer->after) observer->after(observer->context, pass, *graph, *plan, seconds);
     }

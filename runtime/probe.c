@@ -6,18 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "runtime/probe_kernels.h"
 #include "runtime/topology.h"
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 // ---- what needs no measuring
 
@@ -98,9 +92,9 @@ double probe_barrier(ThreadPool *threads) {
     double best = 1;
     BarrierTask task = {threads, BARRIERS};
     for (int round = 0; round < ROUNDS; round++) {
-        double start = seconds_now();
+        double start = clock_seconds();
         threads_run(threads, cross_barriers, &task);
-        double seconds = (seconds_now() - start) / BARRIERS;
+        double seconds = (clock_seconds() - start) / BARRIERS;
         if (seconds < best) best = seconds;
     }
     return best;
@@ -121,12 +115,12 @@ typedef struct {
 // Thread 0 measures from the moment all are there to the moment all are done.
 static double begin_measuring(const Measurement *task, int thread) {
     threads_barrier(task->threads, thread);
-    return seconds_now();
+    return clock_seconds();
 }
 
 static void end_measuring(Measurement *task, int thread, double start) {
     threads_barrier(task->threads, thread);
-    if (thread == 0) task->seconds = seconds_now() - start;
+    if (thread == 0) task->seconds = clock_seconds() - start;
 }
 
 static void measure_arithmetic(void *context, int thread, int count) {

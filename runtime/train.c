@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "runtime/interrupt.h"
 #include "runtime/prefetch.h"
 #include "runtime/train_log.h"
@@ -38,12 +38,6 @@ typedef struct {
 
 static void say(const Trainer *trainer, const char *line) {
     if (trainer->options->say) trainer->options->say(trainer->options->say_context, line);
-}
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 // ---- inputs and outputs
@@ -171,7 +165,7 @@ static RuntimeStatus run_batch(Trainer *trainer, const Bound *bound, int64_t dra
 
 static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration, StepRecord *record) {
     const TrainOptions *options = trainer->options;
-    double start = seconds_now(), sum = 0;
+    double start = clock_seconds(), sum = 0;
     record->iteration = iteration;
     record->learning_rate = schedule_rate(&options->schedule, iteration);
     for (int64_t micro = 0; micro < options->accumulation; micro++) {
@@ -184,7 +178,7 @@ static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration, StepReco
     record->loss = sum / (double)options->accumulation;
     record->has_grad_norm = trainer->step.grad_norm != NULL;
     record->grad_norm = record->has_grad_norm ? *trainer->step.grad_norm : 0;
-    record->seconds = seconds_now() - start;
+    record->seconds = clock_seconds() - start;
     record->tokens_per_second =
         (double)options->accumulation * (double)options->batch_size * (double)options->block_size / record->seconds;
     return RUNTIME_OK;

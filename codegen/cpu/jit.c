@@ -16,20 +16,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "codegen/cpu/module.h"
+#include "base/clock.h"
 
 struct CpuCode {
     LLVMOrcLLJITRef jit;
 };
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 // ---- the processor
 
@@ -137,7 +131,7 @@ static void compile_module(Share *share, CpuModule *module, LLVMTargetMachineRef
     LLVMDisposeTargetData(layout);
     LLVMSetTarget(module->module, share->processor->triple);
 
-    double start = seconds_now();
+    double start = clock_seconds();
     Arena *arena = arena_create();
     for (uint32_t i = share->first; i < share->count; i += share->stride)
         emit_kernel(module, arena, &share->kernels[i]);
@@ -147,16 +141,16 @@ static void compile_module(Share *share, CpuModule *module, LLVMTargetMachineRef
         BUG("generated LLVM IR is broken: %s", broken);
     LLVMDisposeMessage(broken);
 
-    double lowered = seconds_now();
+    double lowered = clock_seconds();
     share->lower_seconds = lowered - start;
     if (!optimize(share, module->module, machine)) return;
-    double optimized = seconds_now();
+    double optimized = clock_seconds();
     share->optimize_seconds = optimized - lowered;
     if (share->wants_llvm) share->llvm = LLVMPrintModuleToString(module->module);
     if (share->wants_assembly) write_assembly(share, module->module, machine);
-    start = seconds_now();
+    start = clock_seconds();
     share->object = emit_file(share, module->module, machine, LLVMObjectFile);
-    share->emit_seconds = seconds_now() - start;
+    share->emit_seconds = clock_seconds() - start;
 }
 
 static void *compile_share(void *context) {
@@ -270,10 +264,10 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
             diag_error(diags, (Place){0}, "LLVM cannot compile the kernels: %s", shares[i].error);
             return NULL;
         }
-    double start = seconds_now();
+    double start = clock_seconds();
     CpuCode *code = memory_allocate(sizeof(CpuCode));
     bool done = link_shares(code, shares, share_number, kernels, count, diags);
-    report->link_seconds += seconds_now() - start;
+    report->link_seconds += clock_seconds() - start;
     if (done) return code;
     cpu_code_free(code);
     return NULL;
