@@ -221,6 +221,7 @@ static void choose_at_all(Drawing *drawing) {
         if (must_store_at_all(graph_node(drawing->graph, id))) drawing->stored[id] = true;
         store_operands(drawing, id);
     }
+    drawing_keep_functions(drawing);
     const uint32_t *readers = count_readers(drawing);
     for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
         const Node *node = graph_node(drawing->graph, id);

@@ -78,6 +78,9 @@ void drawing_choose_values(Drawing *drawing);
 // Storage order of a stored node: the stored order of the leaf that it is or becomes, else the node's own.
 DimList drawing_value_order(const Drawing *drawing, NodeId node);
 
+// ---- box_keep.c: at level all, what is stored of contraction results
+void drawing_keep_functions(Drawing *drawing);
+
 // ---- box_form.c: NULL when `members` make one legal box of `box->form`, else the first failed condition
 const char *box_shape(Drawing *drawing, Box *box);
 

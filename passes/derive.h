@@ -28,6 +28,8 @@ typedef struct {
     NodeId *adjoint;     // by forward node; NODE_NONE: none yet
     Selected **selected; // by forward node
     GroupId *backward;   // by forward group: its backward group, 0: none yet
+    NodeId **users;      // by forward node: the forward nodes that read it, once for each operand
+    uint32_t *user_count;
 } Derivation;
 
 // The derivative of one node at work.
@@ -58,9 +60,16 @@ void adjoint_add(const Derive *at, int k, NodeId term, DimSet space);
 NodeId adjoint_sum(Graph *graph, NodeId a, DimSet over);
 // The same of a * b; a contraction when it is a matrix product.
 NodeId adjoint_sum_product(Graph *graph, NodeId a, NodeId b, DimSet over);
+// Adds a finished term, of the dims of x or constant along some, to the adjoint of x; nodes from `before` on are new.
+void adjoint_add_to(Derivation *derivation, NodeId x, NodeId term, uint32_t before);
 // Takes up the adjoint of a select, and makes the adjoint of a tensor whose users have all been seen.
 void adjoint_select(const Derive *at);
 void adjoint_add_selected(Derivation *derivation, NodeId node);
+
+// The adjoint of one node goes on to its operands.
+void derive_primitive(Derivation *derivation, NodeId node);
+// When y is a composite function of one tensor, its whole derivative at once; false: nothing was done.
+bool derive_composite(Derivation *derivation, NodeId y);
 
 #define OP(ENUM, name, class_, operands, meaning) void derive_##name(const Derive *at);
 #include "ir/ops.def"

@@ -56,11 +56,15 @@ static void accumulate(Derivation *derivation, NodeId x, NodeId term) {
     order_as(derivation, *adjoint, before, x);
 }
 
+void adjoint_add_to(Derivation *derivation, NodeId x, NodeId term, uint32_t before) {
+    order_as(derivation, term, before, x);
+    accumulate(derivation, x, term);
+}
+
 void adjoint_add(const Derive *at, int k, NodeId term, DimSet space) {
     if (!operand_wanted(at, k)) return;
     NodeId x = operand_of(at, k), sum = adjoint_sum(at->graph, term, space & ~dims_of(at, x));
-    order_as(at->derivation, sum, at->before, x);
-    accumulate(at->derivation, x, sum);
+    adjoint_add_to(at->derivation, x, sum, at->before);
 }
 
 // ---- selects

@@ -51,6 +51,23 @@ static bool is_wanted(const Derivation *derivation, const Node *node) {
     return wanted;
 }
 
+static void collect_users(Derivation *derivation) {
+    const Graph *graph = derivation->graph;
+    derivation->users = ARENA_ARRAY(derivation->arena, NodeId *, derivation->forward);
+    derivation->user_count = ARENA_ARRAY(derivation->arena, uint32_t, derivation->forward);
+    size_t *capacity = ARENA_ARRAY(derivation->arena, size_t, derivation->forward);
+    for (NodeId id = 0; id < derivation->forward; id++) {
+        const Node *node = graph_node(graph, id);
+        for (uint32_t k = 0; k < node->operand_count; k++) {
+            NodeId operand = node->operands[k];
+            uint32_t count = derivation->user_count[operand]++;
+            derivation->users[operand] = arena_grow(derivation->arena, derivation->users[operand], &capacity[operand],
+                                                    count + 1, sizeof(NodeId));
+            derivation->users[operand][count] = id;
+        }
+    }
+}
+
 static Derivation derivation_start(Graph *graph, Arena *arena) {
     uint32_t nodes = graph_nodes(graph);
     Derivation derivation = {.graph = graph, .arena = arena, .forward = nodes};
@@ -58,6 +75,7 @@ static Derivation derivation_start(Graph *graph, Arena *arena) {
     derivation.adjoint = ARENA_ARRAY(arena, NodeId, nodes);
     derivation.selected = ARENA_ARRAY(arena, Selected *, nodes);
     derivation.backward = ARENA_ARRAY(arena, GroupId, graph_groups(graph) + 1);
+    collect_users(&derivation);
     for (NodeId id = 0; id < nodes; id++) {
         derivation.wanted[id] = is_wanted(&derivation, graph_node(graph, id));
         derivation.adjoint[id] = NODE_NONE;
@@ -73,14 +91,10 @@ static void name_gradient(Derivation *derivation, NodeId gradient, NodeId primal
     graph_set_name(graph, gradient, arena_format(derivation->arena, "grad.%s", name));
 }
 
-// All users of the node have been seen: its adjoint is complete, and goes on to its operands.
-static void derive_node(Derivation *derivation, NodeId id) {
+void derive_primitive(Derivation *derivation, NodeId id) {
     Graph *graph = derivation->graph;
-    adjoint_add_selected(derivation, id);
     NodeId gradient = derivation->adjoint[id];
     if (gradient == NODE_NONE) return;
-    name_gradient(derivation, gradient, id);
-    GroupId former = graph_set_group(graph, derivation_group(derivation, id));
     const Node *node = graph_node(graph, id);
     functions[node->op](&(Derive){.derivation = derivation,
                                   .graph = graph,
@@ -88,7 +102,17 @@ static void derive_node(Derivation *derivation, NodeId id) {
                                   .y = id,
                                   .gradient = gradient,
                                   .before = graph_nodes(graph)});
-    graph_set_group(graph, former);
+}
+
+// All users of the node have been seen: its adjoint is complete, and goes on.
+static void derive_node(Derivation *derivation, NodeId id) {
+    adjoint_add_selected(derivation, id);
+    NodeId gradient = derivation->adjoint[id];
+    if (gradient == NODE_NONE) return;
+    name_gradient(derivation, gradient, id);
+    GroupId former = graph_set_group(derivation->graph, derivation_group(derivation, id));
+    if (!derive_composite(derivation, id)) derive_primitive(derivation, id);
+    graph_set_group(derivation->graph, former);
 }
 
 static void output_gradients(Derivation *derivation) {
