@@ -5,7 +5,8 @@
 //                                               loop C, lanes 4:     store w[c, 96 + lane]      what is left
 //                                               loop C, lanes 28:    store 0                    padding
 //
-// Loops follow memory order. When the divided dims are cut, whole panels are dealt out to pieces, the last one with the
+// Loops follow memory order. A source that lies along the dim walked just outside of the lanes (a transposed one) is read
+// in tiles of 16 rows by 16 lanes, which the backend turns around in registers. When the divided dims are cut, whole panels are dealt out to pieces, the last one with the
 // padding.
 #include "base/diag.h"
 #include "codegen/lower.h"
@@ -21,6 +22,7 @@ typedef struct {
     const Layout *layout;
     int high, low;        // the two pieces; -1 when no piece divides, or the cut has its dims
     int64_t total, width; // of flat, of the low piece
+    bool transposed;
     Part part;
     TileIndex panel; // where the loop over high pieces stands
 } Panels;
@@ -44,6 +46,20 @@ static void find_divided(Panels *panels) {
         BUG("a layout divides dims by another number than it keeps");
     panels->width = high->divisor;
     panels->total = lower_extent(panels->lowering, high->dims);
+}
+
+// Whether neighbours in memory of the source are neighbours along the innermost dim outside of the lanes.
+static bool is_transposed(const Panels *panels) {
+    const Lowering *lowering = panels->lowering;
+    int last = panels->layout->count - 1;
+    if (panels->low != last || last == 0 || last - 1 == panels->high) return false;
+    const Layout **layouts = ARENA_ARRAY(lowering->arena, const Layout *, lowering->step->operand_count);
+    for (uint32_t k = 0; k < lowering->step->operand_count; k++)
+        layouts[k] = &lowering->plan->values[lowering->step->operands[k]].layout;
+    View view;
+    if (!view_of(lowering->region, lower_output_node(lowering, panels->output), layouts, &view)) return false;
+    DimList dims = panels->layout->pieces[last - 1].dims;
+    return dims.rank > 0 && view.stride[dims.dims[dims.rank - 1]] == 1;
 }
 
 static void place_flat(const Panels *panels, TileIndex lane) {
@@ -93,6 +109,11 @@ static void open_piece(Panels *panels, int piece, DimSet done) {
     } else {
         DimList dims = dim_list_without(panels->layout->pieces[piece].dims, done);
         if (dims.rank == 0) return;
+        if (panels->transposed && piece == panels->low - 1) {
+            lower_open_each(lowering, dim_list_slice(dims, 0, dims.rank - 1));
+            lower_open(lowering, LOOP_ROWS, dim_list_slice(dims, dims.rank - 1, dims.rank), 0, TILE_LANES, false);
+            return;
+        }
         uint32_t step = innermost ? lanes_step(lower_extent(lowering, dims), PANEL_LANES) : 0;
         lower_open(lowering, innermost ? LOOP_LANES : LOOP_PLAIN, dims, 0, step, false);
     }
@@ -173,6 +194,7 @@ static void deal_rows(Panels *panels) {
 void lower_panels(Lowering *lowering, uint32_t output) {
     Panels panels = {.lowering = lowering, .output = output, .layout = &lower_output(lowering, output)->layout};
     find_divided(&panels);
+    panels.transposed = is_transposed(&panels);
     if (lower_cut_set(lowering) & piece_set(&panels, panels.high)) {
         if (can_deal_panels(&panels))
             deal_panels(&panels);

@@ -3,7 +3,8 @@
 // requires  engines and register tiles
 // ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side
 //           as the register tile has, for every summed index, so that the innermost loop reads memory in order
-// does nothing for a product that reads panels already; equal panels of one value are copied once
+// does nothing for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
+//           side, and one panel of it in the first-level cache; equal panels of one value are copied once
 //
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
 //                                                     step product     in %x[B,T,C], %p
@@ -191,6 +192,59 @@ static void read_panels(Packing *packing, Step *step, const Contraction *contrac
     step_cost(plan, step);
 }
 
+// ---- operands that are as good where they lie
+
+// Stride of a list of dims walked as one; 0 when they do not merge.
+static int64_t merged_stride(const Graph *dims, DimList list, const View *view) {
+    for (int i = list.rank - 1; i > 0; i--)
+        if (view->stride[list.dims[i - 1]] != view->stride[list.dims[i]] * graph_extent(dims, list.dims[i])) return 0;
+    return list.rank ? view->stride[list.dims[list.rank - 1]] : 0;
+}
+
+static int64_t greatest_common_divisor(int64_t a, int64_t b) {
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+// How many cache lines of rows `stride` bytes apart fit in the first-level cache at once. It has 64 sets of 64-byte
+// lines (one page's worth, since it is looked up by the page offset); rows a multiple of 64 bytes apart meet only some.
+static double lines_that_fit(const Target *target, int64_t stride, int64_t lines_per_row) {
+    enum { LINE = 64, SETS = 64 };
+    int64_t sets = SETS;
+    if (stride % LINE == 0) {
+        sets = SETS / greatest_common_divisor(stride / LINE, SETS) * lines_per_row;
+        if (sets > SETS) sets = SETS;
+    }
+    return (double)sets * target->l1_bytes / (SETS * LINE);
+}
+
+// Whether one panel can be read in place by all row tiles out of the first-level cache, a quarter of it left free.
+static bool is_good_in_place(const Packing *packing, const Step *step, const Contraction *contraction) {
+    const Plan *plan = packing->plan;
+    const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
+    for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
+    View view;
+    if (!view_of(step->region, contraction->lanes_operand, layouts, &view)) return false;
+    int64_t bytes = (int64_t)sizeof(float), summed = graph_elements(plan->dims, dim_list_set(&contraction->summed));
+    int64_t lines_per_row = (step->tile_lanes * bytes + 63) / 64;
+    int64_t stride = merged_stride(plan->dims, contraction->summed, &view) * bytes;
+    if (merged_stride(plan->dims, contraction->lanes, &view) != 1 || stride <= 0) return false;
+    double lines = (double)(summed * lines_per_row), fit = lines_that_fit(packing->context->target, stride, lines_per_row);
+    if (lines > 0.75 * fit) return false;
+    ledger_add(packing->context->ledger,
+               (Decision){.pass = "pack_operands",
+                          .what = "pack lanes operand",
+                          .place = step->place,
+                          .reason = arena_format(plan->arena, "%.0f cache lines of it are read in place, %.0f fit", lines, fit),
+                          .bytes_saved = 2.0 * (double)(bytes * graph_elements(
+                                                                    plan->dims, graph_node(step->region, contraction->lanes_operand)->dims))});
+    return true;
+}
+
 static bool reads_panels(const Plan *plan, const Step *step, const Contraction *contraction) {
     const Node *operand = graph_node(step->region, contraction->lanes_operand);
     if (operand->op != OP_OPERAND) return false;
@@ -203,7 +257,7 @@ static void pack_product(Packing *packing, Step *step) {
     for (NodeId id = 0; id < graph_nodes(step->region); id++)
         if (graph_node(step->region, id)->op == OP_CONTRACT) contract = id;
     Contraction contraction = contraction_of(step->region, contract, packing->plan->values[step->outputs[0]].order);
-    if (reads_panels(packing->plan, step, &contraction)) return;
+    if (reads_panels(packing->plan, step, &contraction) || is_good_in_place(packing, step, &contraction)) return;
     ValueId packed = pack_of(packing, step, &contraction);
     read_panels(packing, step, &contraction, packed);
 }

@@ -141,6 +141,7 @@ static void begin_cell(Emitter *emitter, uint32_t number) {
     default: break;
     }
     cell->pointer = cell->key[0] = NULL;
+    cell->turned = false;
 }
 
 static void emit_one(Emitter *emitter, uint32_t number, int row, int vector) {

@@ -26,6 +26,7 @@ typedef struct {
     LLVMValueRef base;    // LOOP: i64 index, of the tile's first row or lane
     Address *address;     // of ops with an index: computed at the op's first part
     LLVMValueRef pointer; // LOAD, STORE, ...: buffer + uniform part, built at the op's first part
+    bool turned;          // LOAD: all rows of this vector were loaded at the first one
     LLVMValueRef key[2];  // RANDOM: key of the site at this step, built at the op's first part
 } Cell;
 

@@ -4,7 +4,8 @@
 //
 //     [64 r + s]     s a lanes loop     contiguous: load <16 x float>
 //     [64 r + 3]                        one number per row: load float
-//     [65 s + r]     s a lanes loop     gather of 16 addresses
+//     [65 s + r]     s a lanes loop     gather of 16 addresses, or, with r a rows loop of 16, 16 loads along r and a
+//                                       transpose in registers
 //
 // Lanes that a mask leaves out are not touched in memory. Bool is one byte in memory, i1 in registers.
 #include "codegen/cpu/emit.h"
@@ -118,8 +119,64 @@ static LLVMValueRef load_part(Emitter *emitter, uint32_t number, LLVMValueRef bu
     return wide && access == LANES_SAME ? cpu_splat(module, value) : value;
 }
 
+// ---- 16 rows by 16 lanes that lie along the rows: loaded lane by lane and transposed
+
+static bool lies_along_rows(const Emitter *emitter, uint32_t number) {
+    const Address *address = emitter->cells[number].address;
+    return emitter->rows == TILE_LANES && emit_shape(emitter, number) == (SHAPE_ROWS | SHAPE_LANES) &&
+           emit_op_at(emitter, number)->dtype != DTYPE_BOOL && address->row_terms == 0 && address->lane_terms == 0 &&
+           address->row_step == 1 && address->lane_step > 1;
+}
+
+// Blocks of `size` off the diagonal change places, for size = 8, 4, 2, 1 (Eklundh, "A fast computer method for matrix
+// transposing", 1972). Each step is one two-operand shuffle for every vector.
+static void transpose(CpuModule *module, LLVMValueRef *vectors) {
+    for (int size = TILE_LANES / 2; size > 0; size /= 2) {
+        LLVMValueRef upper[TILE_LANES], lower[TILE_LANES];
+        for (int k = 0; k < TILE_LANES; k++) {
+            bool swapped = k & size;
+            upper[k] = cpu_integer(module->i32, swapped ? TILE_LANES + k - size : k);
+            lower[k] = cpu_integer(module->i32, swapped ? TILE_LANES + k : k + size);
+        }
+        LLVMValueRef upper_mask = LLVMConstVector(upper, TILE_LANES), lower_mask = LLVMConstVector(lower, TILE_LANES);
+        for (int i = 0; i < TILE_LANES; i++) {
+            if (i & size) continue;
+            LLVMValueRef a = vectors[i], b = vectors[i + size];
+            vectors[i] = LLVMBuildShuffleVector(module->builder, a, b, upper_mask, "");
+            vectors[i + size] = LLVMBuildShuffleVector(module->builder, a, b, lower_mask, "");
+        }
+    }
+}
+
+static void load_transposed(Emitter *emitter, uint32_t number, int vector) {
+    CpuModule *module = emitter->module;
+    const TileOp *op = emit_op_at(emitter, number);
+    const Address *address = emitter->cells[number].address;
+    LLVMTypeRef element = cpu_memory_type(module, op->dtype), vectors = cpu_vector(element);
+    bool is_last = vector == emitter->vectors - 1 && emitter->in_lanes;
+    int lanes = is_last ? emitter->tail : TILE_LANES;
+    LLVMValueRef parts[TILE_LANES];
+    for (int lane = 0; lane < TILE_LANES; lane++) {
+        parts[lane] = LLVMConstNull(vectors);
+        if (lane >= lanes) continue;
+        LLVMValueRef pointer = part_pointer(emitter, number, element, emitter->buffers[op->buffer], 0, vector);
+        LLVMValueRef away = cpu_integer(module->i64, address->lane_step * lane);
+        pointer = LLVMBuildGEP2(module->builder, element, pointer, &away, 1, "");
+        parts[lane] = LLVMBuildLoad2(module->builder, vectors, pointer, "");
+        LLVMSetAlignment(parts[lane], (unsigned)dtype_bytes(op->dtype));
+    }
+    transpose(module, parts);
+    for (int row = 0; row < TILE_LANES; row++)
+        emit_set_part(emitter, number, row, vector, parts[row]);
+}
+
 void emit_load(Emitter *emitter, uint32_t number, int row, int vector) {
     const TileOp *op = emit_op_at(emitter, number);
+    if (row == 0 && lies_along_rows(emitter, number)) {
+        load_transposed(emitter, number, vector);
+        emitter->cells[number].turned = true;
+    }
+    if (emitter->cells[number].turned) return;
     LLVMValueRef value = load_part(emitter, number, emitter->buffers[op->buffer],
                                    emitter->program->buffers[op->buffer].elements, row, vector);
     emit_set_part(emitter, number, row, vector, value);
