@@ -12,6 +12,7 @@
 // Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id) is j
 // modulo 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two styles give the same bits:
 //     rows:     the last reduced dim runs in lanes                  x[B,T,C] summed over C
+//               several rows are swept at once, each with its own chains, so that their latencies overlap
 //     columns:  a dim of R runs in lanes, and the last reduced dim in tiles of 16 rows, each with its own accumulator
 //                                                                   x[B,T,C] summed over B,T: lanes along C
 #include <math.h>
@@ -19,13 +20,14 @@
 #include "base/diag.h"
 #include "codegen/lower.h"
 
-enum { ROW_LANES = 32 };
+enum { ROW_LANES = 32, ROWS_AT_ONCE = 4, SHORT_ROW = 64 };
 
 typedef struct {
     Lowering *lowering;
     DimList outer; // X without its last dim, ascending
     DimId last;    // the last dim of X
     bool columns;
+    bool several;  // rows style: a rows loop is open around the sweeps
     int *ready; // by node: the first sweep in which it can be computed
     int sweeps;
     TileValue *accumulator; // by node: of the reduction now being swept, TILE_NONE when it is not
@@ -93,9 +95,8 @@ static void open_accumulators(Row *row, int sweep) {
         row->accumulator[id] = TILE_NONE;
         if (!largest && !sweeps_result(row, id, sweep)) continue;
         double start = largest || node_at(row, id)->op == OP_MAX ? -INFINITY : 0;
-        row->accumulator[id] = row->columns
-                                   ? tile_zero(row->lowering->builder, SHAPE_ROWS | SHAPE_LANES, TILE_LANES, start)
-                                   : tile_zero(row->lowering->builder, SHAPE_LANES, 0, start);
+        uint8_t shape = row->columns || row->several ? SHAPE_ROWS | SHAPE_LANES : SHAPE_LANES;
+        row->accumulator[id] = tile_zero(row->lowering->builder, shape, row->columns ? TILE_LANES : 0, start);
     }
 }
 
@@ -220,13 +221,26 @@ static DimId column_dim(const Row *row) {
     return best == row->last ? DIM_NONE : best;
 }
 
-static void open_rows(const Row *row, DimId column) {
+// Short rows and exponentials wait for their own results; long cheap rows only wait for memory, and more of them at once
+// are more streams than the machine prefetches.
+static bool waits_for_itself(const Row *row) {
+    if (lower_extent(row->lowering, (DimList){.rank = 1, .dims = {row->last}}) <= SHORT_ROW) return true;
+    for (NodeId id = 0; id < node_count(row); id++)
+        if (is_reduction(row, id) && node_at(row, id)->op == OP_LSE) return true;
+    return false;
+}
+
+static void open_rows(Row *row, DimId column) {
     Lowering *lowering = row->lowering;
     DimSet cut = lower_cut_set(lowering);
     DimList rest = dim_list_without(row_dims(row), cut);
     if (column == DIM_NONE) {
         lower_open_cut(lowering);
-        lower_open_each(lowering, rest);
+        if (rest.rank == 0) return;
+        DimList last = dim_list_slice(rest, rest.rank - 1, rest.rank);
+        lower_open_each(lowering, dim_list_slice(rest, 0, rest.rank - 1));
+        row->several = lower_extent(lowering, last) > 1 && waits_for_itself(row);
+        lower_open(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, last, 0, row->several ? ROWS_AT_ONCE : 0, false);
         return;
     }
     const Cut *pieces = &lowering->step->cut;

@@ -91,7 +91,8 @@ typedef struct {
     uint32_t site;               // RANDOM: key of the site
 } TileOp;
 // Accumulators (TILE_ZERO) have shape LANES (exactly 16 lanes, each lane one chain; ACCUMULATE folds wider operands in
-// ascending order), ROWS|LANES declared inside a rows-loop and a lanes-loop (the register tile of a product), or, with
+// ascending order), ROWS|LANES declared inside a rows-loop only (the same 16 lanes for each row; ROW_REDUCE gives ROWS),
+// ROWS|LANES declared inside a rows-loop and a lanes-loop (the register tile of a product), or, with
 // `step` = 16, ROWS|LANES of 16 rows declared outside a rows-loop of step 16 (a reduction down columns; the rows of
 // the operand fold into accumulator row index%16).
 // UNIFORM accumulators are single chains.

@@ -146,8 +146,10 @@ static uint8_t derive_shape(const TileBuilder *builder, const TileOp *op) {
     uint8_t shape = index_shape(builder, &op->index);
     if (op->kind == TILE_ZERO) return op->shape;
     if (op->kind == TILE_LOOP) return op->loop == LOOP_ROWS ? SHAPE_ROWS : op->loop == LOOP_LANES ? SHAPE_LANES : 0;
-    if (op->kind == TILE_ROW_REDUCE)
-        return builder->ops[op->operands[0]].shape == (SHAPE_ROWS | SHAPE_LANES) ? SHAPE_LANES : SHAPE_UNIFORM;
+    if (op->kind == TILE_ROW_REDUCE) {
+        const TileOp *accumulator = &builder->ops[op->operands[0]];
+        return accumulator->shape & (uint8_t)~(accumulator->step ? SHAPE_ROWS : SHAPE_LANES);
+    }
     for (int i = 0; i < op->operand_count; i++)
         shape |= builder->ops[op->operands[i]].shape;
     return shape;

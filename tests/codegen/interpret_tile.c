@@ -170,12 +170,25 @@ static Cell *chain(const Machine *machine, const TileOp *accumulator, TileValue 
     return cell(machine, value, row, lane);
 }
 
+// Whether the op stands inside a lanes loop: an accumulator that does not has 16 lanes, and wider operands fold into it.
+static bool stands_in_lanes(const TileProgram *program, TileValue at) {
+    int closed = 0;
+    for (TileValue i = at; i-- > 0;) {
+        if (program->ops[i].kind == TILE_END) closed++;
+        if (program->ops[i].kind != TILE_LOOP) continue;
+        if (closed == 0 && program->ops[i].loop == LOOP_LANES) return true;
+        if (closed > 0) closed--;
+    }
+    return false;
+}
+
 static void accumulate(Machine *machine, const TileOp *op) {
     const TileOp *accumulator = &machine->program->ops[op->operands[0]];
     int rows = accumulator->shape & SHAPE_ROWS ? machine->rows : 1;
+    bool folds = accumulator->step == 0 && !stands_in_lanes(machine->program, op->operands[0]);
     for (int row = 0; row < rows; row++)
         for (int lane = 0; lane < machine->lanes; lane++) {
-            Cell *to = chain(machine, accumulator, op->operands[0], row, lane);
+            Cell *to = chain(machine, accumulator, op->operands[0], row, folds ? lane % TILE_LANES : lane);
             if (op->kind == TILE_ACCUMULATE)
                 to->f = combine(op->function, to->f, cell(machine, op->operands[1], row, lane)->f);
             else
@@ -184,10 +197,11 @@ static void accumulate(Machine *machine, const TileOp *op) {
         }
 }
 
-static float reduce_chains(const Machine *machine, const TileOp *op, int lane) {
+static float reduce_chains(const Machine *machine, const TileOp *op, int row, int lane) {
     const TileOp *accumulator = &machine->program->ops[op->operands[0]];
     const Cell *cells = machine->cells[op->operands[0]];
-    bool columns = accumulator->shape & SHAPE_ROWS;
+    bool columns = accumulator->step != 0;
+    if (!columns && (accumulator->shape & SHAPE_ROWS)) cells += row * MAX_WIDTH;
     float chains[TILE_LANES];
     for (int i = 0; i < TILE_LANES; i++)
         chains[i] = columns ? cells[i * MAX_WIDTH + lane].f : cells[i].f;
@@ -207,7 +221,7 @@ static Cell value_cell(Machine *machine, const TileOp *op, int row, int lane) {
     case TILE_TABLE: return number_cell(op->dtype, op->table[checked_index(machine, op, op->table_count, row, lane)]);
     case TILE_MAP: return map_cell(machine, op, row, lane);
     case TILE_RANDOM: return random_cell(machine, op, row, lane);
-    case TILE_ROW_REDUCE: return of_float(reduce_chains(machine, op, lane));
+    case TILE_ROW_REDUCE: return of_float(reduce_chains(machine, op, row, lane));
     default: BUG("tile op %d has no value", op->kind);
     }
 }
