@@ -28,6 +28,7 @@ typedef struct {
     NodeId *adjoint;     // by forward node; NODE_NONE: none yet
     Selected **selected; // by forward node
     GroupId *backward;   // by forward group: its backward group, 0: none yet
+    GroupId composite;   // while a composite function is derived: its backward group; else 0
     NodeId **users;      // by forward node: the forward nodes that read it, once for each operand
     uint32_t *user_count;
 } Derivation;

@@ -50,7 +50,8 @@ static void accumulate(Derivation *derivation, NodeId x, NodeId term) {
         return;
     }
     uint32_t before = graph_nodes(derivation->graph);
-    GroupId former = graph_set_group(derivation->graph, derivation_group(derivation, x));
+    GroupId group = derivation->composite ? derivation->composite : derivation_group(derivation, x);
+    GroupId former = graph_set_group(derivation->graph, group);
     *adjoint = build_binary(derivation->graph, OP_ADD, *adjoint, term);
     graph_set_group(derivation->graph, former);
     order_as(derivation, *adjoint, before, x);

@@ -28,11 +28,22 @@ static bool users_are_inside(const Derivation *derivation, const Composite *comp
     return true;
 }
 
+// Whether all that the node reads besides x is small: another tensor of this size would make f' a function of both.
+static bool reads_nothing_else(const Derivation *derivation, const Node *node) {
+    for (uint32_t k = 0; k < node->operand_count; k++) {
+        const Node *operand = graph_node(derivation->graph, node->operands[k]);
+        if (!derivation->wanted[node->operands[k]] && dtype_is_float(operand->dtype) && operand->dims == node->dims &&
+            operand->dims)
+            return false;
+    }
+    return true;
+}
+
 // Whether the node is a step of f, and not its variable.
 static bool is_step(const Derivation *derivation, const Composite *composite, NodeId id) {
     const Node *node = graph_node(derivation->graph, id), *y = graph_node(derivation->graph, composite->y);
     return op_class(node->op) == CLASS_POINTWISE && node->dims == y->dims && composite->y - id < LONGEST_SPAN &&
-           users_are_inside(derivation, composite, id);
+           users_are_inside(derivation, composite, id) && reads_nothing_else(derivation, node);
 }
 
 // Walks down from y. Users come after operands, so a node is judged when all its users have been.
@@ -63,10 +74,11 @@ static bool find_steps(const Derivation *derivation, Composite *composite) {
 // Whether y is such a function: its variable has y's dims and is read by more than one step.
 static bool find_composite(const Derivation *derivation, NodeId y, Composite *composite) {
     const Graph *graph = derivation->graph;
-    if (op_class(graph_node(graph, y)->op) != CLASS_POINTWISE) return false;
+    const Node *node = graph_node(graph, y);
+    if (op_class(node->op) != CLASS_POINTWISE || !reads_nothing_else(derivation, node)) return false;
     *composite = (Composite){.y = y};
     if (!find_steps(derivation, composite)) return false;
-    if (graph_node(graph, composite->x)->dims != graph_node(graph, y)->dims) return false;
+    if (graph_node(graph, composite->x)->dims != node->dims) return false;
     uint32_t readers = 0;
     for (uint32_t i = 0; i < derivation->user_count[composite->x]; i++)
         readers += is_inside(composite, derivation->users[composite->x][i]);
@@ -82,10 +94,12 @@ bool derive_composite(Derivation *derivation, NodeId y) {
     derivation->adjoint = ARENA_ARRAY(derivation->arena, NodeId, derivation->forward);
     for (NodeId id = 0; id < derivation->forward; id++) derivation->adjoint[id] = NODE_NONE;
     derivation->adjoint[y] = build_const(graph, DTYPE_F32, 1.0);
+    derivation->composite = derivation_group(derivation, y);
     for (NodeId id = y; id > composite.x; id--)
         if (is_inside(&composite, id)) derive_primitive(derivation, id);
     NodeId factor = derivation->adjoint[composite.x];
     derivation->adjoint = outer;
+    derivation->composite = 0;
     adjoint_add_to(derivation, composite.x, build_binary(graph, OP_MUL, gradient, factor), before);
     return true;
 }

@@ -3,7 +3,8 @@
 // Requires: an output `loss`, f32 without dims; no outputs grad.*.
 // Ensures:  for each param that loss depends on, in the order of the leaves, an output grad.NAME with the dims of the
 //           param, stored as the param is. Existing outputs stay. Adjoint nodes are built in one fixed order, from the
-//           last forward node to the first; those of a forward group belong to its backward group.
+//           last forward node to the first; those of a forward group belong to its backward group. A composite function
+//           of one tensor (gelu, silu) is derived as a whole: f'(x), then times the adjoint (derive_composite.c).
 // Does nothing when: loss depends on no param. A param that loss does not depend on gets no gradient.
 //
 //     %0 = param f32[C] "w" stored(C) init constant(1)      %0 = param f32[C] "w" stored(C) init constant(1)
