@@ -1,0 +1,23 @@
+#!/bin/sh
+# Models that exist only as specs (examples/*.spec): values and gradients at every level, and a few steps of training.
+sinter=$1 source=$2
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
+failures=0
+complain() {
+    echo "failed: $*"
+    failures=$((failures + 1))
+}
+for spec in "$source"/examples/*.spec; do
+    for level in none op all; do
+        "$sinter" check "$spec" --fuse=$level --n_layer=1 --n_embd=36 --n_head=3 --block_size=21 --batch_size=2 \
+            --vocab_size=31 | tail -1 || complain "$spec at $level"
+        "$sinter" check "$spec" --fuse=$level --n_layer=2 --n_embd=35 --n_head=5 --block_size=33 --batch_size=1 \
+            --vocab_size=7 --dropout=0.2 --full >log || { cat log; complain "$spec at $level with dropout"; }
+    done
+    "$sinter" train "$spec" --dataset=text --eval_interval=0 --gradient_accumulation_steps=1 --batch_size=4 --max_iters=5 \
+        --out_dir=out --n_layer=2 --n_embd=32 --n_head=2 --block_size=16 >log || { tail -3 log; complain "train $spec"; }
+done
+exit "$failures"
