@@ -1,4 +1,4 @@
-// sinter lower: any stage of the compiler as text; graph text can be the input again.
+// sinter lower: any stage of the compiler as text; graph text and plan text can be the input again.
 #include <stdio.h>
 #include <string.h>
 
@@ -49,15 +49,29 @@ static ModelProgram wanted_program(const Config *config) {
     return text_equal(name, "logits") ? MODEL_LOGITS : MODEL_STEP;
 }
 
-static Graph *read_graph(Command *command) {
-    if (command->file_count == 1) {
-        const char *path = command->files[0];
-        const char *source = file_read_all(command->arena, path, 256 << 20, NULL, command->diags);
-        return source ? graph_parse(command->arena, path, source, command->diags) : NULL;
+// What a file holds shows in its first word, after comments: `graph` or `plan`.
+static bool is_plan_text(const char *source) {
+    while (*source == '#' || *source == '\n' || *source == ' ') {
+        if (*source == '#') source += strcspn(source, "\n");
+        if (*source) source++;
     }
+    return strncmp(source, "plan", 4) == 0;
+}
+
+static bool read_file(Command *command, Graph **graph, Plan **plan) {
+    const char *path = command->files[0];
+    const char *source = file_read_all(command->arena, path, 256 << 20, NULL, command->diags);
+    if (!source) return false;
+    if (is_plan_text(source)) return (*plan = plan_parse(command->arena, path, source, command->diags)) != NULL;
+    return (*graph = graph_parse(command->arena, path, source, command->diags)) != NULL;
+}
+
+static bool read_input(Command *command, Graph **graph, Plan **plan) {
+    if (command->file_count == 1) return read_file(command, graph, plan);
     static const SpecUse uses[MODEL_PROGRAMS] = {SPEC_LOSS, SPEC_LOSS, SPEC_EVAL, SPEC_LOGITS};
-    return spec_lower(command->arena, command->spec, command->config, uses[wanted_program(command->config)],
-                      command->diags);
+    *graph = spec_lower(command->arena, command->spec, command->config, uses[wanted_program(command->config)],
+                        command->diags);
+    return *graph != NULL;
 }
 
 static const char *all_graph_passes(Arena *arena, ProgramKind program) {
@@ -91,9 +105,10 @@ static int lower(Command *command, const Target *target) {
     const char *folder = config_string(config, "dump_dir");
     Dump dump = {.command = command, .folder = *folder ? folder : NULL};
     if (dump.folder && !file_make_directories(dump.folder, command->diags)) return EXIT_IO;
-    Graph *graph = read_graph(command);
-    if (!graph) return EXIT_USAGE;
-    dump_stage(&dump, "input", graph, NULL);
+    Graph *graph = NULL;
+    Plan *plan = NULL;
+    if (!read_input(command, &graph, &plan)) return EXIT_USAGE;
+    dump_stage(&dump, "input", graph, plan);
 
     StateTable states = {.arena = command->arena};
     ModelProgram program = wanted_program(config);
@@ -109,10 +124,9 @@ static int lower(Command *command, const Target *target) {
     };
     PassObserver observer = {
         .after = dump_after, .context = &dump, .verify = true, .limit = (int)config_int(config, "pass_limit")};
-    const char *names = *passes ? passes : NULL;
+    const char *names = *passes ? passes : plan ? "" : NULL;   // a plan is taken as it is, unless passes are named
     if (!names && text_equal(stage, "graph")) names = "";
     if (!names && text_equal(stage, "optimized")) names = all_graph_passes(command->arena, context.program);
-    Plan *plan = NULL;
     if (!names || *names) {
         if (!passes_run(&graph, &plan, names, &context, &observer)) return EXIT_USAGE;
     }

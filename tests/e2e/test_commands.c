@@ -108,6 +108,13 @@ static void stages_are_text_and_can_be_read_again(void **state) {
     assert_int_equal(system(command), 0);
     expect(0, "region", "lower a.ir --emit=plan");
     expect(0, "", "lower --dump_dir=dump" SMALL "--vocab_size=5");
+    snprintf(command, sizeof command,
+             "cd %s && %s lower --emit=plan" SMALL "--vocab_size=5 2>log >p.ir && %s lower p.ir >q.ir && cmp p.ir q.ir",
+             run_folder, SINTER, SINTER);
+    assert_int_equal(system(command), 0);
+    expect(0, "kernel ", "lower p.ir --emit=tiles");
+    write_file("broken.ir", "plan \"x\"\nvalue nonsense\n", 24);
+    expect(2, "broken.ir:2", "lower broken.ir");
     snprintf(command, sizeof command, "test -s %s/dump/00-input.ir -a -s %s/dump/01-differentiate.ir", run_folder, run_folder);
     assert_int_equal(system(command), 0);
 }
