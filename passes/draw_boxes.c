@@ -10,7 +10,7 @@
 //     %3 = sub f32[B,C] %x %2         group layernorm      ->       step row "layernorm" in %x out %3
 //     output "y" %3
 //
-// Boxes are found by dims and side notes, not by templates:  values (box_values.c), one box per stored node, merging
+// Boxes are found by dims and side notes, not by templates:  values (box_values.c, box_keep.c), one box per stored node, merging
 // (box_merge.c, box_form.c), order (box_order.c), plan (box_plan.c).
 #include "passes/boxes.h"
 #include "passes/pass_functions.h"
