@@ -8,6 +8,10 @@
 //                 loop C:  tile += x[rows] * w[lanes]
 //                 store epilogue(tile)
 //
+// A long sum whose rows operand is read down its columns (a gradient of weights) is walked in blocks, so that the block's
+// rows and a panel's part of it stay in the caches: for each block all tiles go on where the block before left them in
+// the output's memory; the last block adds the epilogue.
+//
 // Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever
 // the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
 #include "base/diag.h"
@@ -23,7 +27,15 @@ typedef struct {
     DimList lanes;       // flat lanes
     int64_t tile_lanes;
     uint32_t tile_rows;
+    int64_t block;             // summed indices a block; 0: all at once
 } Product;
+
+// Which part of the sum a walk over all tiles takes.
+typedef struct {
+    TileIndex start;
+    int64_t count;             // 0: all
+    bool continues, ends;
+} Block;
 
 static NodeId find_contract(const Lowering *lowering) {
     for (NodeId id = 0; id < graph_nodes(lowering->region); id++)
@@ -43,12 +55,30 @@ static void open_summed(const Product *product) {
     }
 }
 
-static void multiply_tile(const Product *product) {
+static void open_block(const Product *product, const Block *block) {
+    if (block->count == 0) {
+        open_summed(product);
+        return;
+    }
+    TileValue k = tile_loop(product->lowering->builder, LOOP_PLAIN, "k", block->count, 0, 0, false);
+    lower_place(product->lowering, product->contraction.summed, tile_index_plus(block->start, k, 1));
+}
+
+// What the blocks before have left. A chain from +0 never is -0, so adding it to +0 is exact.
+static void take_up(const Product *product, TileValue tile) {
+    Lowering *lowering = product->lowering;
+    TileIndex address = evaluator_address(lowering->evaluator, &lower_output(lowering, 0)->layout, lowering->env);
+    TileValue before = tile_load(lowering->builder, (int)lowering->step->operand_count, DTYPE_F32, address);
+    tile_accumulate(lowering->builder, OP_SUM, tile, before);
+}
+
+static TileValue multiply_tile(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     TileValue tile = tile_zero(lowering->builder, SHAPE_ROWS | SHAPE_LANES, 0, 0);
+    if (block->continues) take_up(product, tile);
     int depth = tile_open_loops(lowering->builder);
-    open_summed(product);
+    open_block(product, block);
     TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);
     TileValue b = evaluator_value(lowering->evaluator, contraction->lanes_operand, lowering->env);
     TileOp multiply = {
@@ -56,6 +86,7 @@ static void multiply_tile(const Product *product) {
     tile_add(lowering->builder, &multiply);
     lower_close(lowering, depth);
     evaluator_define(lowering->evaluator, contraction->node, lowering->env, tile);
+    return tile;
 }
 
 static void store_outputs(const Product *product) {
@@ -69,7 +100,7 @@ static void store_outputs(const Product *product) {
 }
 
 // All rows of the piece against `width` lanes from `start`.
-static void emit_panel(const Product *product, TileIndex start, int64_t width) {
+static void emit_panel(const Product *product, const Block *block, TileIndex start, int64_t width) {
     Lowering *lowering = product->lowering;
     int depth = tile_open_loops(lowering->builder);
     lower_open(lowering, LOOP_ROWS, product->rows, product->row_pieces, product->tile_rows, true);
@@ -77,23 +108,74 @@ static void emit_panel(const Product *product, TileIndex start, int64_t width) {
     TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0,
                                lanes_step(width, (uint32_t)product->tile_lanes), false);
     lower_place(lowering, product->lanes, tile_index_plus(start, lane, 1));
-    multiply_tile(product);
-    store_outputs(product);
+    TileValue tile = multiply_tile(product, block);
+    if (block->ends)
+        store_outputs(product);
+    else
+        lower_store(lowering, 0, tile);
     lower_close(lowering, depth);
 }
 
-static void emit_panels(const Product *product) {
+static void emit_panels(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     int64_t total = lower_extent(lowering, product->lanes), width = product->tile_lanes;
     int64_t full = total / width, tail = total % width;
-    if (full == 1) emit_panel(product, tile_index(0), width);
+    if (full == 1) emit_panel(product, block, tile_index(0), width);
     if (full > 1) {
         int depth = tile_open_loops(lowering->builder);
         TileValue panel = tile_loop(lowering->builder, LOOP_PLAIN, "panel", full, 0, 0, false);
-        emit_panel(product, tile_index_plus(tile_index(0), panel, width), width);
+        emit_panel(product, block, tile_index_plus(tile_index(0), panel, width), width);
         lower_close(lowering, depth);
     }
-    if (tail) emit_panel(product, tile_index(full * width), tail);
+    if (tail) emit_panel(product, block, tile_index(full * width), tail);
+}
+
+// ---- blocks of a long sum
+
+enum { LONGEST_SUM = 1024 };   // summed indices; a shorter sum is one block
+
+// Rows that lie along the sum are read once for each panel, in order: nothing is gained by blocks.
+static bool reads_down_columns(const Product *product) {
+    const Lowering *lowering = product->lowering;
+    const Layout **layouts = ARENA_ARRAY(lowering->arena, const Layout *, lowering->step->operand_count);
+    for (uint32_t k = 0; k < lowering->step->operand_count; k++)
+        layouts[k] = &lowering->plan->values[lowering->step->operands[k]].layout;
+    View view;
+    DimList summed = product->contraction.summed;
+    return view_of(lowering->region, product->contraction.rows_operand, layouts, &view) &&
+           view.stride[summed.dims[summed.rank - 1]] != 1;
+}
+
+// Three quarters of the first-level cache for a panel's part of a block.
+static int64_t block_size(const Product *product) {
+    const Lowering *lowering = product->lowering;
+    DimList summed = product->contraction.summed;
+    int64_t total = lower_extent(lowering, summed);
+    if (total <= LONGEST_SUM || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
+    if (lower_output(lowering, 0)->dtype != DTYPE_F32 || !reads_down_columns(product)) return 0;
+    int64_t fit = (int64_t)(0.75 * lowering->target->l1_bytes) / (product->tile_lanes * (int64_t)sizeof(float));
+    int64_t block = fit / 64 * 64;
+    return block >= 64 && block < total ? block : 0;
+}
+
+static void emit_blocks(const Product *product) {
+    TileBuilder *builder = product->lowering->builder;
+    int64_t block = product->block, total = lower_extent(product->lowering, product->contraction.summed);
+    if (block == 0) {
+        emit_panels(product, &(Block){.ends = true});
+        return;
+    }
+    int64_t before_last = (total - 1) / block;   // whole blocks, the last one left out
+    emit_panels(product, &(Block){.start = tile_index(0), .count = block});
+    if (before_last > 1) {
+        int depth = tile_open_loops(builder);
+        TileValue middle = tile_loop(builder, LOOP_PLAIN, "block", before_last - 1, 0, 0, false);
+        TileIndex start = tile_index_plus(tile_index(block), middle, block);
+        emit_panels(product, &(Block){.start = start, .count = block, .continues = true});
+        lower_close(product->lowering, depth);
+    }
+    int64_t done = before_last * block;
+    emit_panels(product, &(Block){.start = tile_index(done), .count = total - done, .continues = true, .ends = true});
 }
 
 // ---- the loops around it
@@ -132,6 +214,7 @@ void lower_product(Lowering *lowering) {
                        .tile_lanes = lowering->step->tile_lanes ? lowering->step->tile_lanes : DEFAULT_LANES};
     product.contraction = contraction_of(lowering->region, find_contract(lowering), lower_output(lowering, 0)->order);
     open_outer(&product);
-    emit_panels(&product);
+    product.block = block_size(&product);
+    emit_blocks(&product);
     lower_close(lowering, 0);
 }

@@ -295,7 +295,7 @@ static void test_case(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("indexed"), CASE("block"),
+        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("indexed"), CASE("block"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
