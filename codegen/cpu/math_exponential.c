@@ -21,12 +21,32 @@ static LLVMValueRef power_of_two(CpuModule *module, LLVMValueRef n) {
     return float_of_bits(module, LLVMBuildShl(module->builder, biased, cpu_integer(type, 23), ""));
 }
 
-// x = n ln 2 + r with |r| <= ln2 / 2; exp(x) = 2^n (1 + r + r^2 p(r)). 2^n is multiplied in as two factors, so that the
-// last product alone meets overflow and gradual underflow.
+// mantissa * 2^n, rounded once, for whole n in -151 .. 129 and a mantissa about 1. AVX-512 has an instruction for it;
+// elsewhere 2^n is multiplied in as two factors, so that the last product alone meets overflow and gradual underflow.
+static LLVMValueRef scale(CpuModule *module, LLVMValueRef mantissa, LLVMValueRef n) {
+    LLVMBuilderRef builder = module->builder;
+    if (module->has_scale) {
+        enum { CURRENT_ROUNDING = 4 };
+        LLVMTypeRef mask = LLVMIntTypeInContext(module->context, TILE_LANES);
+        return cpu_intrinsic(module, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0,
+                             (LLVMValueRef[]){mantissa, n, mantissa, LLVMConstAllOnes(mask),
+                                              cpu_integer(module->i32, CURRENT_ROUNDING)},
+                             5);
+    }
+    // A NaN has no integer; its n is whatever the conversion gives once frozen, the mantissa stays NaN.
+    LLVMTypeRef integers = cpu_vector(module->i32);
+    LLVMValueRef whole = LLVMBuildFreeze(builder, LLVMBuildFPToSI(builder, n, integers, ""), "");
+    LLVMValueRef half = LLVMBuildAShr(builder, whole, cpu_integer(integers, 1), "");
+    LLVMValueRef rest = LLVMBuildSub(builder, whole, half, "");
+    LLVMValueRef scaled = LLVMBuildFMul(builder, mantissa, power_of_two(module, half), "");
+    return LLVMBuildFMul(builder, scaled, power_of_two(module, rest), "");
+}
+
+// x = n ln 2 + r with |r| <= ln2 / 2; exp(x) = 2^n (1 + r + r^2 p(r)).
 LLVMValueRef math_exp(CpuModule *module, LLVMValueRef x) {
     static const float p[] = {0.5f, 0.166665733f, 0.041666504f, 0.00836378336f, 0.0013931446f};
     LLVMBuilderRef builder = module->builder;
-    LLVMTypeRef floats = LLVMTypeOf(x), integers = cpu_vector(module->i32);
+    LLVMTypeRef floats = LLVMTypeOf(x);
 
     // Beyond these the result is +inf or 0 anyway; NaN compares false and goes through.
     LLVMValueRef high = cpu_constant(floats, 89), low = cpu_constant(floats, -104);
@@ -38,14 +58,7 @@ LLVMValueRef math_exp(CpuModule *module, LLVMValueRef x) {
     r = cpu_fma(module, n, cpu_constant(floats, -LN2_LOW), r);
     LLVMValueRef square = LLVMBuildFMul(builder, r, r, "");
     LLVMValueRef tail = cpu_fma(module, square, math_polynomial(module, r, p, 5), r);
-    LLVMValueRef mantissa = LLVMBuildFAdd(builder, tail, cpu_constant(floats, 1), "");
-
-    // A NaN has no integer; its n is whatever the conversion gives once frozen, the mantissa stays NaN.
-    LLVMValueRef whole = LLVMBuildFreeze(builder, LLVMBuildFPToSI(builder, n, integers, ""), "");
-    LLVMValueRef half = LLVMBuildAShr(builder, whole, cpu_integer(integers, 1), "");
-    LLVMValueRef rest = LLVMBuildSub(builder, whole, half, "");
-    LLVMValueRef scaled = LLVMBuildFMul(builder, mantissa, power_of_two(module, half), "");
-    return LLVMBuildFMul(builder, scaled, power_of_two(module, rest), "");
+    return scale(module, LLVMBuildFAdd(builder, tail, cpu_constant(floats, 1), ""), n);
 }
 
 // x = 2^e m with m in [sqrt(1/2), sqrt(2)), f = m - 1; log(x) = e ln 2 + f - f^2/2 + f^3 p(f).

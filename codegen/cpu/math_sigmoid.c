@@ -2,7 +2,9 @@
 //
 // Near 0 an odd polynomial keeps relative accuracy; further out both are 1 minus something small, built from exp:
 //
-//     tanh(x) = 1 - 2 / (exp(2x) + 1)        erf(x) = 1 - exp(q(x)),  q ~ log(erfc(x))
+//     tanh(x) = 1 - 2 / (exp(2x) + 1)        erf(x) = 1 - exp(-x^2) g(x),  g(x) = erfc(x) exp(x^2)
+//
+// exp(-x^2) is written as erf's derivative writes it, so that where both are wanted it is computed once.
 #include "codegen/cpu/module.h"
 
 static LLVMValueRef with_sign_of(CpuModule *module, LLVMValueRef magnitude, LLVMValueRef sign) {
@@ -33,20 +35,22 @@ LLVMValueRef math_tanh(CpuModule *module, LLVMValueRef x) {
 }
 
 LLVMValueRef math_erf(CpuModule *module, LLVMValueRef x) {
-    // |x| < 1: x + x p(x^2);  1 <= |x| < 4: 1 - exp(q(|x|));  beyond: 1, which erf rounds to from 3.92 on.
-    static const float p[] = {0.128379166f,  -0.376126289f,    0.112836182f,   -0.0268551242f,
-                              0.0051907259f, -0.000803065428f, 7.91990169e-05f};
-    static const float q[] = {0.00030321299f,  -1.13016665f,    -0.631937206f,    -0.109978057f,  0.0263645574f,
-                              -0.00474014599f, 0.000592748809f, -4.55876288e-05f, 1.61388289e-06f};
+    // |x| < 1.125: x + x p(x^2), else 1 - exp(-x^2) g(|x|), which is 1 from 3.92 on.
+    static const float p[] = {0.128379166f,   -0.376126021f,    0.112832561f,   -0.0268392228f,
+                              0.00516025955f, -0.000776580535f, 7.06354185e-05f};
+    static const float g[] = {0.981758595f, -1.02970445f,   0.759567142f,   -0.399509519f,
+                              0.14567475f,  -0.0347621143f, 0.00485711312f, -0.000300075801f};
     LLVMBuilderRef builder = module->builder;
     LLVMTypeRef floats = LLVMTypeOf(x);
     LLVMValueRef size = cpu_unary(module, "llvm.fabs", x), one = cpu_constant(floats, 1);
+    LLVMValueRef square = LLVMBuildFMul(builder, x, x, "");
 
-    LLVMValueRef near = cpu_fma(module, math_polynomial(module, LLVMBuildFMul(builder, x, x, ""), p, 7), size, size);
-    LLVMValueRef complement = math_call(module, MATH_EXP, math_polynomial(module, size, q, 9));
-    LLVMValueRef far = LLVMBuildFSub(builder, one, complement, "");
-    // Above 4 the polynomial turns away, and NaN is not below anything but must stay.
-    LLVMValueRef is_far = LLVMBuildFCmp(builder, LLVMRealOGE, size, cpu_constant(floats, 4), "");
-    far = LLVMBuildSelect(builder, is_far, one, far, "");
-    return with_sign_of(module, LLVMBuildSelect(builder, is_below(module, size, 1), near, far, ""), x);
+    LLVMValueRef near = cpu_fma(module, math_polynomial(module, square, p, 7), size, size);
+    // Far out g turns away; it stays at 4, where exp is already too small to matter, and 0 * infinity never happens.
+    LLVMValueRef four = cpu_constant(floats, 4);
+    LLVMValueRef limited = LLVMBuildSelect(builder, is_below(module, size, 4), size, four, "");
+    LLVMValueRef decay = math_call(module, MATH_EXP, LLVMBuildFNeg(builder, square, ""));
+    LLVMValueRef complement = LLVMBuildFNeg(builder, math_polynomial(module, limited, g, 8), "");
+    LLVMValueRef far = cpu_fma(module, complement, decay, one);
+    return with_sign_of(module, LLVMBuildSelect(builder, is_below(module, size, 1.125), near, far, ""), x);
 }

@@ -28,6 +28,7 @@ void cpu_module_init(CpuModule *module, LLVMContextRef context, const char *name
         .cpu = cpu,
         .features = features,
         .vector_bits = vector_bytes * 8,
+        .has_scale = vector_bytes * 8 == 512 && strstr(features, "+avx512f"),
     };
 }
 

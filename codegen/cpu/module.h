@@ -16,6 +16,7 @@ typedef struct {
     LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer;
     const char *cpu, *features; // target attributes of every function
     int vector_bits;
+    bool has_scale; // the instruction a * 2^floor(b) on 16 lanes
     LLVMValueRef math[MATH_COUNT];
 } CpuModule;
 
