@@ -5,9 +5,9 @@
 //                                               loop C, lanes 4:     store w[c, 96 + lane]      what is left
 //                                               loop C, lanes 28:    store 0                    padding
 //
-// Loops follow memory order. A source that lies along the dim walked just outside of the lanes (a transposed one) is read
-// in tiles of 16 rows by 16 lanes, which the backend turns around in registers. When the divided dims are cut, whole panels are dealt out to pieces, the last one with the
-// padding.
+// Loops follow memory order. A source that lies along a dim walked just outside of the lanes (a transposed one) is read
+// in tiles of 16 rows by 16 lanes, which the backend turns around in registers. When the divided dims are cut, whole
+// panels are dealt out to pieces, the last one with the padding.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -22,7 +22,7 @@ typedef struct {
     const Layout *layout;
     int high, low;        // the two pieces; -1 when no piece divides, or the cut has its dims
     int64_t total, width; // of flat, of the low piece
-    bool transposed;
+    DimId along;          // the dim outside of the lanes that neighbours of the source lie along; DIM_NONE: not one
     Part part;
     TileIndex panel; // where the loop over high pieces stands
 } Panels;
@@ -48,18 +48,25 @@ static void find_divided(Panels *panels) {
     panels->total = lower_extent(panels->lowering, high->dims);
 }
 
-// Whether neighbours in memory of the source are neighbours along the innermost dim outside of the lanes.
-static bool is_transposed(const Panels *panels) {
+// The dim along which neighbours in memory of the source lie, when it is one that is walked just outside of the lanes.
+static DimId transposed_dim(const Panels *panels) {
     const Lowering *lowering = panels->lowering;
     int last = panels->layout->count - 1;
-    if (panels->low != last || last == 0 || last - 1 == panels->high) return false;
+    if (panels->low != last || last == 0 || last - 1 == panels->high) return DIM_NONE;
     const Layout **layouts = ARENA_ARRAY(lowering->arena, const Layout *, lowering->step->operand_count);
     for (uint32_t k = 0; k < lowering->step->operand_count; k++)
         layouts[k] = &lowering->plan->values[lowering->step->operands[k]].layout;
+    NodeId node = lower_output_node(lowering, panels->output);
+    // A node that only orders dims anew is a copy.
+    while (graph_node(lowering->region, node)->op == OP_STOP_GRADIENT)
+        node = graph_node(lowering->region, node)->operands[0];
     View view;
-    if (!view_of(lowering->region, lower_output_node(lowering, panels->output), layouts, &view)) return false;
+    if (!view_of(lowering->region, node, layouts, &view)) return DIM_NONE;
     DimList dims = panels->layout->pieces[last - 1].dims;
-    return dims.rank > 0 && view.stride[dims.dims[dims.rank - 1]] == 1;
+    for (int i = dims.rank - 1; i >= 0; i--)
+        if (view.stride[dims.dims[i]] == 1 && lower_extent(lowering, dim_list_slice(dims, i, i + 1)) > 1)
+            return dims.dims[i];
+    return DIM_NONE;
 }
 
 static void place_flat(const Panels *panels, TileIndex lane) {
@@ -109,9 +116,9 @@ static void open_piece(Panels *panels, int piece, DimSet done) {
     } else {
         DimList dims = dim_list_without(panels->layout->pieces[piece].dims, done);
         if (dims.rank == 0) return;
-        if (panels->transposed && piece == panels->low - 1) {
-            lower_open_each(lowering, dim_list_slice(dims, 0, dims.rank - 1));
-            lower_open(lowering, LOOP_ROWS, dim_list_slice(dims, dims.rank - 1, dims.rank), 0, TILE_LANES, false);
+        if (panels->along != DIM_NONE && piece == panels->low - 1 && dim_in(dim_list_set(&dims), panels->along)) {
+            lower_open_each(lowering, dim_list_without(dims, dim_bit(panels->along)));
+            lower_open(lowering, LOOP_ROWS, (DimList){.rank = 1, .dims = {panels->along}}, 0, TILE_LANES, false);
             return;
         }
         uint32_t step = innermost ? lanes_step(lower_extent(lowering, dims), PANEL_LANES) : 0;
@@ -194,7 +201,7 @@ static void deal_rows(Panels *panels) {
 void lower_panels(Lowering *lowering, uint32_t output) {
     Panels panels = {.lowering = lowering, .output = output, .layout = &lower_output(lowering, output)->layout};
     find_divided(&panels);
-    panels.transposed = is_transposed(&panels);
+    panels.along = transposed_dim(&panels);
     if (lower_cut_set(lowering) & piece_set(&panels, panels.high)) {
         if (can_deal_panels(&panels))
             deal_panels(&panels);

@@ -221,8 +221,8 @@ static DimId column_dim(const Row *row) {
     return best == row->last ? DIM_NONE : best;
 }
 
-// Short rows and exponentials wait for their own results; long cheap rows only wait for memory, and more of them at once
-// are more streams than the machine prefetches.
+// Short rows and exponentials wait for their own results; long cheap rows only wait for memory, and more of them at
+// once are more streams than the machine prefetches.
 static bool waits_for_itself(const Row *row) {
     if (lower_extent(row->lowering, (DimList){.rank = 1, .dims = {row->last}}) <= SHORT_ROW) return true;
     for (NodeId id = 0; id < node_count(row); id++)

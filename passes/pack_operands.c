@@ -233,15 +233,17 @@ static bool is_good_in_place(const Packing *packing, const Step *step, const Con
     int64_t lines_per_row = (step->tile_lanes * bytes + 63) / 64;
     int64_t stride = merged_stride(plan->dims, contraction->summed, &view) * bytes;
     if (merged_stride(plan->dims, contraction->lanes, &view) != 1 || stride <= 0) return false;
-    double lines = (double)(summed * lines_per_row), fit = lines_that_fit(packing->context->target, stride, lines_per_row);
+    double lines = (double)(summed * lines_per_row);
+    double fit = lines_that_fit(packing->context->target, stride, lines_per_row);
     if (lines > 0.75 * fit) return false;
-    ledger_add(packing->context->ledger,
-               (Decision){.pass = "pack_operands",
-                          .what = "pack lanes operand",
-                          .place = step->place,
-                          .reason = arena_format(plan->arena, "%.0f cache lines of it are read in place, %.0f fit", lines, fit),
-                          .bytes_saved = 2.0 * (double)(bytes * graph_elements(
-                                                                    plan->dims, graph_node(step->region, contraction->lanes_operand)->dims))});
+    int64_t elements = graph_elements(plan->dims, graph_node(step->region, contraction->lanes_operand)->dims);
+    const char *reason =
+        arena_format(plan->arena, "%.0f cache lines of it are read in place, %.0f fit", lines, fit);
+    ledger_add(packing->context->ledger, (Decision){.pass = "pack_operands",
+                                                    .what = "pack lanes operand",
+                                                    .place = step->place,
+                                                    .reason = reason,
+                                                    .bytes_saved = 2.0 * (double)(bytes * elements)});
     return true;
 }
 

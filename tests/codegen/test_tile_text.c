@@ -275,6 +275,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         GOLDEN("softmax"),
         GOLDEN("product"),
+        GOLDEN("turned"),
         GOLDEN("columns"),
         GOLDEN("indexed"),
         GOLDEN("rotate"),
