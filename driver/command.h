@@ -61,6 +61,7 @@ int command_train(Command *command);
 int command_sample(Command *command);
 int command_prepare(Command *command);
 int command_lower(Command *command);
+int command_explain(Command *command);
 int command_check(Command *command);
 int command_info(Command *command);
 

@@ -22,6 +22,8 @@ static const CommandRow commands[] = {
     {"lower", command_lower, declare_lower_keys, true,
      "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm [--passes=a,b] [--dump_dir=FOLDER]",
      "prints any stage of the compiler"},
+    {"explain", command_explain, declare_train_keys, true, "CONFIG... [--fuse=none|op|all]",
+     "prints the boxes of a training step, what was refused and why, and what is kept for the backward part"},
     {"prepare", command_prepare, declare_prepare_keys, false, "TEXT... -o FOLDER",
      "text to train.bin, val.bin and meta.json, character by character"},
     {"info", command_info, declare_no_keys, false, "", "measures this machine"},
@@ -133,7 +135,11 @@ int main(int count, char **arguments) {
         arena_free(arena);
         return EXIT_DONE;
     }
-    Command command = {.arena = arena, .diags = diags_create(arena), .config = config_create(arena), .echo = row->run == command_lower ? stderr : stdout};
+    bool prints_product = row->run == command_lower || row->run == command_explain;
+    Command command = {.arena = arena,
+                       .diags = diags_create(arena),
+                       .config = config_create(arena),
+                       .echo = prints_product ? stderr : stdout};
     int status = guarded_run(row, count - 2, arguments + 2, &command);
     arena_free(arena);
     if (fflush(stdout) != 0 || ferror(stdout)) {

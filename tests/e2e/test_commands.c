@@ -77,6 +77,14 @@ static void bad_files_have_exit_code_3(void **state) {
     expect(3, "ckpt.safetensors", "sample --out_dir=nowhere");
 }
 
+static void explain_prints_the_plan_and_its_reasons(void **state) {
+    (void)state;
+    expect(0, "refused\n", "explain" SMALL "--vocab_size=5");
+    expect(0, "waits of all threads", "explain" SMALL "--vocab_size=5 --fuse=none");
+    expect(0, "kept for the backward part", "explain --model=llama --n_layer=1 --vocab_size=5 --block_size=8");
+    expect(2, "n_heads", "explain --n_heads=2");
+}
+
 static void a_run_writes_a_checkpoint_that_samples(void **state) {
     (void)state;
     expect(0, "iter 5: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=5 --time --out_dir=run");
@@ -123,6 +131,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_errors_have_exit_code_2),
         cmocka_unit_test(bad_files_have_exit_code_3),
+        cmocka_unit_test(explain_prints_the_plan_and_its_reasons),
         cmocka_unit_test(a_run_writes_a_checkpoint_that_samples),
         cmocka_unit_test(memory_that_cannot_fit_is_refused),
         cmocka_unit_test(stages_are_text_and_can_be_read_again),

@@ -13,7 +13,8 @@ complain() {
 for spec in "$source"/examples/*.spec; do
     for level in none op all; do
         "$sinter" check "$spec" --fuse=$level --n_layer=1 --n_embd=36 --n_head=3 --block_size=21 --batch_size=2 \
-            --vocab_size=31 | tail -1 || complain "$spec at $level"
+            --vocab_size=31 >log || { cat log; complain "$spec at $level"; }
+        tail -1 log
         "$sinter" check "$spec" --fuse=$level --n_layer=2 --n_embd=35 --n_head=5 --block_size=33 --batch_size=1 \
             --vocab_size=7 --dropout=0.2 --full >log || { cat log; complain "$spec at $level with dropout"; }
     done

@@ -50,6 +50,27 @@ static void reasons_follow_the_layer(void **state) {
     arena_free(arena);
 }
 
+// Stored names carry their layer between points; what is numbered at the end of a name is no layer.
+static void stored_names_have_layers(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Ledger *ledger = ledger_create(arena);
+    ledger_add(ledger, (Decision){"boxes", "box sum", "grad.h.1.c_fc.bias", false, "two readers", 0, 0});
+    ledger_add(ledger, (Decision){"boxes", "box sum", "grad.h.0.c_fc.bias", false, "two readers", 0, 0});
+    ledger_add(ledger, (Decision){"boxes", "box sum", "h.7.c_fc.bias", false, "two readers", 0, 0});
+    ledger_add(ledger, (Decision){"boxes", "box sum", "x.1", false, "two readers", 0, 0});
+    ledger_add(ledger, (Decision){"boxes", "box sum", "x.2", false, "two readers", 0, 0});
+    ledger_add(ledger, (Decision){"boxes", "box sum", "layer[2].x.1", false, "two readers", 0, 0});
+    Text text = text_create(arena);
+    ledger_print(ledger, &text);
+    assert_string_equal(text_string(&text), "refused  boxes: box sum at grad.h.{0..1}.c_fc.bias: two readers\n"
+                                            "refused  boxes: box sum at h.7.c_fc.bias: two readers\n"
+                                            "refused  boxes: box sum at x.1: two readers\n"
+                                            "refused  boxes: box sum at x.2: two readers\n"
+                                            "refused  boxes: box sum at layer[2].x.1: two readers\n");
+    arena_free(arena);
+}
+
 static void decisions_are_copied(void **state) {
     (void)state;
     Arena *arena = arena_create();
@@ -128,7 +149,8 @@ static void wrong_targets_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_are_one_line),     cmocka_unit_test(reasons_follow_the_layer),
-        cmocka_unit_test(decisions_are_copied),    cmocka_unit_test(targets_print_and_parse),
+        cmocka_unit_test(stored_names_have_layers), cmocka_unit_test(decisions_are_copied),
+        cmocka_unit_test(targets_print_and_parse),
         cmocka_unit_test(targets_are_read_loosely), cmocka_unit_test(wrong_targets_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

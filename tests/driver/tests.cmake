@@ -1,0 +1,1 @@
+sinter_test(driver explain driver)
