@@ -118,10 +118,17 @@ static TileValue integer(Evaluator *evaluator, int64_t number) {
 
 // ---- sources
 
+// A value in parts is their sum, in ascending order.
 static TileValue operand_value(Evaluator *evaluator, const Node *node, const TileIndex *env) {
     const Value *value = &evaluator->plan->values[evaluator->step->operands[node->attr.integer]];
-    return tile_load(evaluator->builder, node->attr.integer, node->dtype,
-                     evaluator_address(evaluator, &value->layout, env));
+    TileIndex address = evaluator_address(evaluator, &value->layout, env);
+    TileValue sum = tile_load(evaluator->builder, node->attr.integer, node->dtype, address);
+    for (uint32_t part = 1; part < value->parts; part++) {
+        address.constant += layout_elements(&value->layout);
+        TileValue next = tile_load(evaluator->builder, node->attr.integer, node->dtype, address);
+        sum = map2(evaluator, OP_ADD, node->dtype, sum, next);
+    }
+    return sum;
 }
 
 static TileValue const_value(Evaluator *evaluator, const Node *node, const TileIndex *env) {

@@ -6,7 +6,7 @@
 #include "codegen/lower.h"
 
 static int64_t buffer_elements(const Value *value) {
-    int64_t elements = layout_elements(&value->layout);
+    int64_t elements = layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
     return elements > 0 ? elements : 1;
 }
 
@@ -77,6 +77,7 @@ TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const 
     lowering->region = step->region;
     lowering->target = target;
     lowering->live = graph_live(step->region, arena);
+    lowering->continues = TILE_NONE;
     lowering->builder = tile_builder(arena, text_string(&stem));
     declare_buffers(lowering);
     lowering->evaluator = evaluator_create(lowering->builder, plan, step);

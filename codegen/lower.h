@@ -44,6 +44,10 @@ typedef struct {
     Evaluator *evaluator;
     const bool *live;
     TileIndex env[MAX_DIMS]; // where the open loops stand
+    // Of a summed cut: where the piece's share of the dims begins, the group's part of the output, and whether a piece
+    // before left something there (TILE_NONE: none ever does).
+    TileIndex share, part;
+    TileValue continues;
 } Lowering;
 
 void lower_map(Lowering *lowering);
@@ -63,6 +67,13 @@ void lower_place(Lowering *lowering, DimList dims, TileIndex flat);
 void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces, uint32_t step, bool split_evenly);
 void lower_open_each(Lowering *lowering, DimList dims); // one plain loop per dim
 void lower_open_cut(Lowering *lowering);                // the piece's rows, one at a time
+// A summed cut (cut_is_summed) finds out first what part of which sum the piece is. Then stores go to the group's part,
+// lower_open_summed walks the piece's share, and lower_before reads what the group's pieces before it left: 0 in its
+// first piece, TILE_NONE when there never are any.
+void lower_open_summed_cut(Lowering *lowering);
+void lower_open_summed(Lowering *lowering, DimList summed); // plain loops from the outermost, merged where possible
+TileValue lower_before(Lowering *lowering, uint32_t output);
+TileValue lower_stored(Lowering *lowering, uint32_t output); // what lies where lower_store would store
 void lower_close(Lowering *lowering, int depth);        // closes loops until `depth` are open
 void lower_store(Lowering *lowering, uint32_t output, TileValue value);
 // Whether dims `outer`, `inner` can be walked as one: every value that has one of them has both, adjacent in memory,

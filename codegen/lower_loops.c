@@ -33,7 +33,8 @@ NodeId lower_output_node(const Lowering *lowering, uint32_t output) {
 }
 
 DimSet lower_cut_set(const Lowering *lowering) {
-    return lowering->step->cut.pieces > 1 ? dim_list_set(&lowering->step->cut.dims) : 0;
+    const Step *step = lowering->step;
+    return step->cut.pieces > 1 && !cut_is_summed(lowering->plan, step) ? dim_list_set(&step->cut.dims) : 0;
 }
 
 // ---- loops
@@ -70,7 +71,7 @@ void lower_open_each(Lowering *lowering, DimList dims) {
 
 void lower_open_cut(Lowering *lowering) {
     const Cut *cut = &lowering->step->cut;
-    if (cut->pieces > 1) lower_open(lowering, LOOP_PIECE, cut->dims, cut->pieces, 0, false);
+    if (lower_cut_set(lowering)) lower_open(lowering, LOOP_PIECE, cut->dims, cut->pieces, 0, false);
 }
 
 void lower_close(Lowering *lowering, int depth) {
@@ -78,10 +79,63 @@ void lower_close(Lowering *lowering, int depth) {
         tile_end(lowering->builder);
 }
 
+static TileIndex output_address(Lowering *lowering, uint32_t output) {
+    const Value *value = lower_output(lowering, output);
+    TileIndex address = evaluator_address(lowering->evaluator, &value->layout, lowering->env);
+    return value->parts > 1 ? tile_index_sum(address, lowering->part, layout_elements(&value->layout)) : address;
+}
+
 void lower_store(Lowering *lowering, uint32_t output, TileValue value) {
     int buffer = (int)(lowering->step->operand_count + output);
-    TileIndex address = evaluator_address(lowering->evaluator, &lower_output(lowering, output)->layout, lowering->env);
-    tile_store(lowering->builder, buffer, address, value);
+    tile_store(lowering->builder, buffer, output_address(lowering, output), value);
+}
+
+TileValue lower_stored(Lowering *lowering, uint32_t output) {
+    int buffer = (int)(lowering->step->operand_count + output);
+    return tile_load(lowering->builder, buffer, lower_output(lowering, output)->dtype, output_address(lowering, output));
+}
+
+// ---- summed cuts
+
+void lower_open_summed_cut(Lowering *lowering) {
+    const Cut *cut = &lowering->step->cut;
+    TileBuilder *builder = lowering->builder;
+    TileIndex piece =
+        tile_index_of(tile_loop(builder, LOOP_PIECE, "piece", cut->pieces, cut->pieces, 0, false));
+    int64_t in_group = cut->pieces / cut->groups, share = cut->total / cut->pieces;
+    lowering->share = tile_index_sum(tile_index(0), piece, share);
+    lowering->part = tile_index_divide(builder, piece, in_group);
+    if (in_group == 1) return;
+    TileValue number = tile_index_value(builder, tile_index_remainder(builder, piece, in_group));
+    TileValue operands[] = {tile_const(builder, DTYPE_I32, 0), number};
+    lowering->continues = tile_map(builder, OP_LT, DTYPE_BOOL, operands, 2);
+}
+
+void lower_open_summed(Lowering *lowering, DimList summed) {
+    const Cut *cut = &lowering->step->cut;
+    int from = 0;
+    if (cut_is_summed(lowering->plan, lowering->step)) {
+        int64_t share = cut->total / cut->pieces;
+        TileIndex flat = lowering->share;
+        if (share > 1) {
+            TileValue own = tile_loop(lowering->builder, LOOP_PLAIN, loop_name(lowering, cut->dims), share, 0, 0, false);
+            flat = tile_index_plus(flat, own, 1);
+        }
+        lower_place(lowering, cut->dims, flat);
+        from = cut->dims.rank;
+    }
+    for (int to; from < summed.rank; from = to) {
+        for (to = from + 1; to < summed.rank; to++)
+            if (!lower_merges(lowering, summed.dims[to - 1], summed.dims[to])) break;
+        lower_open(lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
+    }
+}
+
+TileValue lower_before(Lowering *lowering, uint32_t output) {
+    if (lowering->continues == TILE_NONE) return TILE_NONE;
+    TileValue zero = tile_const(lowering->builder, lower_output(lowering, output)->dtype, 0);
+    TileValue operands[] = {lowering->continues, lower_stored(lowering, output), zero};
+    return tile_map(lowering->builder, OP_WHERE, lower_output(lowering, output)->dtype, operands, 3);
 }
 
 // ---- which dims can be walked as one

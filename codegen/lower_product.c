@@ -45,38 +45,27 @@ static NodeId find_contract(const Lowering *lowering) {
 
 // ---- the tile
 
-// Summed dims from the outermost; runs of dims that merge are one loop.
-static void open_summed(const Product *product) {
-    DimList summed = product->contraction.summed;
-    for (int from = 0, to; from < summed.rank; from = to) {
-        for (to = from + 1; to < summed.rank; to++)
-            if (!lower_merges(product->lowering, summed.dims[to - 1], summed.dims[to])) break;
-        lower_open(product->lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
-    }
-}
-
 static void open_block(const Product *product, const Block *block) {
     if (block->count == 0) {
-        open_summed(product);
+        lower_open_summed(product->lowering, product->contraction.summed);
         return;
     }
     TileValue k = tile_loop(product->lowering->builder, LOOP_PLAIN, "k", block->count, 0, 0, false);
     lower_place(product->lowering, product->contraction.summed, tile_index_plus(block->start, k, 1));
 }
 
-// What the blocks before have left. A chain from +0 never is -0, so adding it to +0 is exact.
-static void take_up(const Product *product, TileValue tile) {
+// What the blocks or the pieces before have left. A chain from +0 never is -0, so adding it to +0 is exact.
+static void take_up(const Product *product, const Block *block, TileValue tile) {
     Lowering *lowering = product->lowering;
-    TileIndex address = evaluator_address(lowering->evaluator, &lower_output(lowering, 0)->layout, lowering->env);
-    TileValue before = tile_load(lowering->builder, (int)lowering->step->operand_count, DTYPE_F32, address);
-    tile_accumulate(lowering->builder, OP_SUM, tile, before);
+    TileValue before = block->continues ? lower_stored(lowering, 0) : lower_before(lowering, 0);
+    if (before != TILE_NONE) tile_accumulate(lowering->builder, OP_SUM, tile, before);
 }
 
 static TileValue multiply_tile(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     TileValue tile = tile_zero(lowering->builder, SHAPE_ROWS | SHAPE_LANES, 0, 0);
-    if (block->continues) take_up(product, tile);
+    take_up(product, block, tile);
     int depth = tile_open_loops(lowering->builder);
     open_block(product, block);
     TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);
@@ -151,6 +140,7 @@ static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
     int64_t total = lower_extent(lowering, summed);
+    if (cut_is_summed(lowering->plan, lowering->step)) return 0;
     if (total <= LONGEST_SUM || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || !reads_down_columns(product)) return 0;
     int64_t fit = (int64_t)(0.75 * lowering->target->l1_bytes) / (product->tile_lanes * (int64_t)sizeof(float));
@@ -194,6 +184,7 @@ static void open_outer(Product *product) {
     const Cut *cut = &lowering->step->cut;
     DimSet cut_set = lower_cut_set(lowering);
     product->rows = contraction->rows;
+    if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     if (cut_set && cut_leads_rows(product, cut) && cut->dims.rank == contraction->rows.rank) {
         product->row_pieces = cut->pieces;
         cut_set = 0;

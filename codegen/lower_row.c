@@ -102,7 +102,10 @@ static void open_accumulators(Row *row, int sweep) {
 
 static void open_sweep(const Row *row) {
     Lowering *lowering = row->lowering;
-    lower_open_each(lowering, row->outer);
+    if (cut_is_summed(lowering->plan, lowering->step))
+        lower_open_summed(lowering, row->outer);
+    else
+        lower_open_each(lowering, row->outer);
     DimList last = {.rank = 1, .dims = {row->last}};
     if (row->columns) {
         lower_open(lowering, LOOP_ROWS, last, 0, TILE_LANES, false);
@@ -176,10 +179,14 @@ static void emit_sweep(Row *row, int sweep) {
 
 static void store_row_outputs(const Row *row) {
     Lowering *lowering = row->lowering;
-    for (uint32_t i = 0; i < lowering->step->output_count; i++)
-        if (!is_swept_output(row, i))
-            lower_store(lowering, i,
-                        evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env));
+    for (uint32_t i = 0; i < lowering->step->output_count; i++) {
+        if (is_swept_output(row, i)) continue;
+        TileValue value = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
+        TileValue before = lower_before(lowering, i);
+        if (before != TILE_NONE)
+            value = tile_map(lowering->builder, OP_ADD, DTYPE_F32, (TileValue[]){before, value}, 2);
+        lower_store(lowering, i, value);
+    }
 }
 
 // ---- the rows
@@ -232,6 +239,7 @@ static bool waits_for_itself(const Row *row) {
 
 static void open_rows(Row *row, DimId column) {
     Lowering *lowering = row->lowering;
+    if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     DimSet cut = lower_cut_set(lowering);
     DimList rest = dim_list_without(row_dims(row), cut);
     if (column == DIM_NONE) {

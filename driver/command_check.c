@@ -113,6 +113,18 @@ static const Value *output_value(const Plan *plan, const char *name) {
     return NULL;
 }
 
+// The order in which a program's slot shows a value: that of files for states, next values and gradients of params.
+static DimList slot_order(const Check *check, const Value *value) {
+    const Plan *plan = check->model.plans[MODEL_STEP];
+    if (value->next_of != VALUE_NONE) return plan->values[value->next_of].leaf->stored;
+    for (ValueId v = 0; v < plan->value_count; v++) {
+        const Value *param = &plan->values[v];
+        if (param->is_param && text_equal(arena_format(check->command->arena, "grad.%s", param->name), value->name))
+            return param->leaf->stored;
+    }
+    return value->order;
+}
+
 // Largest difference over largest value; infinite when the compiled side is not a number.
 static double output_error(const Check *check, const Output *output) {
     const Plan *plan = check->model.plans[MODEL_STEP];
@@ -124,14 +136,18 @@ static double output_error(const Check *check, const Output *output) {
     const Node *node = graph_node(check->graph, output->node);
     int64_t count = graph_elements(check->graph, node->dims);
     double *expected = memory_allocate_array((size_t)count, sizeof(double));
-    reference_reorder(check->graph, reference_value(check->reference, output->node), node->order, value->order, expected);
-    const float *actual = session_data(check->session, slot);
+    reference_reorder(check->graph, reference_value(check->reference, output->node), node->order,
+                      slot_order(check, value), expected);
+    Arena *scratch = arena_create();
+    float *actual = ARENA_ARRAY(scratch, float, (size_t)count);
+    slot_unpack(slot, session_data(check->session, slot), actual, scratch);
     double difference = 0, largest = 1e-30;
     for (int64_t i = 0; i < count; i++) {
         double gap = fabs((double)actual[i] - expected[i]);
         difference = gap <= difference ? difference : isnan(gap) ? INFINITY : gap;
         largest = fmax(largest, fabs(expected[i]));
     }
+    arena_free(scratch);
     memory_release(expected);
     return difference / largest;
 }

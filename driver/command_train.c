@@ -110,14 +110,15 @@ static int create_session(Command *command, Training *training) {
     for (int i = 0; i < MODEL_PROGRAMS; i++) {
         if (training->model.programs[i]) programs[count++] = training->model.programs[i];
     }
-    size_t state_bytes = 0, arena_bytes = 0;
-    if (!session_bytes(programs, count, &state_bytes, &arena_bytes)) {
+    size_t bytes[MEMORY_COUNT];
+    if (!session_bytes(programs, count, threads_count(training->threads), bytes)) {
         diag_error(command->diags, (Place){0}, "the memory of this model overflows the address space");
         return EXIT_MEMORY;
     }
-    double needed = (double)state_bytes + (double)arena_bytes, available = memory_available();
-    printf("memory: %.1f MB states, %.1f MB activations and gradients\n", 1e-6 * (double)state_bytes,
-           1e-6 * (double)arena_bytes);
+    double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
+    double scratch = (double)bytes[MEMORY_SCRATCH], needed = states + arena + scratch, available = memory_available();
+    printf("memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n", 1e-6 * states, 1e-6 * arena,
+           1e-6 * scratch);
     if (available > 0 && needed > available) {
         diag_error(command->diags, (Place){0},
                    "this run needs %.1f MB and %.1f MB are available; lower batch_size or block_size%s", 1e-6 * needed,

@@ -41,7 +41,8 @@ typedef enum {
     VALUE_TEMPORARY,  // lives from its step to its last reader
     VALUE_OUTPUT      // like temporary, but kept to the end of the run (unless next_of is set)
 } ValueKind;
-typedef enum { SPACE_STATE, SPACE_ARENA } Space;
+// scratch: each thread has its own; it holds one piece of a value that lives only inside a strand.
+typedef enum { SPACE_STATE, SPACE_ARENA, SPACE_SCRATCH } Space;
 
 typedef struct {
     ValueKind kind;
@@ -49,12 +50,14 @@ typedef struct {
     DType dtype;           // storage type
     DimList order;
     Layout layout;
+    uint32_t parts;        // > 1: the value is the sum of so many, in ascending order, each in this layout, one after the
+                           // other in memory
     const Leaf *leaf;      // INPUT, STATE; NULL else
     bool is_param;         // STATE: a PARAM leaf
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
     bool in_place;         // next_of: written over the state's own memory
     Space space;
-    size_t offset, bytes;  // bytes: multiple of 64
+    size_t offset, bytes;  // bytes: multiple of 64; of one piece in SPACE_SCRATCH
 } Value;
 
 // ---- boxes
@@ -64,10 +67,13 @@ typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
 typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
 
 // How a step's rows are cut: piece k of `pieces` covers flat rows [total*k/pieces, total*(k+1)/pieces) of `dims`.
+// With groups, pieces/groups successive pieces are one group, which one thread runs in ascending order. Then a step may
+// also sum over the cut's dims (a gradient of weights, of a few sequences a piece): each piece adds to what the piece
+// before it left, and each group has a part of the output of its own.
 typedef struct {
-    DimList dims;          // leading dims of the first output; empty: one piece
+    DimList dims;          // dims of every output, in the order of the flat rows, or of none; empty: one piece
     int64_t total;         // product of their extents, 1 when empty
-    uint32_t pieces;
+    uint32_t pieces, groups;   // groups 0: every piece by itself
 } Cut;
 
 typedef struct {
@@ -81,6 +87,7 @@ typedef struct {
     DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these)
     Cut cut;
     bool wait;                     // all threads must have finished every earlier step
+    bool joined;                   // of one strand with the step before
     uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
     double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
 } Step;
@@ -92,7 +99,19 @@ typedef struct {
     Value *values;
     Step *steps;
     size_t arena_bytes, state_bytes;  // exact; filled by plan_memory
+    size_t scratch_bytes;          // of each thread
 } Plan;
+
+// Strands: a step and the `joined` ones that follow it, all of one cut, with `same` edges between them. A thread runs
+// them piece by piece: piece k of every step, then piece k+1, so that what one hands to the next is still in its cache.
+// A temporary that only one strand writes and reads, and whose memory order the cut's dims lead, lies in SPACE_SCRATCH:
+//     element address = scratch of the thread + offset + (layout offset - first layout offset of the piece)
+uint32_t plan_strand_end(const Plan *plan, uint32_t first);  // the step after the last one of the strand of `first`
+bool cut_equal(const Cut *a, const Cut *b);
+// Whether a step's outputs lack the dims that it is cut along, and so are summed over them piece by piece.
+bool cut_is_summed(const Plan *plan, const Step *step);
+// Whether a cut's pieces are equal contiguous ranges of the layout, in multiples of 64 bytes.
+bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype);
 
 const char *form_name(Form form);
 const char *engine_name(Engine engine);

@@ -29,20 +29,28 @@ uint32_t *plan_epochs(const Plan *plan, Arena *arena) {
 static const char *check_cut(const Plan *plan, const Step *step) {
     const Cut *cut = &step->cut;
     if (cut->pieces == 0) return NULL;  // not cut yet
-    const DimList *order = &plan->values[step->outputs[0]].order;
-    int64_t total = 1;
-    for (int i = 0; i < cut->dims.rank; i++) {
-        if (i >= order->rank || order->dims[i] != cut->dims.dims[i])
-            return "is cut along dims that do not lead its first output";
-        if (dim_in(step->inner, cut->dims.dims[i])) return "is cut along an inner dim";
-        total *= graph_extent(plan->dims, cut->dims.dims[i]);
+    DimSet dims = dim_list_set(&cut->dims);
+    bool is_summed = cut_is_summed(plan, step);
+    if (!is_summed && (dims & step->inner)) return "is cut along an inner dim";
+    if (cut->groups && cut->pieces % cut->groups != 0) return "has groups of different numbers of pieces";
+    for (uint32_t k = 0; k < step->output_count && cut->pieces > 1; k++) {
+        const Value *value = &plan->values[step->outputs[k]];
+        DimSet shared = dims & dim_list_set(&value->order);
+        if (is_summed ? shared != 0 : shared != dims) return "is cut along dims that one of its outputs lacks";
+        uint32_t parts = is_summed && cut->groups > 1 ? cut->groups : 0;
+        if (value->parts != parts) return "has an output in other parts than its cut has groups";
     }
-    if (cut->total != total) return "has a cut whose total is not the product of its dims";
-    return cut->pieces > total ? "has more pieces than rows" : NULL;
+    if (cut->total != graph_elements(plan->dims, dims)) return "has a cut whose total is not the product of its dims";
+    return cut->pieces > cut->total ? "has more pieces than rows" : NULL;
 }
 
-static bool cut_equal(const Cut *a, const Cut *b) {
-    return a->pieces == b->pieces && a->total == b->total && dim_list_equal(&a->dims, &b->dims);
+// Edges inside a strand are `same`, since it has one cut and no wait.
+static const char *check_joined(const Plan *plan, uint32_t s) {
+    const Step *step = &plan->steps[s];
+    if (!step->joined) return NULL;
+    if (s == 0) return "is joined to nothing";
+    if (step->wait) return "waits inside a strand";
+    return cut_equal(&step->cut, &plan->steps[s - 1].cut) ? NULL : "is joined to a step that is cut otherwise";
 }
 
 static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs) {
@@ -61,6 +69,7 @@ const char *plan_check_edges(const Plan *plan, Arena *arena) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         const char *wrong = check_cut(plan, step);
+        if (!wrong) wrong = check_joined(plan, s);
         if (wrong) return arena_format(arena, "step %u (%s) %s", s, step->label, wrong);
         for (uint32_t k = 0; planned && k < step->operand_count; k++) {
             wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs);
@@ -74,7 +83,7 @@ const char *plan_check_edges(const Plan *plan, Arena *arena) {
 // ---- memory
 
 typedef struct {
-    uint32_t first, last;  // epochs
+    uint32_t first, last;  // epochs; steps in scratch memory, of which each thread has its own
 } Life;
 
 static Life *find_lives(const Plan *plan, Arena *arena) {
@@ -82,12 +91,17 @@ static Life *find_lives(const Plan *plan, Arena *arena) {
     uint32_t end = plan->step_count ? epochs[plan->step_count - 1] : 0;
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
+        const Value *value = &plan->values[id];
         uint32_t born = writers[id] == UINT32_MAX ? 0 : epochs[writers[id]];
-        lives[id] = (Life){born, plan->values[id].kind == VALUE_OUTPUT ? end : born};
+        if (value->space == SPACE_SCRATCH) born = writers[id];
+        lives[id] = (Life){born, value->kind == VALUE_OUTPUT ? end : born};
     }
     for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
-            if (lives[plan->steps[s].operands[k]].last < epochs[s]) lives[plan->steps[s].operands[k]].last = epochs[s];
+        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
+            ValueId id = plan->steps[s].operands[k];
+            uint32_t time = plan->values[id].space == SPACE_SCRATCH ? s : epochs[s];
+            if (lives[id].last < time) lives[id].last = time;
+        }
     return lives;
 }
 
@@ -118,10 +132,38 @@ static const char *check_place(const Plan *plan, const Value *value) {
         bool same = value->space == state->space && value->offset == state->offset && value->bytes == state->bytes;
         return same ? NULL : "is written in place of a state at another place";
     }
-    size_t limit = value->space == SPACE_STATE ? plan->state_bytes : plan->arena_bytes;
+    size_t limits[] = {
+        [SPACE_STATE] = plan->state_bytes, [SPACE_ARENA] = plan->arena_bytes, [SPACE_SCRATCH] = plan->scratch_bytes};
+    size_t limit = limits[value->space];
     if (value->bytes == 0) return "has no bytes";
     if (value->offset % 64 != 0) return "is not aligned to 64 bytes";
     return value->offset > limit || value->bytes > limit - value->offset ? "lies outside of its space" : NULL;
+}
+
+// ---- scratch memory
+
+static bool step_reads(const Step *step, ValueId value) {
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        if (step->operands[k] == value) return true;
+    return false;
+}
+
+// Every step that writes or reads the value is of one strand, and the strand's pieces are ranges of its memory.
+static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, Arena *arena) {
+    const Value *value = &plan->values[id];
+    const Cut *cut = &plan->steps[writer].cut;
+    uint32_t end = plan_strand_end(plan, writer);
+    if (value->kind != VALUE_TEMPORARY) return arena_format(arena, "value %%%u is no temporary and lies in scratch", id);
+    if (!cut_leads_layout(plan->dims, cut, &value->layout, value->dtype))
+        return arena_format(arena, "value %%%u lies in scratch, and the pieces of step %u are no ranges of it", id,
+                            writer);
+    int64_t whole = layout_elements(&value->layout) * (int64_t)dtype_bytes(value->dtype);
+    if (value->bytes && value->bytes != (size_t)whole / cut->pieces)
+        return arena_format(arena, "value %%%u lies in scratch with other bytes than one piece has", id);
+    for (uint32_t s = end; s < plan->step_count; s++)
+        if (step_reads(&plan->steps[s], id))
+            return arena_format(arena, "value %%%u lies in scratch and is read outside of its strand by step %u", id, s);
+    return NULL;
 }
 
 // ---- states written in place
@@ -141,12 +183,6 @@ static bool reads_own_index(const Step *step, ValueId state) {
     return step->form == FORM_MAP;
 }
 
-static bool step_reads(const Step *step, ValueId value) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == value) return true;
-    return false;
-}
-
 static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer, const uint32_t *epochs, Arena *arena) {
     ValueId state = plan->values[id].next_of;
     for (uint32_t s = 0; s < plan->step_count; s++) {
@@ -164,6 +200,8 @@ const char *plan_check_memory(const Plan *plan, Arena *arena) {
     const char *wrong = NULL;
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].in_place) wrong = check_in_place(plan, id, writers[id], epochs, arena);
+    for (ValueId id = 0; id < plan->value_count && !wrong; id++)
+        if (plan->values[id].space == SPACE_SCRATCH) wrong = check_scratch(plan, id, writers[id], arena);
     if (wrong || plan->arena_bytes == 0) return wrong;
     for (ValueId id = 0; id < plan->value_count; id++) {
         wrong = check_place(plan, &plan->values[id]);

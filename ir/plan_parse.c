@@ -118,6 +118,14 @@ static bool parse_value_type(Parser *p, Value *value) {
     return token_expect_symbol(&p->tokens, '[') && parse_dims(p, ']', &value->order);
 }
 
+static bool parse_parts(Parser *p, Value *value) {
+    int64_t parts;
+    if (!token_take_word(&p->tokens, "parts")) return !p->tokens.failed;
+    if (!token_expect_integer(&p->tokens, "the parts", 2, UINT32_MAX, &parts)) return false;
+    value->parts = (uint32_t)parts;
+    return true;
+}
+
 static bool parse_value_name(Parser *p, Value *value) {
     if (value->kind == VALUE_INPUT || value->kind == VALUE_STATE) {
         LeafId id;
@@ -150,7 +158,7 @@ static bool parse_value(Parser *p) {
     if (!token_expect_symbol(&p->tokens, '%') || !parse_next_number(p, "value %", plan->value_count)) return false;
     Value value = {.next_of = VALUE_NONE};
     if (!parse_value_kind(p, &value) || !parse_value_type(p, &value) || !parse_layout(p, &value.layout) ||
-        !parse_value_name(p, &value) || !parse_value_memory(p, &value))
+        !parse_parts(p, &value) || !parse_value_name(p, &value) || !parse_value_memory(p, &value))
         return false;
     plan->values = arena_grow(plan->arena, plan->values, &p->value_capacity, plan->value_count + 1, sizeof(Value));
     plan->values[plan->value_count++] = value;
@@ -186,6 +194,10 @@ static bool parse_cut(Parser *p, Cut *cut) {
         return false;
     cut->pieces = (uint32_t)pieces;
     cut->total = graph_elements(p->dims, dim_list_set(&cut->dims));
+    if (!token_take_word(&p->tokens, "groups")) return !p->tokens.failed;
+    int64_t groups;
+    if (!token_expect_integer(&p->tokens, "the groups", 1, UINT32_MAX, &groups)) return false;
+    cut->groups = (uint32_t)groups;
     return true;
 }
 
@@ -209,6 +221,7 @@ static bool parse_how(Parser *p, Step *step) {
     }
     if (token_take_word(tokens, "cut") && !parse_cut(p, &step->cut)) return false;
     step->wait = token_take_word(tokens, "wait");
+    step->joined = token_take_word(tokens, "joined");
     if (token_take_word(tokens, "tile") && !parse_tile(p, step)) return false;
     if (!token_take_word(tokens, "flops")) return !tokens->failed;
     return token_expect_number(tokens, &step->flops) && token_expect_word(tokens, "bytes") &&
@@ -268,7 +281,9 @@ static bool parse_step(Parser *p) {
 
 static bool parse_memory(Parser *p) {
     return token_expect_word(&p->tokens, "arena") && parse_size(p, "the arena's bytes", &p->plan->arena_bytes) &&
-           token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes);
+           token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes) &&
+           (!token_take_word(&p->tokens, "scratch") ||
+            parse_size(p, "the scratch memory's bytes", &p->plan->scratch_bytes));
 }
 
 static bool parse_lines(Parser *p) {

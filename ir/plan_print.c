@@ -12,7 +12,7 @@
 //       region {
 //         ... node and output lines of graph text ...
 //       }
-//     memory arena 393216 state 512
+//     memory arena 393216 state 512 scratch 0
 //
 // A layout piece is `dims / divisor % extent`; the divisor is left out when it is 1, the extent when it is what is left
 // of the dims: F/32, C, F%32, (Z,H,D).
@@ -20,7 +20,8 @@
 
 const char *const value_kind_words[] = {
     [VALUE_INPUT] = "input", [VALUE_STATE] = "state", [VALUE_TEMPORARY] = "temporary", [VALUE_OUTPUT] = "output"};
-const char *const space_words[] = {[SPACE_STATE] = "state", [SPACE_ARENA] = "arena"};
+const char *const space_words[] = {[SPACE_STATE] = "state", [SPACE_ARENA] = "arena",
+                                   [SPACE_SCRATCH] = "scratch"};
 const char *const edge_words[] = {[EDGE_NONE] = "none", [EDGE_SAME] = "same", [EDGE_ALL] = "all"};
 
 int64_t layout_piece_whole(const Graph *dims, const LayoutPiece *piece) {
@@ -49,6 +50,7 @@ static void print_value(const Plan *plan, ValueId id, Text *out) {
     dims_print(plan->dims, &value->order, out);
     text_append(out, "]");
     print_layout(plan->dims, &value->layout, out);
+    if (value->parts > 1) text_append(out, " parts %u", value->parts);
     if (value->leaf) {
         text_append(out, " ");
         leaf_print(plan->dims, value->leaf, value->kind == VALUE_INPUT, out);
@@ -90,8 +92,10 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     if (step->cut.pieces) {
         print_dims_note(plan->dims, "cut", step->cut.dims, out);
         text_append(out, "/%u", step->cut.pieces);
+        if (step->cut.groups) text_append(out, " groups %u", step->cut.groups);
     }
     if (step->wait) text_append(out, " wait");
+    if (step->joined) text_append(out, " joined");
     if (step->tile_rows) text_append(out, " tile %u by %u", step->tile_rows, step->tile_lanes);
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);
@@ -127,5 +131,6 @@ void plan_print(const Plan *plan, Text *out) {
     for (uint32_t s = 0; s < plan->step_count; s++)
         print_step(plan, s, out);
     if (plan->arena_bytes || plan->state_bytes)
-        text_append(out, "memory arena %zu state %zu\n", plan->arena_bytes, plan->state_bytes);
+        text_append(out, "memory arena %zu state %zu scratch %zu\n", plan->arena_bytes, plan->state_bytes,
+                    plan->scratch_bytes);
 }

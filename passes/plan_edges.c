@@ -1,8 +1,8 @@
 // plan_edges: same or all for every operand, and where threads must wait for each other.
 //
-// requires  cuts
+// requires  cuts, strands
 // ensures   every operand has its edge; a step waits when it needs all pieces of something written since the last
-//           wait, or writes over a state that was read since then
+//           wait, or writes over a state that was read since then; in a strand the first step waits for all
 //
 //     step 0 cut(B)/4  out %1
 //     step 1 cut(B)/4  in %1 same     reads %1[b,..] for its own b only: thread t has those pieces already
@@ -11,39 +11,6 @@
 // Threads take the same contiguous range of pieces in every step, so equal cuts mean equal threads.
 #include "passes/access.h"
 #include "passes/pass_functions.h"
-
-// By node of the region: dims that are read elsewhere than at the index of the step's outputs.
-static DimSet *find_shifted(const Graph *region, Arena *arena) {
-    uint32_t nodes = graph_nodes(region);
-    DimSet *moved = ARENA_ARRAY(arena, DimSet, nodes), *shifted = ARENA_ARRAY(arena, DimSet, nodes);
-    bool *live = graph_live(region, arena);
-    for (NodeId id = nodes; id-- > 0;) {
-        const Node *node = graph_node(region, id);
-        if (!live[id]) continue;
-        for (uint32_t k = 0; k < node->operand_count; k++) {
-            NodeId operand = node->operands[k];
-            DimSet below = access_moved(region, id, k, moved[id]);
-            moved[operand] |= below;
-            shifted[operand] |= below | access_reduced(region, id, k) |
-                                (shifted[id] & graph_node(region, operand)->dims);
-        }
-    }
-    return shifted;
-}
-
-static bool cut_equal(const Cut *a, const Cut *b) {
-    return a->pieces == b->pieces && a->total == b->total && dim_list_equal(&a->dims, &b->dims);
-}
-
-static bool reads_own_piece(const Step *step, uint32_t k, const DimSet *shifted) {
-    DimSet cut = dim_list_set(&step->cut.dims);
-    for (NodeId id = 0; id < graph_nodes(step->region); id++) {
-        const Node *node = graph_node(step->region, id);
-        if (node->op != OP_OPERAND || node->attr.integer != (int32_t)k) continue;
-        if ((cut & ~node->dims) || (cut & shifted[id])) return false;
-    }
-    return true;
-}
 
 #define NO_STEP UINT32_MAX
 
@@ -58,7 +25,11 @@ static bool since_wait(const Edges *edges, uint32_t step) { return step != NO_ST
 
 // Sets the edges of a step; true when one of them needs a wait.
 static bool set_edges(const Edges *edges, Step *step) {
-    const DimSet *shifted = find_shifted(step->region, edges->plan->arena);
+    Arena *arena = edges->plan->arena;
+    const DimSet *own = cut_is_summed(edges->plan, step)
+                            ? access_own_or_summed(step->region, step->operand_count, arena)
+                            : access_own(step->region, step->operand_count, arena);
+    DimSet cut = dim_list_set(&step->cut.dims);
     bool wait = false;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = edges->writer[step->operands[k]];
@@ -66,7 +37,7 @@ static bool set_edges(const Edges *edges, Step *step) {
             step->edges[k] = EDGE_NONE;
             continue;
         }
-        bool same = cut_equal(&step->cut, &edges->plan->steps[writer].cut) && reads_own_piece(step, k, shifted);
+        bool same = cut_equal(&step->cut, &edges->plan->steps[writer].cut) && !(cut & ~own[k]);
         step->edges[k] = same ? EDGE_SAME : EDGE_ALL;
         if (!same && since_wait(edges, writer)) wait = true;
     }
@@ -82,19 +53,28 @@ static bool overwrites_what_is_read(const Edges *edges, const Step *step) {
     return false;
 }
 
+// Edges of a whole strand; only its first step can wait.
+static void set_strand(Edges *edges, uint32_t first) {
+    Plan *plan = edges->plan;
+    uint32_t end = plan_strand_end(plan, first);
+    bool wait = false;
+    for (uint32_t s = first; s < end; s++) {
+        Step *step = &plan->steps[s];
+        bool reads_all = set_edges(edges, step);
+        wait |= reads_all || overwrites_what_is_read(edges, step);
+        for (uint32_t k = 0; k < step->operand_count; k++) edges->last_reader[step->operands[k]] = s;
+        for (uint32_t k = 0; k < step->output_count; k++) edges->writer[step->outputs[k]] = s;
+    }
+    plan->steps[first].wait = wait;
+    if (wait) edges->last_wait = first;
+}
+
 bool pass_plan_edges(Plan *plan, PassContext *context) {
     (void)context;
     Edges edges = {.plan = plan,
                    .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count),
                    .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count)};
     for (ValueId id = 0; id < plan->value_count; id++) edges.writer[id] = edges.last_reader[id] = NO_STEP;
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        Step *step = &plan->steps[s];
-        bool reads_all = set_edges(&edges, step);
-        step->wait = reads_all || overwrites_what_is_read(&edges, step);
-        if (step->wait) edges.last_wait = s;
-        for (uint32_t k = 0; k < step->operand_count; k++) edges.last_reader[step->operands[k]] = s;
-        for (uint32_t k = 0; k < step->output_count; k++) edges.writer[step->outputs[k]] = s;
-    }
+    for (uint32_t s = 0; s < plan->step_count; s = plan_strand_end(plan, s)) set_strand(&edges, s);
     return true;
 }

@@ -1,12 +1,13 @@
-// plan_memory: where every value lies. One block of states shared by all programs of a model, one arena for the rest.
+// plan_memory: where every value lies. One block of states shared by all programs of a model, scratch memory of each
+// thread for what plan_strands put there, one arena for the rest.
 //
-// requires  edges and waits
-// ensures   offsets and bytes of all values, exact sizes of arena and states; no two values that may be alive at the
-//           same time share a byte. A diagnostic when the sizes overflow.
+// requires  strands, edges and waits
+// ensures   offsets and bytes of all values, exact sizes of arena, states and scratch; no two values that may be alive
+//           at the same time share a byte. A diagnostic when the sizes overflow.
 //
 // Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it
 // lives from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the
-// end, inputs from the start.
+// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps.
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
@@ -23,6 +24,7 @@ enum { ALIGNMENT = 64 };
 
 static bool value_bytes(const Value *value, size_t *bytes) {
     size_t count = dtype_bytes(value->dtype);
+    if (value->parts > 1 && !size_multiply(count, value->parts, &count)) return false;
     for (int i = 0; i < value->layout.count; i++)
         if (!size_multiply(count, (size_t)value->layout.pieces[i].extent, &count)) return false;
     return size_align_up(count, ALIGNMENT, bytes);
@@ -35,6 +37,11 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
             return diag_error(context->diags, (Place){0}, "the size of '%s' does not fit in %zu bits",
                               value->name ? value->name : "a temporary value", 8 * sizeof(size_t));
     }
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            Value *value = &plan->values[plan->steps[s].outputs[k]];
+            if (value->space == SPACE_SCRATCH) value->bytes /= plan->steps[s].cut.pieces;
+        }
     return true;
 }
 
@@ -84,16 +91,20 @@ static bool place_states(Plan *plan, PassContext *context) {
     return true;
 }
 
-// ---- the arena
+// ---- arena and scratch
 
 typedef struct {
     ValueId value;
     size_t bytes, offset;
-    uint32_t first, last;    // epochs
+    uint32_t first, last;    // epochs, or steps
 } Block;
 
 static void extend(Block *block, uint32_t epoch) {
     if (block->last < epoch) block->last = epoch;
+}
+
+static uint32_t time_of(const Plan *plan, ValueId value, uint32_t epoch, uint32_t step) {
+    return plan->values[value].space == SPACE_SCRATCH ? step : epoch;
 }
 
 // One block per value, by value id. States have blocks too; they are not placed.
@@ -105,10 +116,12 @@ static Block *find_lives(const Plan *plan) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         if (s > 0 && step->wait) epoch++;
-        for (uint32_t k = 0; k < step->operand_count; k++) extend(&blocks[step->operands[k]], epoch);
+        for (uint32_t k = 0; k < step->operand_count; k++)
+            extend(&blocks[step->operands[k]], time_of(plan, step->operands[k], epoch, s));
         for (uint32_t k = 0; k < step->output_count; k++) {
-            blocks[step->outputs[k]].first = epoch;
-            extend(&blocks[step->outputs[k]], epoch);
+            Block *block = &blocks[step->outputs[k]];
+            block->first = time_of(plan, block->value, epoch, s);
+            extend(block, block->first);
         }
     }
     for (ValueId id = 0; id < plan->value_count; id++)
@@ -143,26 +156,34 @@ static void insert_block(Block *placed, size_t count, Block block) {
     placed[at] = block;
 }
 
-static bool place_arena(Plan *plan, PassContext *context) {
-    Block *blocks = find_lives(plan), *placed = ARENA_ARRAY(plan->arena, Block, plan->value_count);
+// Places the values of one space; `bytes` becomes its size.
+static bool place_space(Plan *plan, PassContext *context, Space space, const Block *blocks, size_t *bytes) {
+    Block *placed = ARENA_ARRAY(plan->arena, Block, plan->value_count);
     size_t count = 0;
-    qsort(blocks, plan->value_count, sizeof(Block), compare_blocks);
-    plan->arena_bytes = 0;
+    *bytes = 0;
     for (uint32_t i = 0; i < plan->value_count; i++) {
         Block block = blocks[i];
         Value *value = &plan->values[block.value];
-        if (value->space == SPACE_STATE) continue;
+        if (value->space != space) continue;
         size_t end;
         if (!find_offset(&block, placed, count, &block.offset) || !size_add(block.offset, block.bytes, &end))
             return too_much(context, "temporary values");
         insert_block(placed, count++, block);
         value->offset = block.offset;
-        if (plan->arena_bytes < end) plan->arena_bytes = end;
+        if (*bytes < end) *bytes = end;
     }
     return true;
 }
 
+static bool place_temporaries(Plan *plan, PassContext *context) {
+    Block *blocks = find_lives(plan);
+    qsort(blocks, plan->value_count, sizeof(Block), compare_blocks);
+    return place_space(plan, context, SPACE_ARENA, blocks, &plan->arena_bytes) &&
+           place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes);
+}
+
 bool pass_plan_memory(Plan *plan, PassContext *context) {
-    for (ValueId id = 0; id < plan->value_count; id++) plan->values[id].space = SPACE_ARENA;
-    return fill_bytes(plan, context) && place_states(plan, context) && place_arena(plan, context);
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].space != SPACE_SCRATCH) plan->values[id].space = SPACE_ARENA;
+    return fill_bytes(plan, context) && place_states(plan, context) && place_temporaries(plan, context);
 }

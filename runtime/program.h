@@ -9,7 +9,8 @@
 // Computes piece `piece` of a step. buffers[i] points at the i-th buffer of the step (operands, then outputs).
 typedef void (*KernelFunction)(void *const *buffers, int64_t piece, const void *context);
 
-typedef enum { MEMORY_STATE, MEMORY_ARENA } ProgramMemory;
+// Each thread has scratch memory of its own; one piece of a buffer lies there at a time.
+typedef enum { MEMORY_STATE, MEMORY_ARENA, MEMORY_SCRATCH, MEMORY_COUNT } ProgramMemory;
 typedef struct {
     ProgramMemory memory;
     size_t offset;
@@ -19,9 +20,14 @@ typedef struct {
     KernelFunction function;
     const void *context;             // for library calls; NULL for generated kernels
     const ProgramBuffer *buffers;
+    // By buffer in MEMORY_SCRATCH; NULL when there is none. For piece p the kernel gets scratch + offset - p * piece_bytes
+    // and touches only that piece: as if the whole buffer lay there.
+    const size_t *piece_bytes;
     uint32_t buffer_count;
     uint32_t pieces;                 // thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n)
+    uint32_t groups;                 // > 0: pieces come in so many equal groups, and threads take whole groups, in order
     bool wait;                       // all threads must have finished every earlier step
+    bool joined;                     // runs with the step before, of as many pieces: piece k of both, then piece k+1
     uint32_t id;                     // the Plan's step number, opaque here
     const char *label;
     double flops, bytes;             // model, whole step
@@ -48,6 +54,7 @@ typedef struct {
         int64_t divisor, radix;
     } pieces[SLOT_MAX_PIECES];
     bool is_plain;                   // memory order == stored order: plain copy
+    int parts;                       // > 1: the tensor is the sum of so many, one after the other in memory
     ProgramBuffer buffer;
     size_t bytes;
     int token_bytes;                 // INPUT of tokens: 2 or 4; else 0
@@ -62,6 +69,7 @@ typedef struct {
     const ProgramSlot *slots;
     uint32_t slot_count;
     size_t state_bytes, arena_bytes;
+    size_t scratch_bytes;            // of each thread
     void (*release)(void *owner);    // frees code and tables; shared by the programs of one compilation
     void *owner;
 } Program;

@@ -10,34 +10,49 @@
 
 typedef struct {
     const Program *program;
-    void ***buffers; // [step_count]: pointers of each step, inside `pointers`
+    void ***buffers; // [step_count]: pointers of each step, inside `pointers`; scratch as thread 0 has it for piece 0
     void **pointers;
     SessionCounter *counters; // [step_count]
 } BoundProgram;
 
 struct Session {
     ThreadPool *threads;
-    char *blocks[2]; // by ProgramMemory
-    size_t bytes[2];
+    char *blocks[MEMORY_COUNT]; // scratch: one part for each thread
+    size_t bytes[MEMORY_COUNT];
+    size_t scratch_bytes;       // of one thread
     int program_count;
     BoundProgram *programs;
     bool profile;
 };
 
-enum { HUGE_PAGE = 2 << 20, CACHE_LINE = 64 };
+enum { HUGE_PAGE = 2 << 20, PAGE = 4096, CACHE_LINE = 64, MOST_SCRATCH_BUFFERS = 256 };
 
-bool session_bytes(const Program *const *programs, int count, size_t *state_bytes, size_t *arena_bytes) {
-    size_t largest[2] = {CACHE_LINE, CACHE_LINE};
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+// Bytes of one thread, in whole pages: no two threads write to one.
+static bool scratch_of_thread(const Program *const *programs, int count, size_t *bytes) {
+    *bytes = 0;
+    for (int i = 0; i < count; i++)
+        *bytes = larger(*bytes, programs[i]->scratch_bytes);
+    return size_align_up(*bytes, PAGE, bytes);
+}
+
+bool session_bytes(const Program *const *programs, int count, int threads, size_t bytes[MEMORY_COUNT]) {
+    bytes[MEMORY_STATE] = bytes[MEMORY_ARENA] = CACHE_LINE;
     for (int i = 0; i < count; i++) {
-        if (programs[i]->state_bytes > largest[MEMORY_STATE]) largest[MEMORY_STATE] = programs[i]->state_bytes;
-        if (programs[i]->arena_bytes > largest[MEMORY_ARENA]) largest[MEMORY_ARENA] = programs[i]->arena_bytes;
+        bytes[MEMORY_STATE] = larger(bytes[MEMORY_STATE], programs[i]->state_bytes);
+        bytes[MEMORY_ARENA] = larger(bytes[MEMORY_ARENA], programs[i]->arena_bytes);
     }
-    for (int m = 0; m < 2; m++) {
-        size_t alignment = largest[m] >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
-        if (!size_align_up(largest[m], alignment, &largest[m])) return false;
+    size_t scratch;
+    if (!scratch_of_thread(programs, count, &scratch) ||
+        !size_multiply(scratch, (size_t)threads, &bytes[MEMORY_SCRATCH]))
+        return false;
+    for (int m = 0; m < MEMORY_COUNT; m++) {
+        size_t alignment = bytes[m] >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
+        if (!size_align_up(bytes[m], alignment, &bytes[m])) return false;
     }
-    *state_bytes = largest[MEMORY_STATE];
-    *arena_bytes = largest[MEMORY_ARENA];
     return true;
 }
 
@@ -55,6 +70,7 @@ static void zero_part(void *context, int thread, int count) {
 }
 
 static bool block_create(Session *session, ProgramMemory memory, size_t bytes) {
+    if (bytes == 0) return true;
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
     char *block = alloc_table.allocate(alloc_table.context, bytes, alignment);
     if (!block) return false;
@@ -72,8 +88,10 @@ static void *resolve(const Session *session, ProgramBuffer buffer) {
 
 static void bind_program(Session *session, BoundProgram *bound, const Program *program) {
     size_t total = 0;
-    for (uint32_t s = 0; s < program->step_count; s++)
+    for (uint32_t s = 0; s < program->step_count; s++) {
+        CHECK(!program->steps[s].piece_bytes || program->steps[s].buffer_count <= MOST_SCRATCH_BUFFERS);
         total += program->steps[s].buffer_count;
+    }
     bound->program = program;
     bound->buffers = memory_allocate_array(program->step_count, sizeof *bound->buffers);
     bound->pointers = memory_allocate_array(total, sizeof *bound->pointers);
@@ -88,18 +106,25 @@ static void bind_program(Session *session, BoundProgram *bound, const Program *p
     }
 }
 
+static bool blocks_create(Session *session, const size_t bytes[MEMORY_COUNT]) {
+    for (int m = 0; m < MEMORY_COUNT; m++)
+        if (!block_create(session, (ProgramMemory)m, bytes[m])) return false;
+    return true;
+}
+
 RuntimeStatus session_create(const Program *const *programs, int count, ThreadPool *threads, Session **result,
                              Diags *diags) {
-    size_t bytes[2];
-    bool sized = session_bytes(programs, count, &bytes[MEMORY_STATE], &bytes[MEMORY_ARENA]);
+    size_t bytes[MEMORY_COUNT];
+    bool sized = session_bytes(programs, count, threads_count(threads), bytes);
     Session *session = memory_allocate(sizeof *session);
     session->threads = threads;
-    if (!sized || !block_create(session, MEMORY_STATE, bytes[MEMORY_STATE]) ||
-        !block_create(session, MEMORY_ARENA, bytes[MEMORY_ARENA])) {
+    if (!sized || !scratch_of_thread(programs, count, &session->scratch_bytes) || !blocks_create(session, bytes)) {
         session_free(session);
-        diag_error(diags, (Place){0}, "out of memory: the model needs %.1f MiB of states and %.1f MiB of arena",
+        diag_error(diags, (Place){0}, 
+                   "out of memory: the model needs %.1f MiB of states, %.1f MiB of arena and %.1f MiB of scratch memory",
                    sized ? (double)bytes[MEMORY_STATE] / (1 << 20) : 0.0,
-                   sized ? (double)bytes[MEMORY_ARENA] / (1 << 20) : 0.0);
+                   sized ? (double)bytes[MEMORY_ARENA] / (1 << 20) : 0.0,
+                   sized ? (double)bytes[MEMORY_SCRATCH] / (1 << 20) : 0.0);
         return RUNTIME_MEMORY;
     }
     session->programs = memory_allocate_array((size_t)count, sizeof *session->programs);
@@ -118,8 +143,8 @@ void session_free(Session *session) {
         memory_release(session->programs[i].counters);
     }
     memory_release(session->programs);
-    memory_release(session->blocks[MEMORY_STATE]);
-    memory_release(session->blocks[MEMORY_ARENA]);
+    for (int m = 0; m < MEMORY_COUNT; m++)
+        memory_release(session->blocks[m]);
     memory_release(session);
 }
 
@@ -136,20 +161,48 @@ typedef struct {
     const BoundProgram *bound;
 } Run;
 
-static inline void run_pieces(const ProgramStep *step, void *const *buffers, int thread, int count) {
-    int64_t pieces = step->pieces;
-    int64_t last = pieces * (thread + 1) / count;
-    for (int64_t piece = pieces * thread / count; piece < last; piece++)
+static uint32_t strand_end(const Program *program, uint32_t first) {
+    uint32_t end = first + 1;
+    while (end < program->step_count && program->steps[end].joined)
+        end++;
+    return end;
+}
+
+// Where the pieces of thread `thread` of `count` begin, and those of the thread before it end.
+static int64_t first_piece(const ProgramStep *step, int thread, int count) {
+    int64_t units = step->groups ? step->groups : step->pieces;
+    return units * thread / count * (step->pieces / units);
+}
+
+// Runs one piece of a step. What lies in scratch is handed over as if the whole buffer lay there.
+static inline void run_piece(const Run *run, uint32_t s, int thread, int64_t piece) {
+    const ProgramStep *step = &run->bound->program->steps[s];
+    void *const *buffers = run->bound->buffers[s];
+    if (!step->piece_bytes) {
         step->function(buffers, piece, step->context);
+        return;
+    }
+    void *moved[MOST_SCRATCH_BUFFERS];
+    for (uint32_t b = 0; b < step->buffer_count; b++) {
+        uintptr_t start = (uintptr_t)buffers[b];
+        if (step->piece_bytes[b])
+            start += (uintptr_t)thread * run->session->scratch_bytes - (uintptr_t)piece * step->piece_bytes[b];
+        moved[b] = (void *)start;
+    }
+    step->function(moved, piece, step->context);
 }
 
 static void run_steps(void *context, int thread, int count) {
     const Run *run = context;
     const Program *program = run->bound->program;
-    for (uint32_t s = 0; s < program->step_count; s++) {
-        const ProgramStep *step = &program->steps[s];
-        if (step->wait) threads_barrier(run->session->threads, thread);
-        run_pieces(step, run->bound->buffers[s], thread, count);
+    for (uint32_t s = 0; s < program->step_count;) {
+        uint32_t end = strand_end(program, s);
+        if (program->steps[s].wait) threads_barrier(run->session->threads, thread);
+        int64_t last = first_piece(&program->steps[s], thread + 1, count);
+        for (int64_t piece = first_piece(&program->steps[s], thread, count); piece < last; piece++)
+            for (uint32_t step = s; step < end; step++)
+                run_piece(run, step, thread, piece);
+        s = end;
     }
 }
 
@@ -159,6 +212,13 @@ static double seconds_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+// Adds the time since *before, which becomes now.
+static void add_time(double *seconds, double *before) {
+    double now = seconds_now();
+    *seconds += now - *before;
+    *before = now;
+}
+
 static void run_steps_timed(void *context, int thread, int count) {
     const Run *run = context;
     if (thread != 0) {
@@ -166,21 +226,22 @@ static void run_steps_timed(void *context, int thread, int count) {
         return;
     }
     const Program *program = run->bound->program;
+    SessionCounter *counters = run->bound->counters;
     double before = seconds_now();
-    for (uint32_t s = 0; s < program->step_count; s++) {
-        const ProgramStep *step = &program->steps[s];
-        SessionCounter *counter = &run->bound->counters[s];
-        if (step->wait) {
+    for (uint32_t s = 0; s < program->step_count;) {
+        uint32_t end = strand_end(program, s);
+        if (program->steps[s].wait) {
             threads_barrier(run->session->threads, thread);
-            double ready = seconds_now();
-            counter->wait_seconds += ready - before;
-            before = ready;
+            add_time(&counters[s].wait_seconds, &before);
         }
-        run_pieces(step, run->bound->buffers[s], thread, count);
-        double after = seconds_now();
-        counter->seconds += after - before;
-        counter->runs++;
-        before = after;
+        int64_t last = first_piece(&program->steps[s], 1, count);
+        for (int64_t piece = 0; piece < last; piece++)
+            for (uint32_t step = s; step < end; step++) {
+                run_piece(run, step, thread, piece);
+                add_time(&counters[step].seconds, &before);
+            }
+        for (; s < end; s++)
+            counters[s].runs++;
     }
 }
 

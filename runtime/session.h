@@ -1,7 +1,8 @@
 // Session: binds one state block and one arena to the programs of a model, and runs them.
 //
 // In: Programs of one compilation (they share the layout of states). Out: numbers in their slots.
-// state = [max over programs of state_bytes], arena = [max of arena_bytes]; both zeroed at creation.
+// state = [max over programs of state_bytes], arena = [max of arena_bytes], and scratch memory for each thread; all
+// zeroed at creation.
 #ifndef SINTER_RUNTIME_SESSION_H
 #define SINTER_RUNTIME_SESSION_H
 
@@ -25,10 +26,12 @@ RuntimeStatus session_create(const Program *const *programs, int count, ThreadPo
                              Diags *diags);
 void session_free(Session *session);  // NULL is allowed
 
-// Bytes that a session over these programs maps: what the driver predicts and prints.
-bool session_bytes(const Program *const *programs, int count, size_t *state_bytes, size_t *arena_bytes);
+// Bytes that a session over these programs maps, by ProgramMemory: what the driver predicts and prints. False when they
+// overflow.
+bool session_bytes(const Program *const *programs, int count, int threads, size_t bytes[MEMORY_COUNT]);
 
-// Runs all steps once; thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n) of each. `program` must be one of those
+// Runs all steps once; thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n) of each, one piece of a step and of those
+// joined to it after the other. `program` must be one of those
 // given at creation (BUG otherwise). Inputs are in the arena and are the caller's to write before each run.
 void session_run(Session *session, const Program *program);
 

@@ -146,9 +146,31 @@ void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena 
         move_elements(slot, (uint32_t *)(uintptr_t)stored, memory, true, scratch);
 }
 
-void slot_unpack(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
+static void unpack_part(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
     if (copies_plainly(slot))
         memcpy(stored, memory, (size_t)slot_elements(slot) * ELEMENT_BYTES);
     else
         move_elements(slot, stored, (uint32_t *)(uintptr_t)memory, false, scratch);
+}
+
+static int64_t part_elements(const ProgramSlot *slot) {
+    if (slot->is_plain) return slot_elements(slot);
+    int64_t elements = 1;
+    for (int p = 0; p < slot->piece_count; p++)
+        elements *= slot->pieces[p].radix;
+    return elements;
+}
+
+// Parts are added in f32 and in ascending order, as kernels that read them do.
+void slot_unpack(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
+    unpack_part(slot, memory, stored, scratch);
+    if (slot->parts <= 1) return;
+    CHECK(slot->element == ELEMENT_F32);
+    int64_t count = slot_elements(slot);
+    float *sum = stored, *part = ARENA_ARRAY(scratch, float, (size_t)count);
+    for (int p = 1; p < slot->parts; p++) {
+        unpack_part(slot, (const float *)memory + p * part_elements(slot), part, scratch);
+        for (int64_t i = 0; i < count; i++)
+            sum[i] += part[i];
+    }
 }

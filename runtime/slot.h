@@ -2,7 +2,7 @@
 //
 //     stored W[4,6], pieces (F/4, C, F%4):  stored (c,f) -> memory ((f/4)*4 + c)*4 + f%4; columns 6,7 are padding
 //
-// Only f32 and i32 slots can be packed; padding is written as zeros.
+// Only f32 and i32 slots can be packed; padding is written as zeros. A tensor in parts is unpacked as their sum.
 #ifndef SINTER_RUNTIME_SLOT_H
 #define SINTER_RUNTIME_SLOT_H
 

@@ -110,6 +110,18 @@ static const ProgramBuffer *buffers_of_step(Arena *arena, const Plan *plan, cons
     return buffers;
 }
 
+static const size_t *piece_bytes_of_step(Arena *arena, const Plan *plan, const Step *step) {
+    uint32_t count = step->operand_count + step->output_count;
+    size_t *bytes = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const Value *value = &plan->values[buffer_value(step, i)];
+        if (value->space != SPACE_SCRATCH) continue;
+        if (!bytes) bytes = ARENA_ARRAY(arena, size_t, count);
+        bytes[i] = value->bytes;
+    }
+    return bytes;
+}
+
 static const char *label_of(Arena *arena, const Step *step) {
     const char *label = step->label ? step->label : form_name(step->form);
     return step->place && step->place[0] ? arena_format(arena, "%s %s", label, step->place) : arena_copy(arena, label);
@@ -120,13 +132,16 @@ static ProgramStep build_step(const Compilation *compilation, Arena *arena, int 
     const Step *step = &plan->steps[number];
     ProgramStep result = {
         .pieces = step->cut.pieces,
+        .groups = step->cut.groups,
         .wait = step->wait,
+        .joined = step->joined,
         .id = number,
         .label = label_of(arena, step),
         .flops = step->flops,
         .bytes = step->bytes,
     };
     result.buffers = buffers_of_step(arena, plan, step, &result.buffer_count);
+    result.piece_bytes = piece_bytes_of_step(arena, plan, step);
     if (step->engine == ENGINE_BLAS) {
         result.function = blas_product;
         result.context = blas_context(arena, plan, step);
@@ -149,6 +164,7 @@ static Program *build_program(const Compilation *compilation, Owner *owner, int 
         .step_count = plan->step_count,
         .state_bytes = plan->state_bytes,
         .arena_bytes = plan->arena_bytes,
+        .scratch_bytes = plan->scratch_bytes,
         .release = owner_release,
         .owner = owner,
     };

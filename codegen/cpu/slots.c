@@ -28,7 +28,9 @@ static ElementKind element_of(DType dtype) {
 }
 
 ProgramBuffer buffer_of_value(const Value *value) {
-    return (ProgramBuffer){value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA, value->offset};
+    static const ProgramMemory memories[] = {
+        [SPACE_STATE] = MEMORY_STATE, [SPACE_ARENA] = MEMORY_ARENA, [SPACE_SCRATCH] = MEMORY_SCRATCH};
+    return (ProgramBuffer){memories[value->space], value->offset};
 }
 
 // ---- stored form
@@ -129,6 +131,7 @@ static ProgramSlot slot_of_value(Arena *arena, const Plan *plan, const Value *va
         .is_param = value->is_param,
         .buffer = buffer_of_value(value),
         .bytes = value->bytes,
+        .parts = (int)value->parts,
     };
     if (value->leaf) {
         slot.token_bytes = value->kind == VALUE_INPUT ? value->leaf->token_bytes : 0;

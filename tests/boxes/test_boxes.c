@@ -58,7 +58,7 @@ static void release(Compiled *compiled) { arena_free(compiled->arena); }
 // ---- memory, by playing the steps: every 64 bytes remember who wrote them last
 
 typedef struct {
-    ValueId *owner[2];   // by space
+    ValueId *owner[3];   // by space
 } Shadow;
 
 static void own(const Shadow *shadow, const Plan *plan, ValueId id) {
@@ -77,6 +77,7 @@ static void check_memory(const Compiled *compiled) {
     Shadow shadow;
     shadow.owner[SPACE_STATE] = ARENA_ARRAY(compiled->arena, ValueId, plan->state_bytes / 64);
     shadow.owner[SPACE_ARENA] = ARENA_ARRAY(compiled->arena, ValueId, plan->arena_bytes / 64);
+    shadow.owner[SPACE_SCRATCH] = ARENA_ARRAY(compiled->arena, ValueId, plan->scratch_bytes / 64 + 1);
     for (ValueId id = 0; id < plan->value_count; id++)
         if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_STATE) own(&shadow, plan, id);
     for (uint32_t s = 0; s < plan->step_count; s++) {

@@ -39,7 +39,8 @@ static Plan *plan_of(Arena *arena, const char *name, const Target *target) {
     assert_true(pass_find("pack_operands")->plan(plan, &context));
     for (uint32_t s = 0; s < plan->step_count; s++) {
         DimId first = plan->values[plan->steps[s].outputs[0]].order.dims[0];
-        plan->steps[s].cut = (Cut){{.rank = 1, .dims = {first}}, graph_extent(plan->dims, first), 2};
+        plan->steps[s].cut = (Cut){
+            .dims = {.rank = 1, .dims = {first}}, .total = graph_extent(plan->dims, first), .pieces = 2};
     }
     return plan;
 }

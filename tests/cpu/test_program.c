@@ -18,6 +18,7 @@ typedef struct {
     const Plan *plan;
     const Program *program;
     unsigned char *memory[2], *copy[2]; // by ProgramMemory: of the program, and of the interpreter
+    unsigned char **whole, **whole_copy; // by value: the same of what lies in scratch memory
     double **expected;                  // by value, in its order
 } Run;
 
@@ -58,10 +59,6 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
 
 // ---- memory
 
-static unsigned char *place(unsigned char *const *memory, ProgramBuffer buffer) {
-    return memory[buffer.memory] + buffer.offset;
-}
-
 static void count_up(const Graph *dims, DimList order, int64_t *index) {
     for (int i = order.rank - 1; i >= 0; i--) {
         if (++index[order.dims[i]] < graph_extent(dims, order.dims[i])) return;
@@ -96,6 +93,40 @@ static void fill_leaves(Run *run) {
     }
 }
 
+// Steps run one after the other here, so a value in scratch memory has memory for all of its pieces.
+static unsigned char *memory_of(const Run *run, ValueId id) {
+    const Value *value = &run->plan->values[id];
+    if (value->space == SPACE_SCRATCH) return run->whole[id];
+    return run->memory[value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA] + value->offset;
+}
+
+static ValueId buffer_value(const Step *step, uint32_t buffer) {
+    return buffer < step->operand_count ? step->operands[buffer] : step->outputs[buffer - step->operand_count];
+}
+
+// Memory of a buffer, of the program or of the interpreter.
+static unsigned char *buffer_of(const Run *run, uint32_t number, uint32_t buffer, bool copy) {
+    ProgramBuffer place = run->program->steps[number].buffers[buffer];
+    if (place.memory == MEMORY_SCRATCH)
+        return (copy ? run->whole_copy : run->whole)[buffer_value(&run->plan->steps[number], buffer)];
+    return (copy ? run->copy : run->memory)[place.memory] + place.offset;
+}
+
+static size_t whole_bytes(const Run *run, ValueId id) {
+    const Value *value = &run->plan->values[id];
+    return (size_t)layout_elements(&value->layout) * dtype_bytes(value->dtype);
+}
+
+static void make_whole(Run *run) {
+    run->whole = ARENA_ARRAY(run->arena, unsigned char *, run->plan->value_count + 1);
+    run->whole_copy = ARENA_ARRAY(run->arena, unsigned char *, run->plan->value_count + 1);
+    for (ValueId id = 0; id < run->plan->value_count; id++) {
+        if (run->plan->values[id].space != SPACE_SCRATCH) continue;
+        run->whole[id] = arena_alloc(run->arena, whole_bytes(run, id));
+        run->whole_copy[id] = arena_alloc(run->arena, whole_bytes(run, id));
+    }
+}
+
 // ---- checks
 
 static void show(const Run *run, uint32_t step) {
@@ -110,12 +141,14 @@ static void show(const Run *run, uint32_t step) {
 static void check_output(const Run *run, uint32_t step, ValueId id) {
     const Value *value = &run->plan->values[id];
     const Graph *dims = run->plan->dims;
-    const unsigned char *memory =
-        run->memory[value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA] + value->offset;
+    const unsigned char *memory = memory_of(run, id);
     int64_t index[MAX_DIMS] = {0};
     size_t count = (size_t)graph_elements(dims, dim_list_set(&value->order));
     for (size_t i = 0; i < count; i++, count_up(dims, value->order, index)) {
-        double found = read_element(value->dtype, memory, layout_offset(dims, &value->layout, index));
+        int64_t offset = layout_offset(dims, &value->layout, index);
+        double found = read_element(value->dtype, memory, offset);
+        for (uint32_t part = 1; part < value->parts; part++)
+            found += read_element(value->dtype, memory, offset + part * layout_elements(&value->layout));
         double wanted = run->expected[id][i];
         if (isnan(wanted) ? isnan(found) : found == wanted || fabs(found - wanted) <= 2e-4 * (1 + fabs(wanted)))
             continue;
@@ -146,7 +179,7 @@ static void run_interpreter(Run *run, uint32_t number, const TileProgram *progra
     const ProgramStep *step = &run->program->steps[number];
     void **buffers = ARENA_ARRAY(run->arena, void *, step->buffer_count);
     for (uint32_t i = 0; i < step->buffer_count; i++)
-        buffers[i] = place(run->copy, step->buffers[i]);
+        buffers[i] = buffer_of(run, number, i, true);
     for (uint32_t piece = 0; piece < step->pieces; piece++) {
         const char *wrong = interpret_tile(program, buffers, piece, run->arena);
         if (wrong) fail_msg("%s", wrong);
@@ -169,11 +202,14 @@ static void run_step(Run *run, uint32_t number) {
     const size_t bytes[2] = {[MEMORY_STATE] = run->program->state_bytes, [MEMORY_ARENA] = run->program->arena_bytes};
     void **buffers = ARENA_ARRAY(run->arena, void *, step->buffer_count);
     for (uint32_t i = 0; i < step->buffer_count; i++)
-        buffers[i] = place(run->memory, step->buffers[i]);
+        buffers[i] = buffer_of(run, number, i, false);
     for (int m = 0; m < 2; m++)
         memcpy(run->copy[m], run->memory[m], bytes[m]);
-    for (uint32_t piece = step->pieces; piece-- > 0;)
-        step->function(buffers, piece, step->context);
+    for (ValueId id = 0; id < run->plan->value_count; id++)
+        if (run->whole[id]) memcpy(run->whole_copy[id], run->whole[id], whole_bytes(run, id));
+    bool in_order = step->groups > 0;   // each piece goes on where the one before it left off
+    for (uint32_t k = 0; k < step->pieces; k++)
+        step->function(buffers, in_order ? k : step->pieces - 1 - k, step->context);
     for (uint32_t k = 0; k < planned->output_count; k++)
         check_output(run, number, planned->outputs[k]);
     if (planned->engine != ENGINE_TILES) return;
@@ -186,6 +222,9 @@ static void run_step(Run *run, uint32_t number) {
             show(run, number);
             fail_msg("step %u (%s): other bits than the interpreter", number, planned->label);
         }
+    for (ValueId id = 0; id < run->plan->value_count; id++)
+        if (run->whole[id] && !same(run->whole[id], run->whole_copy[id], whole_bytes(run, id)))
+            fail_msg("step %u (%s): other bits than the interpreter in value %u", number, planned->label, id);
 }
 
 // Every stored element of every slot lies where the layout says; next values have no slot of their own.
@@ -252,9 +291,7 @@ static const Plan *plan_of(Arena *arena, const char *name, FuseLevel level, cons
     return plan;
 }
 
-static void run_case(const char *name, FuseLevel level) {
-    Arena *arena = arena_create();
-    Target target = target_default();
+static const Plan *run_case(const char *name, FuseLevel level, Target target, Arena *arena) {
     const Plan *plan = plan_of(arena, name, level, &target);
     Diags *diags = diags_create(arena);
     CodegenReport report = {0};
@@ -273,6 +310,7 @@ static void run_case(const char *name, FuseLevel level) {
         run.copy[m] = memory_allocate(bytes);
     }
     check_slots(&run);
+    make_whole(&run);
     fill_leaves(&run);
     for (uint32_t step = 0; step < program->step_count; step++)
         run_step(&run, step);
@@ -282,12 +320,37 @@ static void run_case(const char *name, FuseLevel level) {
     for (int m = 0; m < 2; m++)
         memory_release(run.memory[m]), memory_release(run.copy[m]);
     program_free(program);
-    arena_free(arena);
+    return plan;
 }
 
 static void test_case(void **state) {
-    for (FuseLevel level = FUSE_NONE; level <= FUSE_ALL; level++)
-        run_case(*state, level);
+    for (FuseLevel level = FUSE_NONE; level <= FUSE_ALL; level++) {
+        Arena *arena = arena_create();
+        run_case(*state, level, target_default(), arena);
+        arena_free(arena);
+    }
+}
+
+// Where only one sequence fits in the caches, all is one strand over sequences, with gradients in as many parts as cores.
+static void strand_case(void **state) {
+    for (int cores = 1; cores <= 4; cores *= 2) {
+        Arena *arena = arena_create();
+        Target target = target_default();
+        target.cores = cores;
+        target.l2_bytes = 48 << 10;
+        target.l3_bytes = 16 << 10;
+        const Plan *plan = run_case(*state, FUSE_ALL, target, arena);
+        uint32_t summed = 0, in_parts = 0, scratch = 0;
+        for (uint32_t s = 0; s < plan->step_count; s++)
+            summed += cut_is_summed(plan, &plan->steps[s]);
+        for (ValueId id = 0; id < plan->value_count; id++) {
+            in_parts += plan->values[id].parts == (uint32_t)cores;
+            scratch += plan->values[id].space == SPACE_SCRATCH;
+        }
+        assert_true(summed >= 5 && scratch >= 10);
+        if (cores > 1) assert_true(in_parts >= 5);
+        arena_free(arena);
+    }
 }
 
 #define CASE(name)                                                                                                     \
@@ -296,6 +359,7 @@ static void test_case(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("indexed"), CASE("block"),
+        CASE("strand"), {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

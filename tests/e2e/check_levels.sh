@@ -12,4 +12,9 @@ for level in none op all; do
     run --model=llama --fuse=$level --n_embd=64 --n_head=4 --n_kv_head=2 --n_ffn=88 --n_layer=2 --batch_size=2 \
         --block_size=24 --vocab_size=65
 done
+# Large enough for a strand of the whole step.
+run --model=gpt2 --fuse=all --n_embd=128 --n_head=4 --n_layer=4 --batch_size=12 --block_size=64 --vocab_size=65 \
+    --bias=True --dropout=0.1 --full
+run --model=llama --fuse=all --n_embd=128 --n_head=4 --n_kv_head=2 --n_ffn=320 --n_layer=4 --batch_size=12 \
+    --block_size=64 --vocab_size=65 --full
 exit "$failures"

@@ -1,6 +1,6 @@
 // Bits do not depend on the number of threads: losses and weights of a run with dropout are equal with == for 1, 2, 3,
 // 4 and 7 threads, at every level, and from run to run. Bits belong to the primitive: levels none and all, which compute
-// products by the same rule, agree bit for bit too; op has OpenBLAS' bits.
+// products by the same rule, agree bit for bit too, where no strand adds gradients in parts; op has OpenBLAS' bits.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,12 +35,14 @@ static char *losses(Arena *arena, Diags *diags) {
     return (char *)text_string(&kept);
 }
 
+static char sizes[100] = "--max_iters=49 --batch_size=5 --block_size=24";
+
 static unsigned long long train(const char *level, int threads, const char *model, Arena *arena) {
     Diags *diags = diags_create(arena);
     int status = run_sinter("train %s --dataset=text --device=cpu --fuse=%s --threads=%d --eval_interval=0 "
-                            "--gradient_accumulation_steps=1 --max_iters=49 --metrics=m.jsonl --out_dir=o --batch_size=5 "
-                            "--block_size=24 --learning_rate=1e-3 --warmup_iters=5 --seed=7",
-                            model, level, threads);
+                            "--gradient_accumulation_steps=1 --metrics=m.jsonl --out_dir=o %s "
+                            "--learning_rate=1e-3 --warmup_iters=5 --seed=7",
+                            model, level, threads, sizes);
     if (status != 0) run_show_log();
     assert_int_equal(status, 0);
     char path[200];
@@ -80,8 +82,22 @@ static void llama_has_equal_bits(void **state) {
     equal_bits("--model=llama --n_layer=2 --n_head=4 --n_kv_head=2 --n_embd=32 --n_ffn=56");
 }
 
+// Large enough for a strand of the whole step, whose gradients of weights are sums of parts. The later arguments win.
+static void strands_have_equal_bits(void **state) {
+    (void)state;
+    static const int counts[] = {2, 3, 5, 1};
+    const char *model = "--model=gpt2 --n_layer=4 --n_head=4 --n_embd=128 --dropout=0.1 --bias=True";
+    Arena *arena = arena_create();
+    snprintf(sizes, sizeof sizes, "--max_iters=15 --batch_size=12 --block_size=64");
+    unsigned long long first = train("all", 1, model, arena);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (train("all", counts[i], model, arena) != first) fail_msg("%d threads differ from 1", counts[i]);
+    arena_free(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2_with_dropout_has_equal_bits),
-                                       cmocka_unit_test(llama_has_equal_bits)};
+                                       cmocka_unit_test(llama_has_equal_bits),
+                                       cmocka_unit_test(strands_have_equal_bits)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

@@ -44,6 +44,6 @@ static const char plan_text[] =
     "    %3 = sub f32[C,F] %0 %2\n"
     "    output \"w\" %3\n"
     "  }\n"
-    "memory arena 320 state 128\n";
+    "memory arena 320 state 128 scratch 0\n";
 
 #endif

@@ -53,7 +53,8 @@ static void favour(void *const *buffers, int64_t piece, const void *context) {
 }
 
 static const ProgramBuffer buffers[] = {{MEMORY_ARENA, 0}, {MEMORY_ARENA, 256}};
-static const ProgramStep steps[] = {{favour, NULL, buffers, 2, 1, true, 0, "favour", 0, 0}};
+static const ProgramStep steps[] = {
+    {.function = favour, .buffers = buffers, .buffer_count = 2, .pieces = 1, .wait = true, .label = "favour"}};
 static const ProgramSlot slots[] = {
     {.name = "tok",
      .kind = SLOT_INPUT,
@@ -71,7 +72,8 @@ static const ProgramSlot slots[] = {
      .bytes = ROWS * CONTEXT * VOCABULARY * 4,
      .buffer = {MEMORY_ARENA, 256}},
 };
-static const Program program = {"logits", steps, 1, slots, 2, 64, 4096, NULL, NULL};
+static const Program program = {.name = "logits", .steps = steps, .step_count = 1, .slots = slots, .slot_count = 2,
+                                .state_bytes = 64, .arena_bytes = 4096};
 
 typedef struct {
     int samples;

@@ -54,11 +54,14 @@ static const int64_t reach = 5;
 static const ProgramBuffer square_buffers[] = {{MEMORY_ARENA, INPUT_AT}, {MEMORY_ARENA, SQUARE_AT}};
 static const ProgramBuffer smooth_buffers[] = {{MEMORY_ARENA, SQUARE_AT}, {MEMORY_STATE, 0}, {MEMORY_ARENA, SMOOTH_AT}};
 static const ProgramBuffer total_buffers[] = {{MEMORY_ARENA, SMOOTH_AT}, {MEMORY_ARENA, TOTAL_AT}, {MEMORY_STATE, 0}};
+#define STEP(function_, context_, buffers_, count, pieces_, wait_, id_, label_)                                         \
+    {.function = function_, .context = context_, .buffers = buffers_, .buffer_count = count, .pieces = pieces_,        \
+     .wait = wait_, .id = id_, .label = label_, .flops = 1, .bytes = 1}
 static const ProgramStep steps[] = {
-    {square, NULL, square_buffers, 2, PIECES, false, 7, "square", 1, 1},
-    {smooth, &reach, smooth_buffers, 3, PIECES, true, 8, "smooth", 1, 1},
-    {total, NULL, total_buffers, 3, 1, true, 9, "total", 1, 1},
-    {square, NULL, square_buffers, 2, PIECES, true, 10, "square again", 1, 1},
+    STEP(square, NULL, square_buffers, 2, PIECES, false, 7, "square"),
+    STEP(smooth, &reach, smooth_buffers, 3, PIECES, true, 8, "smooth"),
+    STEP(total, NULL, total_buffers, 3, 1, true, 9, "total"),
+    STEP(square, NULL, square_buffers, 2, PIECES, true, 10, "square again"),
 };
 static const ProgramSlot slots[] = {
     {.name = "x", .kind = SLOT_INPUT, .buffer = {MEMORY_ARENA, INPUT_AT}, .bytes = BLOCK},
@@ -66,8 +69,15 @@ static const ProgramSlot slots[] = {
     {.name = "x", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, SMOOTH_AT}, .bytes = BLOCK},
     {.name = "total", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, TOTAL_AT}, .bytes = 64},
 };
-static const Program program = {"walk", steps, 4, slots, 4, 64, ARENA, NULL, NULL};
-static const Program larger = {"larger", steps, 1, slots, 4, 128, 3 << 20, NULL, NULL};
+static const Program program = {
+    .name = "walk", .steps = steps, .step_count = 4, .slots = slots, .slot_count = 4, .state_bytes = 64, .arena_bytes = ARENA};
+static const Program larger = {.name = "larger",
+                               .steps = steps,
+                               .step_count = 1,
+                               .slots = slots,
+                               .slot_count = 4,
+                               .state_bytes = 128,
+                               .arena_bytes = 3 << 20};
 
 static void run_walk(Fixture *fixture, int threads, int runs, bool profile, float *totals) {
     const Program *programs[] = {&program, &larger};
@@ -110,13 +120,18 @@ static void equal_for_every_thread_count(void **state) {
 static void blocks_are_the_largest(void **state) {
     (void)state;
     const Program *programs[] = {&program, &larger};
-    size_t states, arena;
-    assert_true(session_bytes(programs, 2, &states, &arena));
-    assert_int_equal(states, 128);
-    assert_int_equal(arena, 4 << 20); // whole huge pages
+    size_t bytes[MEMORY_COUNT];
+    assert_true(session_bytes(programs, 2, 3, bytes));
+    assert_int_equal(bytes[MEMORY_STATE], 128);
+    assert_int_equal(bytes[MEMORY_ARENA], 4 << 20); // whole huge pages
+    assert_int_equal(bytes[MEMORY_SCRATCH], 0);
+    Program scratched = program;
+    scratched.scratch_bytes = 100;
+    assert_true(session_bytes((const Program *[]){&scratched}, 1, 3, bytes));
+    assert_int_equal(bytes[MEMORY_SCRATCH], 3 * 4096); // no two threads share a page
     Program absurd = program;
     absurd.arena_bytes = SIZE_MAX - 5;
-    assert_false(session_bytes((const Program *[]){&absurd}, 1, &states, &arena));
+    assert_false(session_bytes((const Program *[]){&absurd}, 1, 1, bytes));
 }
 
 static void *refuse_large(void *context, size_t bytes, size_t alignment) {

@@ -51,9 +51,12 @@ static void measure(void *const *buffers, int64_t piece, const void *context) {
 static const ProgramBuffer buffers[] = {
     {MEMORY_ARENA, TOK},  {MEMORY_STATE, 0},    {MEMORY_ARENA, LOSS}, {MEMORY_STATE, 64},    {MEMORY_ARENA, RATE},
     {MEMORY_ARENA, STEP}, {MEMORY_ARENA, NORM}, {MEMORY_ARENA, GRAD}, {MEMORY_ARENA, MICRO}, {MEMORY_ARENA, SEED}};
-static const ProgramStep update_step = {update, NULL, buffers, 10, 1, true, 0, "update", 0, 0};
-static const ProgramStep accumulate_step = {accumulate, NULL, buffers, 10, 1, true, 0, "accumulate", 0, 0};
-static const ProgramStep measure_step = {measure, NULL, buffers, 10, 1, true, 0, "measure", 0, 0};
+static const ProgramStep update_step = {
+    .function = update, .buffers = buffers, .buffer_count = 10, .pieces = 1, .wait = true, .label = "update"};
+static const ProgramStep accumulate_step = {
+    .function = accumulate, .buffers = buffers, .buffer_count = 10, .pieces = 1, .wait = true, .label = "accumulate"};
+static const ProgramStep measure_step = {
+    .function = measure, .buffers = buffers, .buffer_count = 10, .pieces = 1, .wait = true, .label = "measure"};
 
 #define SCALAR(text, of, type, at)                                                                                     \
     {                                                                                                                  \
@@ -85,9 +88,12 @@ static const ProgramSlot slots[] = {
      .init = 1,
      .buffer = {MEMORY_STATE, 64}},
 };
-static const Program step_program = {"step", &update_step, 1, slots, 11, 128, 1024, NULL, NULL};
-static const Program micro_program = {"micro", &accumulate_step, 1, slots, 11, 128, 1024, NULL, NULL};
-static const Program eval_program = {"eval", &measure_step, 1, slots, 11, 128, 1024, NULL, NULL};
+static const Program step_program = {.name = "step", .steps = &update_step, .step_count = 1, .slots = slots, .slot_count = 11,
+                                .state_bytes = 128, .arena_bytes = 1024};
+static const Program micro_program = {.name = "micro", .steps = &accumulate_step, .step_count = 1, .slots = slots, .slot_count = 11,
+                                .state_bytes = 128, .arena_bytes = 1024};
+static const Program eval_program = {.name = "eval", .steps = &measure_step, .step_count = 1, .slots = slots, .slot_count = 11,
+                                .state_bytes = 128, .arena_bytes = 1024};
 
 typedef struct {
     Text said;

@@ -46,7 +46,8 @@ static const ProgramSlot panel_slots[] = {
      .init = 1},
     {.name = "grad.w", .kind = SLOT_OUTPUT, W_SHAPE, PANELS, .buffer = {MEMORY_ARENA, 0}},
 };
-static const Program panels = {"step", NULL, 0, panel_slots, 6, STATES, 4096, NULL, NULL};
+static const Program panels = {.name = "step", .steps = NULL, .step_count = 0, .slots = panel_slots, .slot_count = 6,
+                                .state_bytes = STATES, .arena_bytes = 4096};
 
 // The same tensors in plain order.
 static const ProgramSlot plain_slots[] = {
@@ -59,7 +60,8 @@ static const ProgramSlot plain_slots[] = {
      .init_value = 0.5},
     {.name = "adam.m.w", .kind = SLOT_STATE, W_SHAPE, .is_plain = true, .buffer = {MEMORY_STATE, M}, .init = 1},
 };
-static const Program plain = {"step", NULL, 0, plain_slots, 2, STATES, 4096, NULL, NULL};
+static const Program plain = {.name = "step", .steps = NULL, .step_count = 0, .slots = plain_slots, .slot_count = 2,
+                                .state_bytes = STATES, .arena_bytes = 4096};
 
 typedef struct {
     ThreadPool *pool;

@@ -1,0 +1,37 @@
+// Strands of a plan: where they end, what their cuts mean, and whether one piece of a value can lie alone in a thread's scratch memory.
+#include "ir/plan.h"
+
+uint32_t plan_strand_end(const Plan *plan, uint32_t first) {
+    uint32_t end = first + 1;
+    while (end < plan->step_count && plan->steps[end].joined) end++;
+    return end;
+}
+
+bool cut_equal(const Cut *a, const Cut *b) {
+    return a->pieces == b->pieces && a->groups == b->groups && a->total == b->total &&
+           dim_list_equal(&a->dims, &b->dims);
+}
+
+bool cut_is_summed(const Plan *plan, const Step *step) {
+    if (step->cut.groups == 0 || step->cut.pieces < 2) return false;
+    return !(dim_list_set(&step->cut.dims) & dim_list_set(&plan->values[step->outputs[0]].order));
+}
+
+// The cut's dims, in their order, are the outermost dims of memory.
+static bool dims_lead(const Graph *dims, const DimList *cut, const Layout *layout) {
+    int done = 0;
+    for (int i = 0; i < layout->count && done < cut->rank; i++) {
+        const LayoutPiece *piece = &layout->pieces[i];
+        bool is_whole = piece->divisor == 1 && piece->extent == graph_elements(dims, dim_list_set(&piece->dims));
+        if (!is_whole) return false;
+        for (int k = 0; k < piece->dims.rank && done < cut->rank; k++)
+            if (piece->dims.dims[k] != cut->dims[done++]) return false;
+    }
+    return done == cut->rank;
+}
+
+bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype) {
+    if (cut->pieces == 0 || cut->total % cut->pieces != 0 || !dims_lead(dims, &cut->dims, layout)) return false;
+    int64_t bytes = layout_elements(layout) * (int64_t)dtype_bytes(dtype);
+    return bytes % (64 * (int64_t)cut->pieces) == 0;
+}
