@@ -8,7 +8,7 @@
 
 // ---- chance
 
-uint32_t below(Maker *maker, uint32_t bound) {   // splitmix64 (Steele, Lea, Flood, OOPSLA 2014)
+uint32_t below(Maker *maker, uint32_t bound) { // splitmix64 (Steele, Lea, Flood, OOPSLA 2014)
     uint64_t z = (maker->state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -19,20 +19,35 @@ uint32_t below(Maker *maker, uint32_t bound) {   // splitmix64 (Steele, Lea, Flo
 int64_t draw_extent(Maker *maker, int64_t largest) {
     static const int64_t extents[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 23, 31, 32, 33, 40, 48, 63, 64, 65, 97};
     uint32_t count = 0;
-    while (count < sizeof extents / sizeof extents[0] && extents[count] <= largest) count++;
+    while (count < sizeof extents / sizeof extents[0] && extents[count] <= largest)
+        count++;
     return extents[below(maker, count)];
 }
 
 // ---- small steps
 
-NodeId number(Maker *maker, double value) { return build_const(maker->graph, DTYPE_F32, value); }
-NodeId unary(Maker *maker, Op op, NodeId a) { return build_unary(maker->graph, op, a); }
-NodeId binary(Maker *maker, Op op, NodeId a, NodeId b) { return build_binary(maker->graph, op, a, b); }
-NodeId scaled(Maker *maker, NodeId a, double factor) { return binary(maker, OP_MUL, a, number(maker, factor)); }
-DimSet dims_of(const Maker *maker, NodeId node) { return graph_node(maker->graph, node)->dims; }
-int64_t extent(const Maker *maker, DimId dim) { return graph_extent(maker->graph, dim); }
+NodeId number(Maker *maker, double value) {
+    return build_const(maker->graph, DTYPE_F32, value);
+}
+NodeId unary(Maker *maker, Op op, NodeId a) {
+    return build_unary(maker->graph, op, a);
+}
+NodeId binary(Maker *maker, Op op, NodeId a, NodeId b) {
+    return build_binary(maker->graph, op, a, b);
+}
+NodeId scaled(Maker *maker, NodeId a, double factor) {
+    return binary(maker, OP_MUL, a, number(maker, factor));
+}
+DimSet dims_of(const Maker *maker, NodeId node) {
+    return graph_node(maker->graph, node)->dims;
+}
+int64_t extent(const Maker *maker, DimId dim) {
+    return graph_extent(maker->graph, dim);
+}
 
-DimId new_dim(Maker *maker, const char *stem, int64_t wanted) { return graph_dim_fresh(maker->graph, stem, wanted); }
+DimId new_dim(Maker *maker, const char *stem, int64_t wanted) {
+    return graph_dim_fresh(maker->graph, stem, wanted);
+}
 
 static NodeId leaf(Maker *maker, Op op, const char *name, DimList order, double deviation) {
     Leaf described = {.name = name, .stored = order, .init = INIT_NORMAL, .init_value = deviation};
@@ -52,9 +67,11 @@ NodeId weight(Maker *maker, DimList order, double deviation) {
 
 NodeId linear(Maker *maker, NodeId x, DimId from, DimList to) {
     DimList order = {.rank = 1, .dims = {from}};
-    for (int i = 0; i < to.rank; i++) order.dims[order.rank++] = to.dims[i];
-    if (chance(maker, 4)) {   // stored the other way round
-        for (int i = 0; i < to.rank; i++) order.dims[i] = to.dims[i];
+    for (int i = 0; i < to.rank; i++)
+        order.dims[order.rank++] = to.dims[i];
+    if (chance(maker, 4)) { // stored the other way round
+        for (int i = 0; i < to.rank; i++)
+            order.dims[i] = to.dims[i];
         order.dims[to.rank] = from;
     }
     NodeId w = weight(maker, order, 1 / sqrt((double)extent(maker, from)));
@@ -85,7 +102,9 @@ void group_begin(Maker *maker, const char *label) {
     graph_set_group(maker->graph, graph_group(maker->graph, label, place, 0));
 }
 
-void group_end(Maker *maker) { graph_set_group(maker->graph, 0); }
+void group_end(Maker *maker) {
+    graph_set_group(maker->graph, 0);
+}
 
 void offer(Maker *maker, NodeId node) {
     if (maker->pool_count < POOL && dim_count(dims_of(maker, node)) <= 4) maker->pool[maker->pool_count++] = node;
@@ -124,6 +143,7 @@ static void make_state(Maker *maker, NodeId x) {
     NodeId state = leaf(maker, OP_STATE, "kept", order, 1);
     NodeId next = binary(maker, OP_ADD, scaled(maker, state, 0.9), mean(maker, x, dim_bit(maker->B)));
     graph_output(maker->graph, "kept", next);
+    offer(maker, state);
 }
 
 static NodeId make_part(Maker *maker, NodeId x) {
@@ -147,9 +167,11 @@ static NodeId pool_scalar(Maker *maker) {
 
 static void make_outputs(Maker *maker, NodeId x) {
     Graph *graph = maker->graph;
-    if (maker->loss_count == 0 || chance(maker, 4)) add_loss(maker, mean(maker, binary(maker, OP_MUL, x, x), dims_of(maker, x)));
+    if (maker->loss_count == 0 || chance(maker, 4))
+        add_loss(maker, mean(maker, binary(maker, OP_MUL, x, x), dims_of(maker, x)));
     NodeId loss = maker->losses[0];
-    for (uint32_t i = 1; i < maker->loss_count; i++) loss = binary(maker, OP_ADD, loss, maker->losses[i]);
+    for (uint32_t i = 1; i < maker->loss_count; i++)
+        loss = binary(maker, OP_ADD, loss, maker->losses[i]);
     if (maker->size.trains || chance(maker, 2)) graph_output(graph, "loss", loss);
     uint32_t more = maker->size.trains ? below(maker, 3) : 1 + below(maker, 3);
     for (uint32_t i = 0; i < more; i++)
@@ -159,19 +181,22 @@ static void make_outputs(Maker *maker, NodeId x) {
 
 Graph *generate_graph(Arena *arena, uint64_t seed, GenerateSize size) {
     Maker maker = {.graph = graph_create(arena, "random"), .state = seed * 0x2545f4914f6cdd1du, .size = size};
-    maker.B = graph_dim(maker.graph, "B", 1 + below(&maker, 3));
+    maker.B = graph_dim(maker.graph, "B", size.batch ? size.batch : 1 + below(&maker, 3));
     maker.T = graph_dim(maker.graph, "T", draw_extent(&maker, size.largest));
     maker.C = graph_dim(maker.graph, "C", draw_extent(&maker, size.largest));
     maker.V = graph_dim(maker.graph, "V", draw_extent(&maker, size.largest) + 1);
     NodeId x = make_start(&maker);
     offer(&maker, x);
+    bool keeps = chance(&maker, 4), early = chance(&maker, 2);
+    if (keeps && early) make_state(&maker, x); // before others read what it was
     for (uint32_t parts = 1 + (below(&maker, 3) == 0); parts > 0; parts--) {
         if (chance(&maker, 2)) x = make_norm(&maker, x, maker.C);
         x = make_part(&maker, x);
         offer(&maker, x);
-        for (uint32_t nodes = chance(&maker, 2) ? below(&maker, 6) : 0; nodes > 0; nodes--) make_node(&maker);
+        for (uint32_t nodes = chance(&maker, 2) ? below(&maker, 6) : 0; nodes > 0; nodes--)
+            make_node(&maker);
     }
-    if (chance(&maker, 4)) make_state(&maker, x);
+    if (keeps && !early) make_state(&maker, x);
     if (chance(&maker, 3)) make_head(&maker, x);
     if (chance(&maker, 2)) add_loss(&maker, pool_scalar(&maker));
     make_outputs(&maker, x);
@@ -193,9 +218,12 @@ bool graph_has_chain(const Graph *graph, Arena *arena) {
             if (reach[node->operands[i]] > best) best = reach[node->operands[i]];
         OpClass class_ = op_class(node->op);
         if (class_ == CLASS_CONTRACT && best == 2) return true;
-        if (class_ == CLASS_CONTRACT) reach[id] = 1;
-        else if (class_ == CLASS_MOVE) reach[id] = best;
-        else if (class_ == CLASS_POINTWISE || class_ == CLASS_REDUCE) reach[id] = best ? 2 : 0;
+        if (class_ == CLASS_CONTRACT)
+            reach[id] = 1;
+        else if (class_ == CLASS_MOVE)
+            reach[id] = best;
+        else if (class_ == CLASS_POINTWISE || class_ == CLASS_REDUCE)
+            reach[id] = best ? 2 : 0;
     }
     return false;
 }
@@ -212,7 +240,8 @@ void mix_add(Mix *mix, const Graph *graph) {
         for (DimId dim = 0; dim < graph_dims(graph); dim++)
             one = one || (dim_in(node->dims, dim) && graph_extent(graph, dim) == 1);
     }
-    for (int op = 0; op < OP_COUNT; op++) mix->with_op[op] += seen[op];
+    for (int op = 0; op < OP_COUNT; op++)
+        mix->with_op[op] += seen[op];
     mix->graphs++;
     mix->with_extent_one += one;
     mix->with_chain += graph_has_chain(graph, arena);

@@ -12,6 +12,7 @@
 
 typedef struct {
     int64_t largest;   // no extent is drawn greater than this (products of extents are, where dims merge)
+    int64_t batch;     // extent of B; 0: a few
     bool trains;       // params and a loss; otherwise every leaf is an input or a state
 } GenerateSize;
 

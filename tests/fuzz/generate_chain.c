@@ -1,4 +1,5 @@
-// The parts of a model, each in many spellings, some of them one step away from what a fusion may take (see generate.h).
+// The parts of a model, each in many spellings, some of them one step away from what a fusion may take (see
+// generate.h).
 #include <math.h>
 
 #include "tests/fuzz/maker.h"
@@ -21,10 +22,10 @@ NodeId make_norm(Maker *maker, NodeId x, DimId over) {
 // ---- attention
 
 typedef struct {
-    DimId S, K, G, D, E;      // keys, key heads, query heads of a key head, width of queries, width of values
-    bool grouped, whole;      // whole: S is as long as T
-    NodeId q, k, v, mask;     // [B,T,K,G,D] [B,S,K,D] [B,S,K,E]; mask NODE_NONE: none
-    bool rows_empty;          // the mask may leave a row without an entry
+    DimId S, K, G, D, E;  // keys, key heads, query heads of a key head, width of queries, width of values
+    bool grouped, whole;  // whole: S is as long as T
+    NodeId q, k, v, mask; // [B,T,K,G,D] [B,S,K,D] [B,S,K,E]; mask NODE_NONE: none
+    bool rows_empty;      // the mask may leave a row without an entry
 } Attention;
 
 // x cos - y sin, x sin + y cos over the two halves of D, interleaved or apart.
@@ -52,8 +53,7 @@ static NodeId as_keys(Maker *maker, const Attention *attention, NodeId x) {
 }
 
 static NodeId heads(Maker *maker, NodeId x, DimId D, const Attention *attention, bool queries) {
-    if (queries && attention->grouped)
-        return linear(maker, x, maker->C, (DimList){3, {attention->K, attention->G, D}});
+    if (queries && attention->grouped) return linear(maker, x, maker->C, (DimList){3, {attention->K, attention->G, D}});
     if (!chance(maker, 3)) return linear(maker, x, maker->C, (DimList){2, {attention->K, D}});
     DimId F = new_dim(maker, "F", extent(maker, attention->K) * extent(maker, D));
     return build_split(maker->graph, linear(maker, x, maker->C, (DimList){1, {F}}), F, attention->K, D);
@@ -92,20 +92,20 @@ static void draw_mask(Maker *maker, Attention *attention) {
     attention->mask = NODE_NONE;
     switch (below(maker, 8)) {
     case 0: return;
-    case 1: {   // a window of the last keys
+    case 1: { // a window of the last keys
         NodeId width = build_const(graph, DTYPE_I32, (double)(1 + below(maker, 4)));
         NodeId near = binary(maker, OP_LT, binary(maker, OP_SUB, t, s), width);
         attention->mask = binary(maker, OP_AND, causal, near);
         attention->rows_empty = !attention->whole;
         return;
     }
-    case 2: {   // within documents, or the first key
+    case 2: { // within documents, or the first key
         NodeId same = binary(maker, OP_EQ, maker->tokens, as_keys(maker, attention, maker->tokens));
         NodeId first = binary(maker, OP_EQ, s, build_const(graph, DTYPE_I32, 0));
         attention->mask = binary(maker, OP_OR, binary(maker, OP_AND, same, causal), first);
         return;
     }
-    case 3:   // strictly before: row 0 has no key
+    case 3: // strictly before: row 0 has no key
         attention->mask = unary(maker, OP_NOT, binary(maker, OP_LE, t, s));
         attention->rows_empty = true;
         return;
@@ -124,7 +124,8 @@ static NodeId make_scores(Maker *maker, const Attention *attention) {
     }
     if (chance(maker, 5)) s = scaled(maker, unary(maker, OP_TANH, scaled(maker, s, 1 / 1.5)), 1.5);
     if (chance(maker, 5)) {
-        NodeId distance = binary(maker, OP_SUB, build_index(maker->graph, attention->S), build_index(maker->graph, maker->T));
+        NodeId distance =
+            binary(maker, OP_SUB, build_index(maker->graph, attention->S), build_index(maker->graph, maker->T));
         NodeId slope = weight(maker, (DimList){1, {attention->K}}, 0.2);
         s = binary(maker, OP_ADD, s, binary(maker, OP_MUL, slope, unary(maker, OP_TO_FLOAT, distance)));
     }
@@ -150,14 +151,16 @@ static NodeId softmax(Maker *maker, const Attention *attention, NodeId s) {
 static NodeId probabilities(Maker *maker, const Attention *attention, NodeId s) {
     Graph *graph = maker->graph;
     bool masked = attention->mask != NODE_NONE;
-    if (chance(maker, 5)) {   // each score by itself
-        NodeId p = chance(maker, 2) ? binary(maker, OP_DIV, number(maker, 1),
-                                             binary(maker, OP_ADD, number(maker, 1), unary(maker, OP_EXP, unary(maker, OP_NEG, s))))
-                                    : make_activation(maker, s);
+    if (chance(maker, 5)) { // each score by itself
+        NodeId p = chance(maker, 2)
+                       ? binary(maker, OP_DIV, number(maker, 1),
+                                binary(maker, OP_ADD, number(maker, 1), unary(maker, OP_EXP, unary(maker, OP_NEG, s))))
+                       : make_activation(maker, s);
         p = scaled(maker, p, 1 / sqrt((double)extent(maker, attention->S)));
         return masked ? build_where(graph, attention->mask, p, number(maker, 0)) : p;
     }
-    if (masked && chance(maker, 8)) return build_where(graph, attention->mask, softmax(maker, attention, s), number(maker, 0));
+    if (masked && chance(maker, 8))
+        return build_where(graph, attention->mask, softmax(maker, attention, s), number(maker, 0));
     if (masked) s = build_where(graph, attention->mask, s, number(maker, chance(maker, 5) ? -20 : -INFINITY));
     return softmax(maker, attention, s);
 }
@@ -174,7 +177,7 @@ NodeId make_attention(Maker *maker, NodeId x) {
     draw_mask(maker, &attention);
     NodeId s = make_scores(maker, &attention), p = probabilities(maker, &attention, s);
     if (chance(maker, 6)) p = dropout(maker, p);
-    if (chance(maker, 8)) add_loss(maker, mean(maker, chance(maker, 2) ? s : p, dims_of(maker, p)));   // another reader
+    if (chance(maker, 8)) add_loss(maker, mean(maker, chance(maker, 2) ? s : p, dims_of(maker, p))); // another reader
     NodeId y = build_contract(maker->graph, p, attention.v, dim_bit(attention.S));
     DimSet out = dim_bit(attention.K) | dim_bit(attention.E) | (attention.grouped ? dim_bit(attention.G) : 0);
     DimList order = {attention.grouped ? 4 : 3, {attention.K, attention.E, maker->C}};
@@ -198,7 +201,8 @@ static NodeId gelu(Maker *maker, NodeId x) {
         inner = unary(maker, OP_ERF, scaled(maker, x, 0.7071067811865476));
     } else {
         NodeId cube = binary(maker, OP_MUL, binary(maker, OP_MUL, x, x), x);
-        inner = unary(maker, OP_TANH, scaled(maker, binary(maker, OP_ADD, x, scaled(maker, cube, 0.044715)), 0.79788456));
+        inner =
+            unary(maker, OP_TANH, scaled(maker, binary(maker, OP_ADD, x, scaled(maker, cube, 0.044715)), 0.79788456));
     }
     return binary(maker, OP_MUL, scaled(maker, x, 0.5), binary(maker, OP_ADD, number(maker, 1), inner));
 }
@@ -212,8 +216,10 @@ NodeId make_activation(Maker *maker, NodeId x) {
     case 2: y = binary(maker, OP_MAXIMUM, x, zero), y = binary(maker, OP_MUL, y, y); break;
     case 3: y = unary(maker, OP_TANH, x); break;
     case 4: y = binary(maker, OP_SUB, unary(maker, OP_ABS, x), unary(maker, OP_SIN, x)); break;
-    case 5:   // log(1 + e^x)
-        y = unary(maker, OP_LOG, binary(maker, OP_ADD, number(maker, 1), unary(maker, OP_EXP, binary(maker, OP_MINIMUM, x, number(maker, 8)))));
+    case 5: // log(1 + e^x)
+        y = unary(maker, OP_LOG,
+                  binary(maker, OP_ADD, number(maker, 1),
+                         unary(maker, OP_EXP, binary(maker, OP_MINIMUM, x, number(maker, 8)))));
         break;
     case 6: y = build_where(maker->graph, binary(maker, OP_LT, x, zero), scaled(maker, x, 0.1), x); break;
     default: y = gelu(maker, x);
@@ -226,11 +232,12 @@ NodeId make_feed_forward(Maker *maker, NodeId x) {
     DimId F = new_dim(maker, "F", draw_extent(maker, 2 * maker->size.largest));
     DimList hidden = {1, {F}};
     NodeId u = linear(maker, x, maker->C, hidden), h = u;
-    for (uint32_t more = 1 + chance(maker, 4); more > 0; more--) h = make_activation(maker, h);
+    for (uint32_t more = 1 + chance(maker, 4); more > 0; more--)
+        h = make_activation(maker, h);
     if (chance(maker, 3)) h = binary(maker, OP_MUL, h, linear(maker, x, maker->C, hidden));
     if (chance(maker, 8)) h = make_norm(maker, h, F);
     if (chance(maker, 6)) h = dropout(maker, h);
-    if (chance(maker, 8)) add_loss(maker, mean(maker, chance(maker, 2) ? u : h, dims_of(maker, h)));   // another reader
+    if (chance(maker, 8)) add_loss(maker, mean(maker, chance(maker, 2) ? u : h, dims_of(maker, h))); // another reader
     NodeId y = linear(maker, h, F, (DimList){1, {maker->C}});
     if (chance(maker, 6)) y = dropout(maker, y);
     return chance(maker, 4) ? y : binary(maker, OP_ADD, x, y);

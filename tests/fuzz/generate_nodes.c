@@ -56,7 +56,8 @@ static NodeId any_mask(Maker *maker, DimSet dims) {
 }
 
 static NodeId two_operands(Maker *maker, NodeId a, NodeId b) {
-    if (!is_small(maker, dims_of(maker, a) | dims_of(maker, b) | dim_bit(maker->B) | dim_bit(maker->T))) return NODE_NONE;
+    if (!is_small(maker, dims_of(maker, a) | dims_of(maker, b) | dim_bit(maker->B) | dim_bit(maker->T)))
+        return NODE_NONE;
     NodeId positive = binary(maker, OP_ADD, unary(maker, OP_ABS, b), number(maker, 0.5));
     switch (below(maker, 8)) {
     case 0: return binary(maker, OP_ADD, a, b);
@@ -90,12 +91,15 @@ static NodeId sum_of(Maker *maker, NodeId a, NodeId b) {
 // Each move followed by nothing: its result joins the pool, so that others move it again, or back.
 static NodeId moved(Maker *maker, NodeId a, NodeId b) {
     Graph *graph = maker->graph;
-    DimId dim = pick_dim(maker, dims_of(maker, a)), other = pick_dim(maker, dims_of(maker, a) & ~(dim == DIM_NONE ? 0 : dim_bit(dim)));
+    DimId dim = pick_dim(maker, dims_of(maker, a)),
+          other = pick_dim(maker, dims_of(maker, a) & ~(dim == DIM_NONE ? 0 : dim_bit(dim)));
     if (dim == DIM_NONE || graph_dims(graph) > 40) return NODE_NONE;
     int64_t length = extent(maker, dim);
     switch (below(maker, 7)) {
     case 0: return build_rename(graph, a, dim, new_dim(maker, "N", length));
-    case 1: return length > 1 ? build_prefix(graph, a, dim, new_dim(maker, "N", 1 + below(maker, (uint32_t)length - 1))) : NODE_NONE;
+    case 1:
+        return length > 1 ? build_prefix(graph, a, dim, new_dim(maker, "N", 1 + below(maker, (uint32_t)length - 1)))
+                          : NODE_NONE;
     case 2: return build_pad(graph, a, dim, new_dim(maker, "N", length + 1 + below(maker, 3)));
     case 3: return build_select(graph, a, dim, (int32_t)below(maker, (uint32_t)length));
     case 4: {
@@ -103,7 +107,9 @@ static NodeId moved(Maker *maker, NodeId a, NodeId b) {
         DimSet dims = dims_of(maker, a) | dims_of(maker, b);
         if (!is_small(maker, dims) || dim_count(dims) > 4) return NODE_NONE;
         int count = 1 + (int)below(maker, 3);
-        return build_stack(graph, entries, count, new_dim(maker, "N", count));
+        DimId entry = new_dim(maker, "N", count);
+        NodeId stack = build_stack(graph, entries, count, entry);
+        return chance(maker, 2) ? build_select(graph, stack, entry, (int32_t)below(maker, (uint32_t)count)) : stack;
     }
     case 5: {
         int64_t inner = length % 3 == 0 ? 3 : length % 2 == 0 ? 2 : 1;
@@ -134,10 +140,15 @@ static NodeId indexed(Maker *maker, NodeId a) {
 void make_node(Maker *maker) {
     NodeId a = pick(maker), b = pick(maker), node;
     uint32_t kind = below(maker, 12);
-    if (kind < 3) node = one_operand(maker, a);
-    else if (kind < 6) node = two_operands(maker, a, b);
-    else if (kind < 8) node = sum_of(maker, a, b);
-    else if (kind < 11) node = moved(maker, a, b);
-    else node = indexed(maker, a);
+    if (kind < 3)
+        node = one_operand(maker, a);
+    else if (kind < 6)
+        node = two_operands(maker, a, b);
+    else if (kind < 8)
+        node = sum_of(maker, a, b);
+    else if (kind < 11)
+        node = moved(maker, a, b);
+    else
+        node = indexed(maker, a);
     if (node != NODE_NONE) offer(maker, node);
 }

@@ -1,7 +1,13 @@
 # Random graphs: what is generated, pass by pass, compiled, reduced.
-add_library(fuzz STATIC fuzz/generate.c fuzz/generate_chain.c fuzz/generate_nodes.c fuzz/values.c)
-target_link_libraries(fuzz PUBLIC ir base)
+set(FUZZ_SOURCES fuzz/generate.c fuzz/generate_chain.c fuzz/generate_nodes.c fuzz/values.c fuzz/rounding.c fuzz/extended.c
+  fuzz/net_passes.c fuzz/net_derived.c fuzz/net_compiled.c fuzz/isolated.c fuzz/reduce.c passes/same_values.c boxes/same_piece.c)
+add_library(fuzz STATIC ${FUZZ_SOURCES})
+target_link_libraries(fuzz PUBLIC passes codegen runtime ir base m)
 
-sinter_test(fuzz generate fuzz ir base)
-sinter_test(fuzz passes fuzz passes ir base)
-target_sources(test_fuzz_passes PRIVATE passes/same_values.c)
+sinter_test(fuzz generate fuzz)
+sinter_test(fuzz passes fuzz)
+sinter_test(fuzz compiled fuzz)
+sinter_test(fuzz reduce fuzz)
+foreach(NAME passes compiled)
+  target_sources(test_fuzz_${NAME} PRIVATE fuzz/hunt.c)
+endforeach()

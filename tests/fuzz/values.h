@@ -12,8 +12,11 @@ static inline bool op_is_leaf(Op op) { return op == OP_INPUT || op == OP_PARAM |
 double *leaf_values(Arena *arena, const Graph *graph, NodeId leaf, uint64_t seed);
 // All leaves bound and evaluated, in float64. To be freed.
 Reference *reference_of(const Graph *graph, uint64_t seed);
-// Every output of `before` is one of `after` with the same values, within 1e-12 of the tensor's largest. NULL, or what
-// differs.
+// The same with every param moved by `step` times its direction, which is drawn like its values.
+double *direction_values(Arena *arena, const Graph *graph, NodeId leaf, uint64_t seed);
+Reference *reference_moved(const Graph *graph, uint64_t seed, double step);
+// Every output of `before` is one of `after` with the same values, within 1e-12 of the tensor's largest, or 1e-14.
+// NULL, or what differs.
 const char *same_outputs(Arena *arena, const Graph *before, const Reference *a, const Graph *after, const Reference *b);
 
 #endif

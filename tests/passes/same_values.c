@@ -140,9 +140,10 @@ typedef struct {
     DimList order;
 } Stored;
 
+// The second limit is for what would be 0 without rounding, in computations with numbers about 1.
 static bool near_equal(double a, double b, double scale) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
-    return a == b || fabs(a - b) <= 1e-12 * scale;
+    return a == b || fabs(a - b) <= 1e-12 * scale + 1e-14;
 }
 
 static const char *compare(const char *name, Stored before, Stored after, Arena *arena) {
