@@ -65,6 +65,7 @@ DimSet lower_cut_set(const Lowering *lowering); // empty when there is one piece
 void lower_place(Lowering *lowering, DimList dims, TileIndex flat);
 // Opens one loop over all of `dims` and places them. Loops of one round are not opened where `kind` is plain.
 void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces, uint32_t step, bool split_evenly);
+const char *lower_loop_name(const Lowering *lowering, DimList dims);
 void lower_open_each(Lowering *lowering, DimList dims); // one plain loop per dim
 void lower_open_cut(Lowering *lowering);                // the piece's rows, one at a time
 // A summed cut (cut_is_summed) finds out first what part of which sum the piece is. Then stores go to the group's part,
@@ -73,6 +74,7 @@ void lower_open_cut(Lowering *lowering);                // the piece's rows, one
 void lower_open_summed_cut(Lowering *lowering);
 void lower_open_summed(Lowering *lowering, DimList summed); // plain loops from the outermost, merged where possible
 TileValue lower_before(Lowering *lowering, uint32_t output);
+TileIndex lower_output_address(Lowering *lowering, uint32_t output);
 TileValue lower_stored(Lowering *lowering, uint32_t output); // what lies where lower_store would store
 void lower_close(Lowering *lowering, int depth);        // closes loops until `depth` are open
 void lower_store(Lowering *lowering, uint32_t output, TileValue value);

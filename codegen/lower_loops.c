@@ -48,7 +48,7 @@ void lower_place(Lowering *lowering, DimList dims, TileIndex flat) {
     if (dims.rank) lowering->env[dims.dims[0]] = flat;
 }
 
-static const char *loop_name(const Lowering *lowering, DimList dims) {
+const char *lower_loop_name(const Lowering *lowering, DimList dims) {
     Text text = text_create(lowering->arena);
     for (int i = 0; i < dims.rank; i++)
         text_append(&text, "%s", graph_dim_name(lowering->plan->dims, dims.dims[i]));
@@ -60,7 +60,7 @@ void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces
     TileIndex flat = tile_index(0);
     if (kind != LOOP_PLAIN || extent > 1)
         flat = tile_index_of(
-            tile_loop(lowering->builder, kind, loop_name(lowering, dims), extent, pieces, step, split_evenly));
+            tile_loop(lowering->builder, kind, lower_loop_name(lowering, dims), extent, pieces, step, split_evenly));
     lower_place(lowering, dims, flat);
 }
 
@@ -79,7 +79,7 @@ void lower_close(Lowering *lowering, int depth) {
         tile_end(lowering->builder);
 }
 
-static TileIndex output_address(Lowering *lowering, uint32_t output) {
+TileIndex lower_output_address(Lowering *lowering, uint32_t output) {
     const Value *value = lower_output(lowering, output);
     TileIndex address = evaluator_address(lowering->evaluator, &value->layout, lowering->env);
     return value->parts > 1 ? tile_index_sum(address, lowering->part, layout_elements(&value->layout)) : address;
@@ -87,12 +87,12 @@ static TileIndex output_address(Lowering *lowering, uint32_t output) {
 
 void lower_store(Lowering *lowering, uint32_t output, TileValue value) {
     int buffer = (int)(lowering->step->operand_count + output);
-    tile_store(lowering->builder, buffer, output_address(lowering, output), value);
+    tile_store(lowering->builder, buffer, lower_output_address(lowering, output), value);
 }
 
 TileValue lower_stored(Lowering *lowering, uint32_t output) {
     int buffer = (int)(lowering->step->operand_count + output);
-    return tile_load(lowering->builder, buffer, lower_output(lowering, output)->dtype, output_address(lowering, output));
+    return tile_load(lowering->builder, buffer, lower_output(lowering, output)->dtype, lower_output_address(lowering, output));
 }
 
 // ---- summed cuts
@@ -118,7 +118,7 @@ void lower_open_summed(Lowering *lowering, DimList summed) {
         int64_t share = cut->total / cut->pieces;
         TileIndex flat = lowering->share;
         if (share > 1) {
-            TileValue own = tile_loop(lowering->builder, LOOP_PLAIN, loop_name(lowering, cut->dims), share, 0, 0, false);
+            TileValue own = tile_loop(lowering->builder, LOOP_PLAIN, lower_loop_name(lowering, cut->dims), share, 0, 0, false);
             flat = tile_index_plus(flat, own, 1);
         }
         lower_place(lowering, cut->dims, flat);

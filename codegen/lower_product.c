@@ -8,9 +8,9 @@
 //                 loop C:  tile += x[rows] * w[lanes]
 //                 store epilogue(tile)
 //
-// A long sum whose rows operand is read down its columns (a gradient of weights) is walked in blocks, so that the block's
-// rows and a panel's part of it stay in the caches: for each block all tiles go on where the block before left them in
-// the output's memory; the last block adds the epilogue.
+// A long sum is walked in blocks, so that the block's rows and a panel's part of it stay in the caches: for each block all
+// tiles go on where the block before left them in the output's memory; the last block adds the epilogue. Many rows are walked in blocks too, so that what one panel reads
+// of them is still in a core's second-level cache when the next one comes.
 //
 // Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever
 // the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
@@ -23,11 +23,15 @@ typedef struct {
     Lowering *lowering;
     Contraction contraction;
     DimList rows;        // flat rows loop; empty: one row
-    uint32_t row_pieces; // > 0: the rows loop walks the piece's own range
+    uint32_t row_pieces; // > 0: the rows loop walks the piece's own range, of one of two lengths
+    TileIndex first_row; // else: where the rows loop begins, and how many it walks
+    int64_t row_count;
+    TileValue row;       // the open rows loop
     DimList lanes;       // flat lanes
     int64_t tile_lanes;
     uint32_t tile_rows;
     int64_t block;             // summed indices a block; 0: all at once
+    bool streams;              // panels come from beyond a core's cache
 } Product;
 
 // Which part of the sum a walk over all tiles takes.
@@ -45,7 +49,35 @@ static NodeId find_contract(const Lowering *lowering) {
 
 // ---- the tile
 
+// The panel after this one, into the cache while this one is at work: each tile of rows asks for its share of the lines,
+// as many at a time as it has rows.
+//
+//     loop ko K/R               R rows against K summed indices:  row r asks for lines r*K/R + ko
+//       prefetch w[next panel, r*K/R + ko]
+//       loop ki R:  tile += x[rows] * w[lanes]
+static bool open_prefetching(const Product *product, TileIndex start, int64_t count) {
+    Lowering *lowering = product->lowering;
+    DimList summed = product->contraction.summed;
+    int64_t shares = product->row_pieces ? 0 : count / product->row_count;
+    if (!product->streams || shares < 1 || count % product->row_count != 0) return false;
+    TileIndex outer = tile_index(0);
+    if (shares > 1) outer = tile_index_of(tile_loop(lowering->builder, LOOP_PLAIN, "part", shares, 0, 0, false));
+    TileIndex line = tile_index_plus(outer, product->row, shares);
+    lower_place(lowering, summed, tile_index_sum(start, line, 1));
+    const Node *operand = graph_node(lowering->region, product->contraction.lanes_operand);
+    const Layout *layout = &lowering->plan->values[lowering->step->operands[operand->attr.integer]].layout;
+    TileIndex address = evaluator_address(lowering->evaluator, layout, lowering->env);
+    address.constant += lower_extent(lowering, summed) * product->tile_lanes;
+    tile_prefetch(lowering->builder, operand->attr.integer, address);
+    TileValue inner = tile_loop(lowering->builder, LOOP_PLAIN, "k", count / shares, 0, 0, false);
+    TileIndex begin = tile_index_sum(start, outer, count / shares);
+    lower_place(lowering, summed, tile_index_plus(begin, inner, 1));
+    return true;
+}
+
 static void open_block(const Product *product, const Block *block) {
+    int64_t total = lower_extent(product->lowering, product->contraction.summed);
+    if (open_prefetching(product, block->start, block->count ? block->count : total)) return;
     if (block->count == 0) {
         lower_open_summed(product->lowering, product->contraction.summed);
         return;
@@ -54,11 +86,25 @@ static void open_block(const Product *product, const Block *block) {
     lower_place(product->lowering, product->contraction.summed, tile_index_plus(block->start, k, 1));
 }
 
+// The output of the next tile of rows, so that what lies there has come when that tile begins with it.
+static void prefetch_next_rows(const Product *product) {
+    Lowering *lowering = product->lowering;
+    TileIndex address = lower_output_address(lowering, 0);
+    for (int i = 0; i < address.count; i++) {
+        const TileOp *loop = tile_op(lowering->builder, address.terms[i].value);
+        if (loop->kind == TILE_LOOP && loop->loop == LOOP_ROWS)
+            address.constant += address.terms[i].coefficient * product->tile_rows;
+    }
+    tile_prefetch(lowering->builder, (int)lowering->step->operand_count, address);
+}
+
 // What the blocks or the pieces before have left. A chain from +0 never is -0, so adding it to +0 is exact.
 static void take_up(const Product *product, const Block *block, TileValue tile) {
     Lowering *lowering = product->lowering;
     TileValue before = block->continues ? lower_stored(lowering, 0) : lower_before(lowering, 0);
-    if (before != TILE_NONE) tile_accumulate(lowering->builder, OP_SUM, tile, before);
+    if (before == TILE_NONE) return;
+    tile_accumulate(lowering->builder, OP_SUM, tile, before);
+    prefetch_next_rows(product);
 }
 
 static TileValue multiply_tile(const Product *product, const Block *block) {
@@ -88,11 +134,22 @@ static void store_outputs(const Product *product) {
         lower_store(lowering, i, values[i]);
 }
 
-// All rows of the piece against `width` lanes from `start`.
-static void emit_panel(const Product *product, const Block *block, TileIndex start, int64_t width) {
+static void open_rows(Product *product) {
+    Lowering *lowering = product->lowering;
+    if (product->row_pieces) {
+        lower_open(lowering, LOOP_ROWS, product->rows, product->row_pieces, product->tile_rows, true);
+        return;
+    }
+    const char *name = product->rows.rank ? lower_loop_name(lowering, product->rows) : "one";
+    product->row = tile_loop(lowering->builder, LOOP_ROWS, name, product->row_count, 0, product->tile_rows, true);
+    lower_place(lowering, product->rows, tile_index_plus(product->first_row, product->row, 1));
+}
+
+// All rows at hand against `width` lanes from `start`.
+static void emit_panel(Product *product, const Block *block, TileIndex start, int64_t width) {
     Lowering *lowering = product->lowering;
     int depth = tile_open_loops(lowering->builder);
-    lower_open(lowering, LOOP_ROWS, product->rows, product->row_pieces, product->tile_rows, true);
+    open_rows(product);
     const char *name = product->lanes.rank == 1 ? graph_dim_name(lowering->plan->dims, product->lanes.dims[0]) : "lane";
     TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0,
                                lanes_step(width, (uint32_t)product->tile_lanes), false);
@@ -105,7 +162,7 @@ static void emit_panel(const Product *product, const Block *block, TileIndex sta
     lower_close(lowering, depth);
 }
 
-static void emit_panels(const Product *product, const Block *block) {
+static void emit_panels(Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     int64_t total = lower_extent(lowering, product->lanes), width = product->tile_lanes;
     int64_t full = total / width, tail = total % width;
@@ -123,7 +180,6 @@ static void emit_panels(const Product *product, const Block *block) {
 
 enum { LONGEST_SUM = 1024 };   // summed indices; a shorter sum is one block
 
-// Rows that lie along the sum are read once for each panel, in order: nothing is gained by blocks.
 static bool reads_down_columns(const Product *product) {
     const Lowering *lowering = product->lowering;
     const Layout **layouts = ARENA_ARRAY(lowering->arena, const Layout *, lowering->step->operand_count);
@@ -135,20 +191,22 @@ static bool reads_down_columns(const Product *product) {
            view.stride[summed.dims[summed.rank - 1]] != 1;
 }
 
-// Three quarters of the first-level cache for a panel's part of a block.
+// Three quarters of the first-level cache for a panel's part of a block, when rows are read down their columns: each tile
+// then reads all of them; else an eighth of a core's cache, so that a block of rows, a panel and the next one fit.
 static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
     int64_t total = lower_extent(lowering, summed);
     if (cut_is_summed(lowering->plan, lowering->step)) return 0;
     if (total <= LONGEST_SUM || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
-    if (lower_output(lowering, 0)->dtype != DTYPE_F32 || !reads_down_columns(product)) return 0;
-    int64_t fit = (int64_t)(0.75 * lowering->target->l1_bytes) / (product->tile_lanes * (int64_t)sizeof(float));
+    if (lower_output(lowering, 0)->dtype != DTYPE_F32) return 0;
+    double room = reads_down_columns(product) ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
+    int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
     int64_t block = fit / 64 * 64;
     return block >= 64 && block < total ? block : 0;
 }
 
-static void emit_blocks(const Product *product) {
+static void emit_blocks(Product *product) {
     TileBuilder *builder = product->lowering->builder;
     int64_t block = product->block, total = lower_extent(product->lowering, product->contraction.summed);
     if (block == 0) {
@@ -178,25 +236,81 @@ static bool cut_leads_rows(const Product *product, const Cut *cut) {
     return true;
 }
 
+// Equal pieces begin at a multiple of their length, so that their loops have one constant count.
+static void open_own_rows(Product *product, const Cut *cut) {
+    if (cut->total % cut->pieces != 0) {
+        product->row_pieces = cut->pieces;
+        return;
+    }
+    TileValue piece = tile_loop(product->lowering->builder, LOOP_PIECE, "piece", cut->pieces, cut->pieces, 0, false);
+    product->row_count = cut->total / cut->pieces;
+    product->first_row = tile_index_plus(tile_index(0), piece, product->row_count);
+}
+
 static void open_outer(Product *product) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     const Cut *cut = &lowering->step->cut;
     DimSet cut_set = lower_cut_set(lowering);
     product->rows = contraction->rows;
+    product->row_count = lower_extent(lowering, product->rows);
+    product->first_row = tile_index(0);
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     if (cut_set && cut_leads_rows(product, cut) && cut->dims.rank == contraction->rows.rank) {
-        product->row_pieces = cut->pieces;
+        open_own_rows(product, cut);
         cut_set = 0;
     } else {
         lower_open_cut(lowering);
         product->rows = dim_list_without(contraction->rows, cut_set);
+        product->row_count = lower_extent(lowering, product->rows);
     }
     lower_open_each(lowering, dim_list_without(contraction->batch, cut_set));
     DimList lanes = dim_list_without(contraction->lanes, cut_set);
     int merged = lower_merged_suffix(lowering, lanes);
     lower_open_each(lowering, dim_list_slice(lanes, 0, lanes.rank - merged));
     product->lanes = dim_list_slice(lanes, lanes.rank - merged, lanes.rank);
+}
+
+// Panels of the lanes operand one behind the other, read whole by every piece, and not there from before.
+static bool streams_panels(const Product *product) {
+    const Lowering *lowering = product->lowering;
+    const Contraction *contraction = &product->contraction;
+    const Node *operand = graph_node(lowering->region, contraction->lanes_operand);
+    if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || product->row_pieces ||
+        lower_merged_suffix(lowering, contraction->summed) != contraction->summed.rank)
+        return false;
+    int64_t summed = product->block ? product->block : lower_extent(lowering, contraction->summed);
+    if ((double)(summed * product->tile_lanes) * sizeof(float) > lowering->target->l2_bytes / 4) return false;
+    const Value *value = &lowering->plan->values[lowering->step->operands[operand->attr.integer]];
+    if (dim_list_set(&lowering->step->cut.dims) & dim_list_set(&value->order)) return false;
+    const LayoutPiece *first = &value->layout.pieces[0];
+    return first->divisor == product->tile_lanes && first->extent > 1 &&
+           (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype) > lowering->target->l1_bytes;
+}
+
+// ---- blocks of rows
+
+// Rows of which half of a core's cache holds what all panels read of them; 0: all of them fit, or they cannot be divided
+// so.
+static int64_t row_block(const Product *product) {
+    const Lowering *lowering = product->lowering;
+    int64_t summed = lower_extent(lowering, product->contraction.summed), rows = product->row_count;
+    if (cut_is_summed(lowering->plan, lowering->step)) summed /= lowering->step->cut.pieces;
+    if (product->block) summed = product->block;
+    int64_t most = (int64_t)(0.5 * lowering->target->l2_bytes) / (summed * (int64_t)sizeof(float));
+    if (product->row_pieces || rows <= most || lower_extent(lowering, product->lanes) <= product->tile_lanes) return 0;
+    for (int64_t block = most; block >= most / 4 && block > (int64_t)product->tile_rows; block--)
+        if (rows % block == 0) return block;
+    return 0;
+}
+
+static void open_row_blocks(Product *product) {
+    int64_t block = row_block(product);
+    if (block == 0) return;
+    int64_t count = product->row_count / block;
+    TileValue number = tile_loop(product->lowering->builder, LOOP_PLAIN, "rows", count, 0, 0, false);
+    product->first_row = tile_index_plus(product->first_row, number, block);
+    product->row_count = block;
 }
 
 void lower_product(Lowering *lowering) {
@@ -206,6 +320,8 @@ void lower_product(Lowering *lowering) {
     product.contraction = contraction_of(lowering->region, find_contract(lowering), lower_output(lowering, 0)->order);
     open_outer(&product);
     product.block = block_size(&product);
+    product.streams = streams_panels(&product);
+    open_row_blocks(&product);
     emit_blocks(&product);
     lower_close(lowering, 0);
 }

@@ -41,7 +41,8 @@ typedef enum {
     TILE_MULTIPLY_ACCUMULATE,  // accumulator[rows, lanes] = fma(a[rows], b[lanes], accumulator)
     TILE_ROW_REDUCE,           // 16-lane or 16-row accumulator -> one number (per lane), by the fixed tree
     TILE_RANDOM,               // f32 in [0,1): operands seed, step, micro (uniform i32), index
-    TILE_SCATTER_ADD           // buffer element(s) at index += operand, one after the other
+    TILE_SCATTER_ADD,          // buffer element(s) at index += operand, one after the other
+    TILE_PREFETCH              // buffer element(s) at index will be used soon; anywhere, since it changes nothing
 } TileKind;
 
 // Integer functions that addresses need, beside the pointwise Ops (ADD, SUB, MUL on i32 are the Ops).
@@ -83,8 +84,8 @@ typedef struct {
     int function;                // MAP: Op or TileFunction; ACCUMULATE, ROW_REDUCE: OP_SUM or OP_MAX
     TileValue operands[4];
     int operand_count;
-    int buffer;                  // LOAD, STORE, SCATTER_ADD
-    TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, INDEX, RANDOM
+    int buffer;                  // LOAD, STORE, SCATTER_ADD, PREFETCH
+    TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, PREFETCH, INDEX, RANDOM
     double number;               // CONST, ZERO
     const double *table;         // TABLE
     int64_t table_count;
@@ -135,6 +136,7 @@ TileValue tile_const(TileBuilder *builder, DType dtype, double number);
 TileValue tile_map(TileBuilder *builder, int function, DType dtype, const TileValue *operands, int count);
 TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex index);
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
+void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index);
 TileIndex tile_index(int64_t constant);
 TileIndex tile_index_plus(TileIndex index, TileValue value, int64_t coefficient);   // merges equal values
 TileIndex tile_index_sum(TileIndex a, TileIndex b, int64_t coefficient);            // a + coefficient * b

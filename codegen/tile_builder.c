@@ -195,8 +195,8 @@ static TileValue append(TileBuilder *builder, const TileOp *op, int depth) {
 }
 
 static bool defines_value(TileKind kind) {
-    return kind != TILE_STORE && kind != TILE_SCATTER_ADD && kind != TILE_END && kind != TILE_ACCUMULATE &&
-           kind != TILE_MULTIPLY_ACCUMULATE;
+    return kind != TILE_STORE && kind != TILE_SCATTER_ADD && kind != TILE_PREFETCH && kind != TILE_END &&
+           kind != TILE_ACCUMULATE && kind != TILE_MULTIPLY_ACCUMULATE;
 }
 
 static void open_scope(TileBuilder *builder, TileValue loop) {
@@ -270,6 +270,14 @@ TileValue tile_map(TileBuilder *builder, int function, DType dtype, const TileVa
 TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex index) {
     TileOp op = {.kind = TILE_LOAD, .dtype = dtype, .buffer = buffer, .index = tile_index_recombine(builder, index)};
     return tile_add(builder, &op);
+}
+
+void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index) {
+    TileOp op = {.kind = TILE_PREFETCH,
+                 .dtype = DTYPE_F32,
+                 .buffer = buffer,
+                 .index = tile_index_recombine(builder, index)};
+    tile_add(builder, &op);
 }
 
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {

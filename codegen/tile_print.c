@@ -92,6 +92,10 @@ static bool print_effect(const TileProgram *program, const TileOp *op, Text *out
         text_append(out, "%s b%d", op->kind == TILE_STORE ? "store" : "scatter_add", op->buffer);
         print_place(program, op, out);
         break;
+    case TILE_PREFETCH:
+        text_append(out, "prefetch b%d", op->buffer);
+        print_place(program, op, out);
+        break;
     case TILE_ACCUMULATE: text_append(out, "accumulate %s", function_name(op->function)); break;
     case TILE_MULTIPLY_ACCUMULATE: text_append(out, "multiply_accumulate"); break;
     default: return false;

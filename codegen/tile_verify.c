@@ -22,7 +22,7 @@ static bool defined(const Verifier *verifier, TileValue value, uint32_t at) {
     if (value >= at) return false;
     TileKind kind = verifier->program->ops[value].kind;
     if (kind == TILE_STORE || kind == TILE_END || kind == TILE_ACCUMULATE || kind == TILE_MULTIPLY_ACCUMULATE ||
-        kind == TILE_SCATTER_ADD)
+        kind == TILE_SCATTER_ADD || kind == TILE_PREFETCH)
         return false;
     uint32_t scope = verifier->scope[value];
     return scope == TILE_NONE || verifier->open[scope];

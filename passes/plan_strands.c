@@ -1,29 +1,35 @@
-// plan_strands: consecutive steps that a thread runs piece by piece, and the values that then never reach main memory.
+// plan_strands: forward, loss and backward of a few sequences at a time, so that their activations stay in the caches and
+// need memory for a few sequences only.
 //
 // requires  cuts
-// ensures   a step that belongs to a strand with the one before is `joined`: both have the strand's cut, and whatever one
-//           reads of the other it reads at its own pieces. A temporary that only its strand reads, and whose pieces are
-//           ranges of its memory, lies in SPACE_SCRATCH. Pieces come from shapes and the Target only.
-// does nothing for a step by BLAS, whose pieces are numeric, for one that writes a state, and below level all
-//           A step in between that needs nothing of a strand may be moved before it.
-// ledger    one decision per strand, and why the step after it is not in it
+// ensures   a step that belongs to a strand with the one before is `joined`: both have the strand's cut, and what one reads
+//           of the other it reads at its own pieces. Sums over the cut's dims, such as gradients of weights, are in it too:
+//           each piece adds its share, each group of pieces to a part of its own. A temporary that only the strand reads,
+//           and whose pieces are ranges of its memory, lies in SPACE_SCRATCH. Pieces and groups come from shapes and the
+//           Target only.
+// does nothing below level all, where no dim can be cut from the first product to the last, and where it does not pay
+// ledger    the strand, or the times for traffic that speak against it
 //
-//     step 3 map "pack" cut(B)/4  out %k[B,H,S,D]               step 3 map "pack" cut(B,H)/48          out %k  scratch
-//     step 4 product cut(B)/4     in %k        out %s[B,H,T,S]  step 4 product    cut(B,H)/48 joined   out %s  scratch
-//     step 5 row cut(B)/4         in %s        out %p[B,H,T,S]  step 5 row        cut(B,H)/48 joined   out %p
-//     step 6 product cut(B)/4     in %p, %v    out %y[B,T,H,D]  step 6 product    cut(B,H)/48 joined   out %y
+//     step 3 map "pack" cut(C)/4     in %w            step 0 map "pack"
+//     step 4 product cut(B,T)/4      out %u[B,T,F]    step 1 product cut(B)/6 groups 2          out %u  scratch
+//     step 5 row cut(B,T)/4          in %u            step 2 row     cut(B)/6 groups 2 joined   in %u
+//     step 6 product cut(C)/4        out %g[C,F]      step 3 product cut(B)/6 groups 2 joined   out %g  parts 2
+//     step 7 map "adamw" cut(C)/4    in %g            step 4 map "adamw" wait                   in %g
 //
-// Which steps and which cut: all runs of steps under all cuts that begin some step's memory are weighed by the traffic
-// beyond a core's second-level cache that they save (strand_cost.c), and the best set of runs that do not overlap is
-// taken (dynamic programming from the last step to the first).
+// Every step of the plan is
+//     before   it needs nothing of the strand and cannot be cut along its dims: copies of weights
+//     in       it is cut along them and reads of the others its own pieces only, or it is a sum over them
+//     after    the rest: it needs all pieces, or writes a state, as the optimizer does
+//
+// Method: depth-first execution of a batch's parts, as micro-batching does across steps, inside one step. The parts of
+// sums are few (Target.cores) and added in a fixed order, so results do not depend on the number of threads.
 #include <string.h>
 
 #include "passes/access.h"
 #include "passes/pass_functions.h"
 #include "passes/strands.h"
 
-enum { LONGEST = 64 };                 // bits of Run.before
-static const double moved_part = 0.25;  // of the third-level cache
+enum { LEAST_STEPS = 4 };
 
 // ---- facts about single steps
 
@@ -122,171 +128,127 @@ static void find_facts(Strands *strands) {
     }
 }
 
-// ---- cuts to try: every beginning of some output's memory, of whole dims
+// ---- which steps
 
-static void add_candidate(Strands *strands, DimList dims) {
-    for (uint32_t i = 0; i < strands->candidate_count; i++)
-        if (dim_list_equal(&strands->candidates[i], &dims)) return;
-    strands->candidates = arena_grow(strands->scratch, strands->candidates, &strands->candidate_capacity,
-                                     strands->candidate_count + 1, sizeof(DimList));
-    strands->candidates[strands->candidate_count++] = dims;
-}
-
-static void collect_candidates(Strands *strands) {
-    const Plan *plan = strands->plan;
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Layout *layout = &plan->values[plan->steps[s].outputs[0]].layout;
-        DimList dims = {0};
-        for (int i = 0; i < layout->count; i++) {
-            for (int k = 0; k < layout->pieces[i].dims.rank; k++) {
-                DimId dim = layout->pieces[i].dims.dims[k];
-                if (!dim_in(strands->cuttable[s], dim)) goto next;
-                dims.dims[dims.rank++] = dim;
-                add_candidate(strands, dims);
-            }
-        }
-    next:;
-    }
-}
-
-// ---- runs of steps
-
-static const char *dim_names(const Strands *strands, DimSet dims) {
-    Text text = text_create(strands->scratch);
-    for (DimId dim = 0; dim < graph_dims(strands->plan->dims); dim++)
-        if (dim_in(dims, dim))
-            text_append(&text, "%s%s", text.length ? "," : "", graph_dim_name(strands->plan->dims, dim));
-    return text_string(&text);
-}
-
-// The operand of step `s` that is more than its own piece of what the run writes; VALUE_NONE when there is none.
-static ValueId read_otherwise(const Strands *strands, const Run *run, uint32_t s, DimSet cut) {
-    const Step *step = &strands->plan->steps[s];
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if ((cut & ~strands->own[s][k]) && run_has(run, strands->writer[step->operands[k]])) return step->operands[k];
-    return VALUE_NONE;
-}
-
-static bool can_follow(const Strands *strands, const Run *run, uint32_t s, DimSet cut) {
-    return !(cut & ~strands->cuttable[s]) && read_otherwise(strands, run, s, cut) == VALUE_NONE;
-}
-
-// A step that could as well run before the strand; adds up what it writes, which then is held a while longer.
-static bool can_go_before(const Strands *strands, const Run *run, uint32_t s, double *bytes) {
-    const Plan *plan = strands->plan;
-    const Step *step = &plan->steps[s];
-    if (writes_state(plan, step)) return false;
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (run_has(run, strands->writer[step->operands[k]])) return false;
-    for (uint32_t k = 0; k < step->output_count; k++) {
-        const Value *value = &plan->values[step->outputs[k]];
-        *bytes += (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype);
-    }
+// The first dims of the sum, and not all of them: the last one runs inside of a step's kernel.
+static bool can_be_shared(const Strands *strands, uint32_t s, const DimList *cut) {
+    const DimList *summed = &strands->summed[s];
+    if (cut->rank >= summed->rank) return false;
+    for (int i = 0; i < cut->rank; i++)
+        if (summed->dims[i] != cut->dims[i]) return false;
     return true;
 }
 
-static void keep_better(Strands *strands, Run *run) {
-    Run *best = &strands->best[run->first];
-    run->total = run->gain + strands->best[run->end].total;
-    if (run->gain > 0 && run->total > best->total) *best = *run;
+static bool can_be_cut(const Strands *strands, uint32_t s, const DimList *cut) {
+    return !(dim_list_set(cut) & ~strands->cuttable[s]) || can_be_shared(strands, s, cut);
 }
 
-static void try_runs(Strands *strands, uint32_t first, const DimList *dims) {
+static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, uint32_t s, const DimList *cut) {
+    const Step *step = &strands->plan->steps[s];
+    DimSet dims = dim_list_set(cut);
+    bool can = can_be_cut(strands, s, cut), needs = strands->writes_state[s];
+    for (uint32_t k = 0; k < step->operand_count; k++) {
+        uint32_t writer = strands->writer[step->operands[k]];
+        if (writer == NO_STEP || where[writer] == STRAND_BEFORE) continue;
+        needs = true;
+        if (where[writer] == STRAND_AFTER || (dims & ~strand_own(strands, s, k, dims))) can = false;
+    }
+    return can ? STRAND_IN : needs ? STRAND_AFTER : STRAND_BEFORE;
+}
+
+// Fills in `where` and `leaves`; returns the flops of the strand's steps, 0 for too few of them.
+static double find_steps(const Strands *strands, const DimList *cut, Strand *strand) {
     const Plan *plan = strands->plan;
-    DimSet cut = dim_list_set(dims);
-    Run run = {.first = first, .end = first};
-    double moved = 0;
-    for (uint32_t s = first; s < plan->step_count && s < first + LONGEST; s++) {
-        if (!can_follow(strands, &run, s, cut)) {
-            if (s == first || !can_go_before(strands, &run, s, &moved)) return;
-            run.before |= (uint64_t)1 << (s - first);
-            continue;
-        }
-        run.end = s + 1;
-        if (s == first || !strand_weigh(strands, &run, dims)) continue;
-        bool holds_little = moved <= moved_part * strands->context->target->l3_bytes || moved <= run.bytes_kept;
-        if (holds_little) keep_better(strands, &run);
+    bool *leaves = ARENA_ARRAY(strands->scratch, bool, plan->value_count + 1);
+    uint32_t count = 0;
+    double flops = 0;
+    *strand = (Strand){.where = ARENA_ARRAY(strands->scratch, uint8_t, plan->step_count), .leaves = leaves};
+    strand->cut = (Cut){.dims = *cut, .total = graph_elements(plan->dims, dim_list_set(cut)), .pieces = 1};
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        strand->where[s] = (uint8_t)place_of_step(strands, strand->where, s, cut);
+        for (uint32_t k = 0; k < step->operand_count; k++)
+            if (!strand_has(strand, s)) leaves[step->operands[k]] = true;
+        if (!strand_has(strand, s)) continue;
+        flops += step->flops;
+        count++;
     }
+    return count < LEAST_STEPS ? 0 : flops;
 }
 
-static void choose_runs(Strands *strands) {
-    for (uint32_t first = strands->plan->step_count; first-- > 0;) {
-        strands->best[first] = (Run){.first = first, .end = first + 1, .total = strands->best[first + 1].total};
-        for (uint32_t i = 0; i < strands->candidate_count; i++)
-            try_runs(strands, first, &strands->candidates[i]);
+// The outermost dim of a step's memory; DIM_NONE when it cannot be cut.
+static DimId outermost_dim(const Strands *strands, uint32_t s) {
+    const Layout *layout = &strands->plan->values[strands->plan->steps[s].outputs[0]].layout;
+    if (layout->count == 0 || layout->pieces[0].dims.rank == 0) return DIM_NONE;
+    DimId dim = layout->pieces[0].dims.dims[0];
+    return dim_in(strands->cuttable[s], dim) ? dim : DIM_NONE;
+}
+
+// Of all cuts along one dim that is outermost in some step's memory, the one whose strand computes most.
+static bool find_strand(const Strands *strands, Strand *best) {
+    DimSet tried = 0;
+    double most = 0;
+    for (uint32_t s = 0; s < strands->plan->step_count; s++) {
+        DimId dim = outermost_dim(strands, s);
+        if (dim == DIM_NONE || dim_in(tried, dim)) continue;
+        tried |= dim_bit(dim);
+        Strand strand;
+        double flops = find_steps(strands, &(DimList){.rank = 1, .dims = {dim}}, &strand);
+        if (flops <= most) continue;
+        most = flops;
+        *best = strand;
     }
+    return most > 0;
 }
 
 // ---- made
 
-static const char *why_ended(const Strands *strands, const Run *run) {
-    DimSet cut = dim_list_set(&run->cut.dims), fixed = cut & ~strands->cuttable[run->end];
-    if (fixed) return arena_format(strands->scratch, "cannot be cut along %s", dim_names(strands, fixed));
-    ValueId value = read_otherwise(strands, run, run->end, cut);
-    if (value != VALUE_NONE)
-        return arena_format(strands->scratch, "reads more than its own piece of what %s writes",
-                            strands->plan->steps[strands->writer[value]].label);
-    return "saves more traffic elsewhere, or none";
-}
-
-static void report(const Strands *strands, const Run *run) {
+static void report(const Strands *strands, const Strand *strand, bool made) {
     const Plan *plan = strands->plan;
-    const Step *first = &plan->steps[run->first], *last = &plan->steps[run->end - 1];
     uint32_t count = 0;
-    for (uint32_t s = run->first; s < run->end; s++)
-        count += run_has(run, s);
-    const char *reason =
-        arena_format(strands->scratch, "%u steps to %s, %u pieces over %s, %.0f KB scratch", count, last->label,
-                     run->cut.pieces, dim_names(strands, dim_list_set(&run->cut.dims)), run->scratch / 1024);
+    for (uint32_t s = 0; s < plan->step_count; s++) count += strand_has(strand, s);
+    const char *reason = arena_format(
+        strands->scratch, "%u of %u steps in %u pieces over %s, %u groups, %.0f KB scratch: %.3g ms for traffic, %.3g step by step",
+        count, plan->step_count, strand->cut.pieces, graph_dim_name(plan->dims, strand->cut.dims.dims[0]),
+        strand->cut.groups, strand->scratch / 1024, 1e3 * strand->seconds_by_piece, 1e3 * strand->seconds_by_step);
+    double saved = (strand->seconds_by_step - strand->seconds_by_piece) * strands->context->target->bandwidth;
     ledger_add(strands->context->ledger, (Decision){.pass = "plan_strands",
-                                                    .what = arena_format(strands->scratch, "strand from %s", first->label),
-                                                    .place = first->place,
-                                                    .made = true,
+                                                    .what = "strand",
+                                                    .place = "",
+                                                    .made = made,
                                                     .reason = reason,
-                                                    .bytes_saved = run->gain});
-    if (run->end == plan->step_count) return;
-    const Step *next = &plan->steps[run->end];
-    ledger_add(strands->context->ledger, (Decision){.pass = "plan_strands",
-                                                    .what = arena_format(strands->scratch, "strand on to %s", next->label),
-                                                    .place = next->place,
-                                                    .reason = why_ended(strands, run)});
-}
-
-static StrandPlace place_of(const Run *run, uint32_t step) {
-    return run->where ? (StrandPlace)run->where[step] : run_has(run, step) ? STRAND_IN : STRAND_BEFORE;
+                                                    .bytes_saved = made ? saved : 0});
 }
 
 // Steps that run before the strand first; then its own, then those after it, each in their order.
-static void put_in_order(const Strands *strands, const Run *run) {
-    Step *steps = &strands->plan->steps[run->first];
-    uint32_t count = run->end - run->first, next = 0;
-    Step *ordered = ARENA_ARRAY(strands->scratch, Step, count);
+static void put_in_order(const Strands *strands, const Strand *strand) {
+    Plan *plan = strands->plan;
+    Step *ordered = ARENA_ARRAY(strands->scratch, Step, plan->step_count);
+    uint32_t next = 0;
     for (int place = STRAND_BEFORE; place <= STRAND_AFTER; place++)
-        for (uint32_t i = 0; i < count; i++)
-            if ((int)place_of(run, run->first + i) == place) ordered[next++] = steps[i];
-    memcpy(steps, ordered, count * sizeof *steps);
+        for (uint32_t s = 0; s < plan->step_count; s++)
+            if (strand->where[s] == place) ordered[next++] = plan->steps[s];
+    memcpy(plan->steps, ordered, plan->step_count * sizeof *ordered);
 }
 
-static void join(Strands *strands, const Run *run) {
+static void join(const Strands *strands, const Strand *strand) {
     Plan *plan = strands->plan;
-    if (run->end == run->first + 1) return;
-    report(strands, run);
     bool joined = false;
-    for (uint32_t s = run->first; s < run->end; s++) {
+    for (uint32_t s = 0; s < plan->step_count; s++) {
         Step *step = &plan->steps[s];
-        if (!run_has(run, s)) continue;
-        step->cut = run->cut;
+        if (!strand_has(strand, s)) continue;
+        step->cut = strand->cut;
         step->joined = joined;
         joined = true;
         for (uint32_t k = 0; k < step->output_count; k++) {
             Value *value = &plan->values[step->outputs[k]];
-            bool keeps = strand_keeps(strands, run, step->outputs[k]);
-            value->layout = strand_layout(strands, run, step->outputs[k]);
+            bool keeps = strand_keeps(strands, strand, step->outputs[k]);
+            value->layout = strand_layout(strands, strand, step->outputs[k]);
             if (keeps) value->space = SPACE_SCRATCH;
-            if (cut_is_summed(plan, step) && run->cut.groups > 1) value->parts = run->cut.groups;
+            if (cut_is_summed(plan, step) && strand->cut.groups > 1) value->parts = strand->cut.groups;
         }
     }
-    put_in_order(strands, run);
+    put_in_order(strands, strand);
 }
 
 bool pass_plan_strands(Plan *plan, PassContext *context) {
@@ -299,20 +261,16 @@ bool pass_plan_strands(Plan *plan, PassContext *context) {
                        .last_reader = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
                        .writes_state = ARENA_ARRAY(scratch, bool, plan->step_count + 1),
                        .cuttable = ARENA_ARRAY(scratch, DimSet, plan->step_count + 1),
+                       .summed = ARENA_ARRAY(scratch, DimList, plan->step_count + 1),
                        .rows = ARENA_ARRAY(scratch, int64_t, plan->step_count + 1),
                        .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),
-                       .own_summed = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),
-                       .summed = ARENA_ARRAY(scratch, DimList, plan->step_count + 1),
-                       .best = ARENA_ARRAY(scratch, Run, plan->step_count + 1)};
+                       .own_summed = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1)};
+    Strand strand;
     find_facts(&strands);
-    collect_candidates(&strands);
-    Run whole;
-    if (strand_whole(&strands, &whole)) {
-        join(&strands, &whole);
-    } else {
-        choose_runs(&strands);
-        for (uint32_t s = 0; s < plan->step_count; s = strands.best[s].end)
-            join(&strands, &strands.best[s]);
+    if (find_strand(&strands, &strand) && strand_weigh(&strands, &strand)) {
+        bool pays = strand.seconds_by_piece < strand.seconds_by_step;
+        report(&strands, &strand, pays);
+        if (pays) join(&strands, &strand);
     }
     arena_free(scratch);
     return true;

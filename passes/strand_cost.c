@@ -1,35 +1,28 @@
-// The cost model of strands: what a run of steps under one cut saves in traffic beyond a core's second-level cache.
+// The cost model of a strand: into how many pieces, and whether it pays.
 //
-// In: a run of steps that can be cut alike. Out: into how many pieces, what memory a piece needs, and bytes:
+// In: the steps of a strand and the dims it is cut along. Out: pieces, groups, scratch memory, and two times for traffic
+// beyond a core's second-level cache:
 //
-//     saved   what one step hands to the next, once per write (when it stays in scratch) and per read, unless a core's
-//             share of it stays in the cache anyway
-//     paid    what every piece reads anew (weights, or a head's keys for a part of its queries), beyond what the steps read
-//             anew when each is cut by itself
-//
-// Numbers of bytes only order the choices; they are no times.
+//     step by step      all activations of the batch pass by once for each write and read, from where all of them fit
+//     piece by piece    those of one piece do, from where they fit; and once a piece everything that the steps read of
+//                       others (weights) and add to (their gradients); each group's part of a sum is written and read once
+//                       more
+#include <math.h>
+
 #include "passes/strands.h"
 
-// What a piece holds may fill half of the second-level cache; the rest is for what it reads.
-static const double cache_part = 0.5;
-// What stays in the cache anyway still costs a little less when it is smaller.
-static const double near_part = 0.05;
-// What a core's share of the third-level cache holds is saved in main memory, not in traffic beyond the second level.
-static const double shared_cache_part = 0.5;
-enum { LEAST_ROWS = 16 };
+// The third-level cache is about this much faster than memory.
+static const double l3_speed = 4;
+// Of the third-level cache, what can be used before its lines are driven out.
+static const double l3_part = 0.75;
+enum { LEAST_ROWS = 16 };   // of a product in one piece
 
-double value_total_bytes(const Value *value) {
+static double value_bytes(const Plan *plan, ValueId id) {
+    const Value *value = &plan->values[id];
     return (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype);
 }
 
-bool strand_keeps(const Strands *strands, const Run *run, ValueId id) {
-    const Value *value = &strands->plan->values[id];
-    uint32_t last = strands->last_reader[id];
-    if (value->kind != VALUE_TEMPORARY || last == NO_STEP || last >= run->end) return false;
-    if (run->where && run->leaves[id]) return false;
-    Layout layout = strand_layout(strands, run, id);
-    return cut_leads_layout(strands->plan->dims, &run->cut, &layout, value->dtype);
-}
+// ---- memory
 
 // Takes `dim` out of the piece that counts it first, and puts it in front.
 static Layout with_dim_in_front(const Graph *dims, DimId dim, const Layout *layout) {
@@ -49,180 +42,128 @@ static Layout with_dim_in_front(const Graph *dims, DimId dim, const Layout *layo
     return front;
 }
 
-Layout strand_layout(const Strands *strands, const Run *run, ValueId id) {
+static bool is_private(const Strands *strands, const Strand *strand, ValueId id) {
     const Value *value = &strands->plan->values[id];
-    bool lacks = dim_list_set(&run->cut.dims) & ~dim_list_set(&value->order);
-    if (!run->where || run->leaves[id] || run->cut.dims.rank != 1 || lacks || value->kind != VALUE_TEMPORARY ||
-        cut_leads_layout(strands->plan->dims, &run->cut, &value->layout, value->dtype))
+    bool has_cut = !(dim_list_set(&strand->cut.dims) & ~dim_list_set(&value->order));
+    return value->kind == VALUE_TEMPORARY && has_cut && !strand->leaves[id] && strands->last_reader[id] != NO_STEP;
+}
+
+Layout strand_layout(const Strands *strands, const Strand *strand, ValueId id) {
+    const Value *value = &strands->plan->values[id];
+    if (!is_private(strands, strand, id) || strand->cut.dims.rank != 1 ||
+        cut_leads_layout(strands->plan->dims, &strand->cut, &value->layout, value->dtype))
         return value->layout;
-    return with_dim_in_front(strands->plan->dims, run->cut.dims.dims[0], &value->layout);
+    return with_dim_in_front(strands->plan->dims, strand->cut.dims.dims[0], &value->layout);
 }
 
-// ---- memory of one piece
-
-static bool reads_before(const Step *step, uint32_t k) {
-    for (uint32_t i = 0; i < k; i++)
-        if (step->operands[i] == step->operands[k]) return true;
-    return false;
+bool strand_keeps(const Strands *strands, const Strand *strand, ValueId id) {
+    Layout layout = strand_layout(strands, strand, id);
+    return is_private(strands, strand, id) &&
+           cut_leads_layout(strands->plan->dims, &strand->cut, &layout, strands->plan->values[id].dtype);
 }
 
-// The last step of the run that reads a value; NO_STEP when none does.
-static uint32_t last_inner_reader(const Strands *strands, const Run *run, ValueId id) {
-    for (uint32_t s = run->end; s-- > run->first;) {
-        const Step *step = &strands->plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count && run_has(run, s); k++)
-            if (step->operands[k] == id) return s;
-    }
-    return NO_STEP;
-}
-
-// Bytes of all pieces together of what the run writes and reads again, where they are most.
-double strand_held(const Strands *strands, const Run *run, bool scratch_only) {
+// Bytes of all pieces together of what the strand writes and reads again, where they are most.
+static double held_at_once(const Strands *strands, const Strand *strand, bool kept_only) {
     const Plan *plan = strands->plan;
-    double alive = 0, most = 0;
-    for (uint32_t s = run->first; s < run->end; s++) {
+    double *ending = ARENA_ARRAY(strands->scratch, double, plan->step_count + 1), alive = 0, most = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        if (!run_has(run, s)) continue;
-        for (uint32_t k = 0; k < step->output_count; k++) {
+        for (uint32_t k = 0; k < step->output_count && strand_has(strand, s); k++) {
             ValueId id = step->outputs[k];
-            bool counts = scratch_only ? strand_keeps(strands, run, id) : last_inner_reader(strands, run, id) != NO_STEP;
-            if (counts) alive += value_total_bytes(&plan->values[id]);
+            uint32_t last = strands->last_reader[id];
+            bool counts = kept_only ? strand_keeps(strands, strand, id) : last != NO_STEP && !strand_shares(strands, s, dim_list_set(&strand->cut.dims));
+            if (!counts) continue;
+            alive += value_bytes(plan, id);
+            ending[last] += value_bytes(plan, id);
         }
         if (most < alive) most = alive;
-        for (uint32_t k = 0; k < step->operand_count; k++) {
-            ValueId id = step->operands[k];
-            if (!run_has(run, strands->writer[id]) || reads_before(step, k)) continue;
-            if (scratch_only && !strand_keeps(strands, run, id)) continue;
-            if (last_inner_reader(strands, run, id) == s) alive -= value_total_bytes(&plan->values[id]);
-        }
+        alive -= ending[s];
     }
     return most;
-}
-
-// ---- pieces
-
-// Bytes of an operand that all pieces together read, each its own part of the dims that the cut and the operand share.
-static double bytes_read(const Plan *plan, const Value *value, DimSet own, const Cut *cut) {
-    double parts = 1;
-    for (int i = 0; i < cut->dims.rank; i++)
-        if (dim_in(own, cut->dims.dims[i])) parts *= (double)graph_extent(plan->dims, cut->dims.dims[i]);
-    if (parts > cut->pieces) parts = cut->pieces;
-    return value_total_bytes(value) / parts * cut->pieces;
-}
-
-static uint32_t most_pieces(const Strands *strands, const Run *run) {
-    uint32_t most = 1;
-    for (uint32_t s = run->first; s < run->end; s++)
-        if (run_has(run, s) && strands->plan->steps[s].cut.pieces > most) most = strands->plan->steps[s].cut.pieces;
-    return most;
-}
-
-// The smallest number of rows of register tiles that the run's products have in all; INT64_MAX without products.
-static int64_t fewest_rows(const Strands *strands, const Run *run) {
-    int64_t fewest = INT64_MAX;
-    for (uint32_t s = run->first; s < run->end; s++)
-        if (run_has(run, s) && strands->rows[s] < fewest) fewest = strands->rows[s];
-    return fewest;
-}
-
-// Bytes of other steps' results, states and inputs that one piece reads.
-static double read_by_piece(const Strands *strands, const Run *run) {
-    double bytes = 0;
-    for (uint32_t s = run->first; s < run->end; s++) {
-        const Step *step = &strands->plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count && run_has(run, s); k++) {
-            const Value *value = &strands->plan->values[step->operands[k]];
-            if (!run_has(run, strands->writer[step->operands[k]]))
-                bytes += bytes_read(strands->plan, value, strand_own(strands, s, k, dim_list_set(&run->cut.dims)), &run->cut) / run->cut.pieces;
-        }
-    }
-    return bytes;
-}
-
-// A divisor of the rows, no fewer than the steps have by themselves, and none that leaves a product less than a few
-// rows. The fewest pieces with which the cache holds what a piece reads and writes, else `room` what it holds itself;
-// the most there are when none fits.
-static bool choose_pieces(const Strands *strands, Run *run, double room) {
-    const Target *target = strands->context->target;
-    int64_t least = most_pieces(strands, run), total = run->cut.total, most = fewest_rows(strands, run) / LEAST_ROWS;
-    double held = strand_held(strands, run, false);
-    uint32_t all_fits = 0, held_fits = 0, last = 0;
-    if (most < least) most = least;
-    for (int64_t pieces = least; pieces <= total && pieces <= most && pieces <= UINT32_MAX && !all_fits; pieces++) {
-        bool is_even = pieces % target->cores == 0 || pieces >= 4 * target->cores || pieces == total;
-        if (total % pieces != 0 || !is_even) continue;
-        last = run->cut.pieces = (uint32_t)pieces;
-        if (held / (double)pieces > room) continue;
-        if (!held_fits) held_fits = last;
-        if (held / (double)pieces + read_by_piece(strands, run) <= target->l2_bytes) all_fits = last;
-    }
-    if (!last) return false;
-    run->cut.pieces = all_fits ? all_fits : held_fits ? held_fits : last;
-    run->held = held / run->cut.pieces;
-    run->scratch = strand_held(strands, run, true) / run->cut.pieces;
-    return true;
 }
 
 // ---- traffic
 
-static double part_beyond_cache(const Strands *strands, double bytes) {
-    const Target *target = strands->context->target;
-    return bytes / target->cores > cache_part * target->l2_bytes ? 1 : near_part;
-}
+typedef struct {
+    double moved;                 // bytes that steps of the strand write, and read of each other
+    double held;                  // of these, where they are most
+    double others, others_once;   // bytes that pieces read of other steps and of states: all pieces together, and once
+    double sums;                  // bytes of sums over the cut's dims
+} Traffic;
 
-static double traffic_saved(const Strands *strands, const Run *run) {
+static Traffic traffic_of(const Strands *strands, const Strand *strand) {
     const Plan *plan = strands->plan;
-    double saved = 0;
-    for (uint32_t s = run->first; s < run->end; s++) {
+    DimSet cut = dim_list_set(&strand->cut.dims);
+    Traffic traffic = {.held = held_at_once(strands, strand, false)};
+    for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        if (!run_has(run, s)) continue;
-        for (uint32_t k = 0; k < step->output_count; k++) {
-            double bytes = value_total_bytes(&plan->values[step->outputs[k]]);
-            if (strand_keeps(strands, run, step->outputs[k])) saved += bytes * part_beyond_cache(strands, bytes);
-        }
+        if (!strand_has(strand, s)) continue;
+        for (uint32_t k = 0; k < step->output_count; k++)
+            *(strand_shares(strands, s, cut) ? &traffic.sums : &traffic.moved) += value_bytes(plan, step->outputs[k]);
         for (uint32_t k = 0; k < step->operand_count; k++) {
-            double bytes = value_total_bytes(&plan->values[step->operands[k]]);
-            if (run_has(run, strands->writer[step->operands[k]])) saved += bytes * part_beyond_cache(strands, bytes);
+            double bytes = value_bytes(plan, step->operands[k]);
+            if (strand_has(strand, strands->writer[step->operands[k]])) {
+                traffic.moved += bytes;
+                continue;
+            }
+            // One part for each piece of what has the cut's dims; the whole again for each piece of the rest.
+            traffic.others_once += bytes;
+            traffic.others += bytes * (cut & ~strand_own(strands, s, k, cut) ? strand->cut.pieces : 1);
         }
     }
-    return saved;
+    return traffic;
 }
 
-// What is read anew by each piece stays in the cache between pieces while all of it and what a piece holds fit.
-static double traffic_paid(const Strands *strands, const Run *run) {
-    const Plan *plan = strands->plan;
-    double paid = 0;
-    for (uint32_t s = run->first; s < run->end; s++) {
-        const Step *step = &plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count && run_has(run, s); k++) {
-            const Value *value = &plan->values[step->operands[k]];
-            if (run_has(run, strands->writer[step->operands[k]])) continue;
-            double more = bytes_read(plan, value, strand_own(strands, s, k, dim_list_set(&run->cut.dims)), &run->cut) -
-                          bytes_read(plan, value, strand_own(strands, s, k, dim_list_set(&run->cut.dims)), &step->cut);
-            if (more > 0) paid += more;
-        }
+// Time of `bytes` that come again and again from a set of `size` bytes.
+static double seconds_of(const Target *target, double bytes, double size) {
+    if (size <= target->l2_bytes * target->cores / 2) return 0;
+    double hits = size > 0 ? fmin(1, l3_part * target->l3_bytes / size) : 1;
+    return bytes / target->bandwidth * (hits / l3_speed + 1 - hits);
+}
+
+static double seconds_by_step(const Target *target, const Traffic *traffic) {
+    double size = traffic->held + traffic->others_once + traffic->sums;
+    return seconds_of(target, traffic->moved + traffic->others_once + traffic->sums, size);
+}
+
+static double seconds_by_piece(const Target *target, const Strand *strand, const Traffic *traffic) {
+    double pieces = strand->cut.pieces, groups = strand->cut.groups, alive = traffic->held / pieces * target->cores;
+    double size = alive + traffic->others_once + traffic->sums * groups;
+    double moved = seconds_of(target, traffic->moved, alive <= target->l2_bytes * target->cores / 2 ? alive : size);
+    double added = traffic->sums * (2 * pieces + 2 * (groups - 1));
+    return moved + seconds_of(target, traffic->others + added, size);
+}
+
+// ---- pieces
+
+static int64_t fewest_rows(const Strands *strands, const Strand *strand) {
+    int64_t fewest = INT64_MAX;
+    for (uint32_t s = 0; s < strands->plan->step_count; s++) {
+        bool counts = strand_has(strand, s) && !strand_shares(strands, s, dim_list_set(&strand->cut.dims));
+        if (counts && strands->rows[s] < fewest) fewest = strands->rows[s];
     }
-    return run->held + read_by_piece(strands, run) <= strands->context->target->l2_bytes ? 0 : paid;
+    return fewest;
 }
 
-static double bytes_kept(const Strands *strands, const Run *run) {
-    double bytes = 0;
-    for (uint32_t s = run->first; s < run->end; s++)
-        for (uint32_t k = 0; k < strands->plan->steps[s].output_count && run_has(run, s); k++) {
-            ValueId id = strands->plan->steps[s].outputs[k];
-            if (strand_keeps(strands, run, id)) bytes += value_total_bytes(&strands->plan->values[id]);
-        }
-    return bytes;
-}
-
-bool strand_weigh(const Strands *strands, Run *run, const DimList *dims) {
+bool strand_weigh(const Strands *strands, Strand *strand) {
     const Target *target = strands->context->target;
-    double room = cache_part * target->l2_bytes;
-    run->cut = (Cut){.dims = *dims, .total = graph_elements(strands->plan->dims, dim_list_set(dims)), .pieces = 1};
-    if (!choose_pieces(strands, run, room)) return false;
-    if (run->held > room && run->held > cache_part * target->l3_bytes / target->cores) return false;
-    double saved = traffic_saved(strands, run) * (run->held > room ? shared_cache_part : 1);
-    run->gain = saved - traffic_paid(strands, run);
-    run->bytes_kept = bytes_kept(strands, run);
+    int64_t total = strand->cut.total, most = fewest_rows(strands, strand) / LEAST_ROWS;
+    Cut chosen = {0};
+    strand->seconds_by_piece = INFINITY;
+    // As many groups as there are cores, so that each has a part of the sums of its own.
+    for (int64_t pieces = target->cores; pieces <= total && pieces <= most && pieces <= UINT32_MAX; pieces += target->cores) {
+        if (total % pieces != 0 || pieces < 2) continue;
+        strand->cut.pieces = (uint32_t)pieces;
+        strand->cut.groups = (uint32_t)target->cores;
+        Traffic traffic = traffic_of(strands, strand);
+        double seconds = seconds_by_piece(target, strand, &traffic);
+        if (seconds >= strand->seconds_by_piece) continue;
+        strand->seconds_by_piece = seconds;
+        strand->seconds_by_step = seconds_by_step(target, &traffic);
+        chosen = strand->cut;
+    }
+    if (chosen.pieces == 0) return false;
+    strand->cut = chosen;
+    strand->scratch = held_at_once(strands, strand, true) / chosen.pieces;
     return true;
 }

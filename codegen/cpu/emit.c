@@ -46,6 +46,7 @@ static uint8_t shape_of(const Emitter *emitter, const TileOp *op) {
     case TILE_TABLE: return emit_index_shape(emitter, &op->index);
     case TILE_STORE:
     case TILE_SCATTER_ADD:
+    case TILE_PREFETCH:
     case TILE_RANDOM: shape = emit_index_shape(emitter, &op->index); break;
     default: break;
     }
@@ -137,6 +138,7 @@ static void begin_cell(Emitter *emitter, uint32_t number) {
     case TILE_TABLE:
     case TILE_STORE:
     case TILE_RANDOM:
+    case TILE_PREFETCH:
     case TILE_SCATTER_ADD: cell->address = emit_address(emitter, &op->index); break;
     default: break;
     }
@@ -158,6 +160,7 @@ static void emit_one(Emitter *emitter, uint32_t number, int row, int vector) {
     case TILE_ROW_REDUCE: emit_row_reduce(emitter, number); break;
     case TILE_RANDOM: emit_random(emitter, number, row, vector); break;
     case TILE_SCATTER_ADD: emit_scatter_add(emitter, number, row, vector); break;
+    case TILE_PREFETCH: emit_prefetch(emitter, number, row, vector); break;
     case TILE_LOOP:
     case TILE_END: BUG("a loop inside a straight-line run");
     }

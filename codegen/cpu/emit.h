@@ -80,6 +80,7 @@ void emit_load(Emitter *emitter, uint32_t op, int row, int vector);
 void emit_table(Emitter *emitter, uint32_t op, int row, int vector);
 void emit_store(Emitter *emitter, uint32_t op, int row, int vector);
 void emit_scatter_add(Emitter *emitter, uint32_t op, int row, int vector);
+void emit_prefetch(Emitter *emitter, uint32_t number, int row, int vector);
 void emit_map(Emitter *emitter, uint32_t op, int row, int vector);
 void emit_zero(Emitter *emitter, uint32_t op);
 void emit_accumulate(Emitter *emitter, uint32_t op, int row, int vector);

@@ -236,6 +236,18 @@ void emit_store(Emitter *emitter, uint32_t number, int row, int vector) {
         LLVMSetAlignment(LLVMBuildStore(module->builder, value, pointer), alignment);
 }
 
+// One line for each part: 16 lanes of f32 are a line of 64 bytes. Kept in all cache levels.
+void emit_prefetch(Emitter *emitter, uint32_t number, int row, int vector) {
+    CpuModule *module = emitter->module;
+    const TileOp *op = emit_op_at(emitter, number);
+    LLVMTypeRef element = cpu_memory_type(module, emitter->program->buffers[op->buffer].dtype);
+    LLVMValueRef pointer = part_pointer(emitter, number, element, emitter->buffers[op->buffer], row, vector);
+    LLVMValueRef read = cpu_integer(module->i32, 0), all_levels = cpu_integer(module->i32, 3),
+                 data = cpu_integer(module->i32, 1);
+    LLVMTypeRef types[] = {LLVMTypeOf(pointer)};
+    cpu_intrinsic(module, "llvm.prefetch", types, 1, (LLVMValueRef[]){pointer, read, all_levels, data}, 4);
+}
+
 // ---- scatter-add: element after element, since lanes may meet in one address
 
 static void add_to(Emitter *emitter, LLVMTypeRef type, LLVMValueRef pointer, LLVMValueRef value, unsigned alignment) {

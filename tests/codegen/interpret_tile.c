@@ -238,6 +238,7 @@ static void run_op(Machine *machine, uint32_t at) {
         accumulate(machine, op);
         return;
     }
+    if (op->kind == TILE_PREFETCH) return;
     if (op->kind == TILE_ZERO) {
         for (int i = 0; i < MAX_ROWS * MAX_WIDTH; i++)
             cells[i] = of_float((float)op->number);

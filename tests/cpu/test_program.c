@@ -17,6 +17,7 @@ typedef struct {
     Arena *arena;
     const Plan *plan;
     const Program *program;
+    const Target *target;
     unsigned char *memory[2], *copy[2]; // by ProgramMemory: of the program, and of the interpreter
     unsigned char **whole, **whole_copy; // by value: the same of what lies in scratch memory
     double **expected;                  // by value, in its order
@@ -130,11 +131,10 @@ static void make_whole(Run *run) {
 // ---- checks
 
 static void show(const Run *run, uint32_t step) {
-    Target target = target_default();
     Text text = text_create(run->arena);
     graph_print(run->plan->steps[step].region, &text);
     if (run->plan->steps[step].engine == ENGINE_TILES)
-        tile_print(tile_lower(run->arena, run->plan, &run->plan->steps[step], &target), &text);
+        tile_print(tile_lower(run->arena, run->plan, &run->plan->steps[step], run->target), &text);
     print_message("%s\n", text_string(&text));
 }
 
@@ -213,8 +213,7 @@ static void run_step(Run *run, uint32_t number) {
     for (uint32_t k = 0; k < planned->output_count; k++)
         check_output(run, number, planned->outputs[k]);
     if (planned->engine != ENGINE_TILES) return;
-    Target target = target_default();
-    TileProgram *program = tile_lower(run->arena, run->plan, planned, &target);
+    TileProgram *program = tile_lower(run->arena, run->plan, planned, run->target);
     if (!is_exact(program)) return;
     run_interpreter(run, number, program);
     for (int m = 0; m < 2; m++)
@@ -301,7 +300,7 @@ static const Plan *run_case(const char *name, FuseLevel level, Target target, Ar
         diags_render(diags, &text);
         fail_msg("%s", text_string(&text));
     }
-    Run run = {.arena = arena, .plan = plan, .program = program};
+    Run run = {.arena = arena, .plan = plan, .program = program, .target = &target};
     run.expected = ARENA_ARRAY(arena, double *, plan->value_count);
     assert_true(plan_reference(plan, arena, bind_leaf, &run, run.expected));
     for (int m = 0; m < 2; m++) {
@@ -331,6 +330,17 @@ static void test_case(void **state) {
     }
 }
 
+// Blocks of rows and of sums, and panels asked for ahead, where little fits in the caches.
+static void small_caches_case(void **state) {
+    Arena *arena = arena_create();
+    Target target = target_default();
+    target.l1_bytes = 512;
+    target.l2_bytes = 32 << 10;
+    target.l3_bytes = 1 << 20;
+    run_case(*state, FUSE_ALL, target, arena);
+    arena_free(arena);
+}
+
 // Where only one sequence fits in the caches, all is one strand over sequences, with gradients in as many parts as cores.
 static void strand_case(void **state) {
     for (int cores = 1; cores <= 4; cores *= 2) {
@@ -353,13 +363,16 @@ static void strand_case(void **state) {
     }
 }
 
+#define SMALL(name)                                                                                                    \
+    { name " in small caches", small_caches_case, NULL, NULL, (void *)(uintptr_t)name }
 #define CASE(name)                                                                                                     \
     { name, test_case, NULL, NULL, (void *)(uintptr_t)name }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("indexed"), CASE("block"),
+        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("blocks"), CASE("indexed"), CASE("block"),
         CASE("strand"), {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
+        SMALL("products"), SMALL("long_sums"), SMALL("blocks"), SMALL("block"), SMALL("strand"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
