@@ -51,7 +51,7 @@ typedef struct {
 } Lowering;
 
 void lower_map(Lowering *lowering);
-void lower_panels(Lowering *lowering, uint32_t output); // one map output of a layout that is not plain
+void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); // map outputs of one layout with panels
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering, NodeId scatter);

@@ -141,25 +141,29 @@ static void emit_nest(Nest *nest) {
     lower_close(lowering, depth);
 }
 
+// Outputs that one nest of loops can write: of the same dims, and plain, or in the same panels.
+static bool goes_with(const Lowering *lowering, uint32_t first, uint32_t other) {
+    const Graph *dims = lowering->plan->dims;
+    const Value *a = lower_output(lowering, first), *b = lower_output(lowering, other);
+    if (dim_list_set(&a->order) != dim_list_set(&b->order)) return false;
+    return layout_is_plain(dims, &a->layout) ? layout_is_plain(dims, &b->layout) : layout_equal(&a->layout, &b->layout);
+}
+
 void lower_map(Lowering *lowering) {
     uint32_t count = lowering->step->output_count;
     if (count > 64) BUG("a map box with %u outputs", count);
     uint64_t done = 0;
     for (uint32_t first = 0; first < count; first++) {
         if (done >> first & 1) continue;
-        const Value *value = lower_output(lowering, first);
-        if (!layout_is_plain(lowering->plan->dims, &value->layout)) {
-            lower_panels(lowering, first);
-            continue;
-        }
         Nest nest = {.lowering = lowering};
         for (uint32_t i = first; i < count; i++) {
-            const Value *other = lower_output(lowering, i);
-            if (dim_list_set(&other->order) != dim_list_set(&value->order)) continue;
-            if (!layout_is_plain(lowering->plan->dims, &other->layout)) continue;
+            if (!goes_with(lowering, first, i)) continue;
             nest.outputs[nest.output_count++] = i;
             done |= (uint64_t)1 << i;
         }
-        emit_nest(&nest);
+        if (layout_is_plain(lowering->plan->dims, &lower_output(lowering, first)->layout))
+            emit_nest(&nest);
+        else
+            lower_panels(lowering, nest.outputs, nest.output_count);
     }
 }

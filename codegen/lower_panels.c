@@ -1,4 +1,4 @@
-// Writes a value whose layout divides dims: panels, padding included.
+// Writes values whose layout divides dims: panels, padding included. Values of equal layout are written together.
 //
 //     w[C,F] @ (F/32, C, F%32), F=100      ->   loop F 3                     full panels
 //                                                 loop C, lanes 32:  store w[c, 32*f + lane]
@@ -18,9 +18,11 @@ typedef enum { PART_FULL, PART_TAIL, PART_PADDING } Part;
 // A divided list of dims: two pieces, flat/width and flat%width.
 typedef struct {
     Lowering *lowering;
-    uint32_t output;
+    const uint32_t *outputs; // all of this layout
+    uint32_t output_count;
     const Layout *layout;
     int high, low;        // the two pieces; -1 when no piece divides, or the cut has its dims
+    int cut;              // the piece whose dims begin with those that are cut; -1: the cut is walked outside of all
     int64_t total, width; // of flat, of the low piece
     DimId along;          // the dim outside of the lanes that neighbours of the source lie along; DIM_NONE: not one
     Part part;
@@ -48,6 +50,16 @@ static void find_divided(Panels *panels) {
     panels->total = lower_extent(panels->lowering, high->dims);
 }
 
+// The last lane of a source that lies in other panels, when it is one of `dims`.
+static DimId panels_dim(const Lowering *lowering, NodeId node, DimList dims) {
+    const Node *source = graph_node(lowering->region, node);
+    if (source->op != OP_OPERAND) return DIM_NONE;
+    const Layout *layout = &lowering->plan->values[lowering->step->operands[source->attr.integer]].layout;
+    DimList lanes = layout->pieces[layout->count - 1].dims;
+    DimId last = lanes.dims[lanes.rank - 1];
+    return dim_in(dim_list_set(&dims), last) ? last : DIM_NONE;
+}
+
 // The dim along which neighbours in memory of the source lie, when it is one that is walked just outside of the lanes.
 static DimId transposed_dim(const Panels *panels) {
     const Lowering *lowering = panels->lowering;
@@ -56,13 +68,14 @@ static DimId transposed_dim(const Panels *panels) {
     const Layout **layouts = ARENA_ARRAY(lowering->arena, const Layout *, lowering->step->operand_count);
     for (uint32_t k = 0; k < lowering->step->operand_count; k++)
         layouts[k] = &lowering->plan->values[lowering->step->operands[k]].layout;
-    NodeId node = lower_output_node(lowering, panels->output);
+    if (panels->output_count > 1) return DIM_NONE;
+    NodeId node = lower_output_node(lowering, panels->outputs[0]);
     // A node that only orders dims anew is a copy.
     while (graph_node(lowering->region, node)->op == OP_STOP_GRADIENT)
         node = graph_node(lowering->region, node)->operands[0];
     View view;
-    if (!view_of(lowering->region, node, layouts, &view)) return DIM_NONE;
     DimList dims = panels->layout->pieces[last - 1].dims;
+    if (!view_of(lowering->region, node, layouts, &view)) return panels_dim(lowering, node, dims);
     for (int i = dims.rank - 1; i >= 0; i--)
         if (view.stride[dims.dims[i]] == 1 && lower_extent(lowering, dim_list_slice(dims, i, i + 1)) > 1)
             return dims.dims[i];
@@ -74,14 +87,18 @@ static void place_flat(const Panels *panels, TileIndex lane) {
     lower_place(panels->lowering, panels->layout->pieces[panels->high].dims, flat);
 }
 
+// All are computed before any is stored, since an output may lie over an operand.
 static void store_element(const Panels *panels) {
     Lowering *lowering = panels->lowering;
-    TileValue value;
-    if (panels->part == PART_PADDING)
-        value = tile_const(lowering->builder, lower_output(lowering, panels->output)->dtype, 0);
-    else
-        value = evaluator_value(lowering->evaluator, lower_output_node(lowering, panels->output), lowering->env);
-    lower_store(lowering, panels->output, value);
+    TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, panels->output_count);
+    for (uint32_t i = 0; i < panels->output_count; i++) {
+        uint32_t output = panels->outputs[i];
+        values[i] = panels->part == PART_PADDING
+                        ? tile_const(lowering->builder, lower_output(lowering, output)->dtype, 0)
+                        : evaluator_value(lowering->evaluator, lower_output_node(lowering, output), lowering->env);
+    }
+    for (uint32_t i = 0; i < panels->output_count; i++)
+        lower_store(lowering, panels->outputs[i], values[i]);
 }
 
 static void open_high(Panels *panels) {
@@ -115,6 +132,7 @@ static void open_piece(Panels *panels, int piece, DimSet done) {
         place_flat(panels, open_low(panels, innermost));
     } else {
         DimList dims = dim_list_without(panels->layout->pieces[piece].dims, done);
+        if (piece == panels->cut) lower_open_cut(lowering);
         if (dims.rank == 0) return;
         if (panels->along != DIM_NONE && piece == panels->low - 1 && dim_in(dim_list_set(&dims), panels->along)) {
             lower_open_each(lowering, dim_list_without(dims, dim_bit(panels->along)));
@@ -131,7 +149,7 @@ static void emit_part(Panels *panels, Part part) {
     DimSet done = lower_cut_set(lowering);
     int depth = tile_open_loops(lowering->builder);
     panels->part = part;
-    lower_open_cut(lowering);
+    if (panels->cut < 0) lower_open_cut(lowering);
     for (int i = 0; i < panels->layout->count; i++)
         open_piece(panels, i, done);
     store_element(panels);
@@ -198,10 +216,25 @@ static void deal_rows(Panels *panels) {
     lower_close(lowering, 0);
 }
 
-void lower_panels(Lowering *lowering, uint32_t output) {
-    Panels panels = {.lowering = lowering, .output = output, .layout = &lower_output(lowering, output)->layout};
+static int find_cut(const Panels *panels) {
+    const DimList *cut = &panels->lowering->step->cut.dims;
+    for (int i = 0; i < panels->layout->count && lower_cut_set(panels->lowering); i++) {
+        DimList dims = panels->layout->pieces[i].dims;
+        if (dims.rank < cut->rank) continue;
+        dims = dim_list_slice(dims, 0, cut->rank);
+        if (dim_list_equal(&dims, cut)) return i;
+    }
+    return -1;
+}
+
+void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t output_count) {
+    Panels panels = {.lowering = lowering,
+                     .outputs = outputs,
+                     .output_count = output_count,
+                     .layout = &lower_output(lowering, outputs[0])->layout};
     find_divided(&panels);
     panels.along = transposed_dim(&panels);
+    panels.cut = -1;
     if (lower_cut_set(lowering) & piece_set(&panels, panels.high)) {
         if (can_deal_panels(&panels))
             deal_panels(&panels);
@@ -209,6 +242,7 @@ void lower_panels(Lowering *lowering, uint32_t output) {
             deal_rows(&panels);
         return;
     }
+    panels.cut = find_cut(&panels);
     if (panels.total / panels.width) emit_part(&panels, PART_FULL);
     if (panels.total % panels.width == 0) return;
     emit_part(&panels, PART_TAIL);

@@ -20,7 +20,7 @@
 #include "base/diag.h"
 #include "codegen/lower.h"
 
-enum { ROW_LANES = 32, ROWS_AT_ONCE = 4, SHORT_ROW = 64 };
+enum { ROW_LANES = 32, ROWS_AT_ONCE = 4, PANEL_ROWS = 8, SHORT_ROW = 64 };
 
 typedef struct {
     Lowering *lowering;
@@ -237,11 +237,41 @@ static bool waits_for_itself(const Row *row) {
     return false;
 }
 
+// Dims of R along which the rows of a panel that is swept follow each other in memory; none when nothing lies in panels.
+static DimList panel_rows(const Row *row, DimSet all) {
+    const Lowering *lowering = row->lowering;
+    for (uint32_t i = 0; i < lowering->step->operand_count; i++) {
+        const Layout *layout = &lowering->plan->values[lowering->step->operands[i]].layout;
+        if (layout->count < 3 || layout_is_plain(lowering->plan->dims, layout)) continue;
+        const LayoutPiece *rows = &layout->pieces[layout->count - 2], *lanes = &layout->pieces[layout->count - 1];
+        bool swept = lanes->dims.rank && lanes->dims.dims[lanes->dims.rank - 1] == row->last;
+        if (swept && !(dim_list_set(&rows->dims) & ~all)) return rows->dims;
+    }
+    return (DimList){0};
+}
+
+// Several rows of panels at once, so that what is read of each is longer than a row of it.
+static void open_panel_rows(Row *row, DimList rows, DimList rest) {
+    Lowering *lowering = row->lowering;
+    const Cut *cut = &lowering->step->cut;
+    bool cut_rows = lower_cut_set(lowering) && dim_list_equal(&cut->dims, &rows);
+    if (!cut_rows) lower_open_cut(lowering);
+    lower_open_each(lowering, dim_list_without(rest, dim_list_set(&rows)));
+    if (!cut_rows) rows = dim_list_without(rows, lower_cut_set(lowering));
+    row->several = true;
+    lower_open(lowering, LOOP_ROWS, rows, cut_rows ? cut->pieces : 0, PANEL_ROWS, false);
+}
+
 static void open_rows(Row *row, DimId column) {
     Lowering *lowering = row->lowering;
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     DimSet cut = lower_cut_set(lowering);
     DimList rest = dim_list_without(row_dims(row), cut);
+    DimList panels = column == DIM_NONE ? panel_rows(row, cut | dim_list_set(&rest)) : (DimList){0};
+    if (panels.rank) {
+        open_panel_rows(row, panels, rest);
+        return;
+    }
     if (column == DIM_NONE) {
         lower_open_cut(lowering);
         if (rest.rank == 0) return;

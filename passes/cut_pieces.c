@@ -9,7 +9,9 @@
 //     a scalar                     ->   cut()/1
 //
 // Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes
-// share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels.
+// share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels; a
+// param in panels, whose rows come first: its panels, or else its rows.
+#include "passes/panels.h"
 #include "passes/pass_functions.h"
 
 // Steps of less than this on one core are not worth cutting; in terms of the Target, since a barrier costs about as
@@ -27,37 +29,44 @@ static bool is_tiny(const Step *step, const Target *target) {
 
 // ---- which dims
 
-static NodeId find_contract(const Graph *region) {
-    for (NodeId id = 0; id < graph_nodes(region); id++)
-        if (graph_node(region, id)->op == OP_CONTRACT) return id;
-    BUG("a product without a contraction");
-}
-
 static DimSet allowed_dims(const Plan *plan, const Step *step) {
     const Value *output = &plan->values[step->outputs[0]];
     DimSet dims = dim_list_set(&output->order);
     if (step->form == FORM_ROW) return dims & ~step->inner;
     if (step->form != FORM_PRODUCT) return dims;
-    Contraction contraction = contraction_of(step->region, find_contract(step->region), output->order);
+    Contraction contraction = product_contraction(plan, step);
     return dims & ~dim_list_set(&contraction.lanes);
 }
 
-// What a cut can be made of: leading pieces of the first output's layout, whole dims or panels.
+// What a cut can be made of: leading dims of the first output's order that no panel divides, or panels.
 typedef struct {
     DimList dims;
     int64_t rows;
 } Unit;
 
-static int cut_units(const Plan *plan, const Step *step, Unit *units) {
+static bool begins_with(const DimList *order, const DimList *dims) {
+    for (int i = 0; i < dims->rank; i++)
+        if (i >= order->rank || order->dims[i] != dims->dims[i]) return false;
+    return true;
+}
+
+// The panels that a value is made of, from the outermost; false when it is not, or they cannot be cut.
+static bool panel_unit(const Plan *plan, const Step *step, Unit *unit) {
     const Layout *layout = &plan->values[step->outputs[0]].layout;
-    DimSet allowed = allowed_dims(plan, step);
+    const LayoutPiece *first = &layout->pieces[0];
+    if (layout->count == 0 || first->divisor == 1) return false;
+    *unit = (Unit){first->dims, first->extent};
+    return !(dim_list_set(&first->dims) & ~allowed_dims(plan, step));
+}
+
+static int dim_units(const Plan *plan, const Step *step, Unit *units) {
+    const Value *output = &plan->values[step->outputs[0]];
+    DimSet allowed = allowed_dims(plan, step) & ~layout_divided(&output->layout);
     int count = 0;
-    for (int i = 0; i < layout->count; i++) {
-        const LayoutPiece *piece = &layout->pieces[i];
-        bool is_panels = piece->divisor != 1;
-        if ((dim_list_set(&piece->dims) & ~allowed) || (is_panels && count > 0)) break;
-        units[count++] = (Unit){piece->dims, piece->extent};
-        if (is_panels) break;
+    for (int i = 0; i < output->order.rank; i++) {
+        DimId dim = output->order.dims[i];
+        if (!dim_in(allowed, dim)) break;
+        units[count++] = (Unit){{.rank = 1, .dims = {dim}}, graph_extent(plan->dims, dim)};
     }
     return count;
 }
@@ -73,12 +82,9 @@ static int64_t choose_pieces(int64_t rows, int64_t least) {
     return rows <= 2 * most ? rows : most;
 }
 
-static Cut choose_cut(const Plan *plan, const Step *step, const Target *target) {
+static Cut cut_of(const Plan *plan, const Unit *units, int count, int64_t least) {
     Cut cut = {.total = 1, .pieces = 1};
-    if (is_tiny(step, target)) return cut;
-    int64_t least = target->cores > 2 ? 2 * (int64_t)target->cores : 4, rows = 1;
-    Unit units[MAX_RANK + 2];
-    int count = cut_units(plan, step, units);
+    int64_t rows = 1;
     for (int i = 0; i < count && rows < least; i++) {
         cut.dims = dim_list_union(cut.dims, units[i].dims);
         rows *= units[i].rows;
@@ -88,6 +94,21 @@ static Cut choose_cut(const Plan *plan, const Step *step, const Target *target) 
     cut.pieces = (uint32_t)pieces;
     cut.total = graph_elements(plan->dims, dim_list_set(&cut.dims));
     return cut;
+}
+
+// Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that its
+// optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the rows.
+static Cut choose_cut(const Plan *plan, const Step *step, const Target *target) {
+    int64_t least = target->cores > 2 ? 2 * (int64_t)target->cores : 4;
+    Unit panels, dims[MAX_RANK];
+    if (is_tiny(step, target)) return (Cut){.total = 1, .pieces = 1};
+    if (panel_unit(plan, step, &panels)) {
+        const Value *output = &plan->values[step->outputs[0]];
+        Cut cut = cut_of(plan, &panels, 1, least);
+        bool even = cut.pieces >= least && cut.total % (output->layout.pieces[0].divisor * cut.pieces) == 0;
+        if (even || begins_with(&output->order, &panels.dims)) return cut;
+    }
+    return cut_of(plan, dims, dim_units(plan, step, dims), least);
 }
 
 bool pass_cut_pieces(Plan *plan, PassContext *context) {

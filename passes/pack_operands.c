@@ -9,6 +9,7 @@
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
 //                                                     step product     in %x[B,T,C], %p
 #include "passes/access.h"
+#include "passes/panels.h"
 #include "passes/pass_functions.h"
 #include "passes/step_cost.h"
 
@@ -43,21 +44,6 @@ static ValueId add_value(Packing *packing, Value value) {
 }
 
 // ---- panels
-
-static void add_piece(Layout *layout, DimList dims, int64_t divisor, int64_t extent) {
-    CHECK(layout->count < MAX_RANK + 2);
-    layout->pieces[layout->count++] = (LayoutPiece){.dims = dims, .divisor = divisor, .extent = extent};
-}
-
-// (batch dims, lanes/tile, summed, lanes%tile)
-static Layout panel_layout(const Graph *dims, const Contraction *contraction, int64_t tile_lanes) {
-    Layout layout = layout_plain(dims, contraction->batch);
-    int64_t lanes = graph_elements(dims, dim_list_set(&contraction->lanes));
-    add_piece(&layout, contraction->lanes, tile_lanes, (lanes - 1) / tile_lanes + 1);
-    add_piece(&layout, contraction->summed, 1, graph_elements(dims, dim_list_set(&contraction->summed)));
-    add_piece(&layout, contraction->lanes, 1, tile_lanes);
-    return layout;
-}
 
 static DimList panel_order(const Contraction *contraction) {
     return dim_list_union(dim_list_union(contraction->batch, contraction->lanes), contraction->summed);
@@ -123,17 +109,25 @@ static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *
     return packed;
 }
 
-static ValueId pack_of(Packing *packing, const Step *step, const Contraction *contraction) {
-    Plan *plan = packing->plan;
+// What is packed, and how it is seen there. Something in other panels is known by its layout alone when it is an operand
+// as it is; through views of it, it is not known again.
+static bool find_source(const Plan *plan, const Step *step, NodeId lanes_operand, Pack *pack) {
     const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
     for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
+    bool is_strided = view_of(step->region, lanes_operand, layouts, &pack->view);
+    if (!is_strided) pack->view = (View){.operand = operand_below(step->region, lanes_operand)};
+    pack->source = step->operands[pack->view.operand];
+    return is_strided || graph_node(step->region, lanes_operand)->op == OP_OPERAND;
+}
+
+static ValueId pack_of(Packing *packing, const Step *step, const Contraction *contraction) {
+    Plan *plan = packing->plan;
     Pack pack = {.layout = panel_layout(plan->dims, contraction, step->tile_lanes)};
-    if (!view_of(step->region, contraction->lanes_operand, layouts, &pack.view))
-        BUG("the lanes operand of '%s' at '%s' does not lie in memory by strides", step->label, step->place);
-    pack.source = step->operands[pack.view.operand];
-    pack.packed = find_pack(packing, &pack);
+    bool known = find_source(plan, step, contraction->lanes_operand, &pack);
+    pack.packed = known ? find_pack(packing, &pack) : VALUE_NONE;
     if (pack.packed != VALUE_NONE) return pack.packed;
     pack.packed = add_pack_step(packing, step, &pack, contraction->lanes_operand, panel_order(contraction));
+    if (!known) return pack.packed;
     packing->packs =
         arena_grow(plan->arena, packing->packs, &packing->pack_capacity, packing->pack_count + 1, sizeof(Pack));
     packing->packs[packing->pack_count++] = pack;
@@ -255,10 +249,7 @@ static bool reads_panels(const Plan *plan, const Step *step, const Contraction *
 }
 
 static void pack_product(Packing *packing, Step *step) {
-    NodeId contract = NODE_NONE;
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_CONTRACT) contract = id;
-    Contraction contraction = contraction_of(step->region, contract, packing->plan->values[step->outputs[0]].order);
+    Contraction contraction = product_contraction(packing->plan, step);
     if (reads_panels(packing->plan, step, &contraction) || is_good_in_place(packing, step, &contraction)) return;
     ValueId packed = pack_of(packing, step, &contraction);
     read_panels(packing, step, &contraction, packed);
@@ -268,7 +259,7 @@ bool pass_pack_operands(Plan *plan, PassContext *context) {
     Packing packing = {.plan = plan, .context = context, .value_capacity = plan->value_count};
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step step = plan->steps[s];
-        if (step.form == FORM_PRODUCT && step.engine == ENGINE_TILES) pack_product(&packing, &step);
+        if (is_tiled_product(&step)) pack_product(&packing, &step);
         add_step(&packing, &step);
     }
     plan->steps = packing.steps;

@@ -27,10 +27,18 @@ typedef struct {
     const char *name;
     size_t offset, bytes;
 } StatePlace;
+// And in which layout: the first program compiled decides.
+typedef struct {
+    const char *name;
+    const Graph *dims;                  // of that program; others know them by name
+    Layout layout;
+} StateLayout;
 typedef struct {
     Arena *arena;
     StatePlace *places;
     size_t count, capacity, bytes;
+    StateLayout *layouts;
+    size_t layout_count, layout_capacity;
 } StateTable;
 
 // Which program of the model is being compiled. plain (eval, logits): `extend` passes are left out. micro: gradients are

@@ -3,6 +3,9 @@
 // In: `64 r + s + 4` with r a rows loop and s a lanes loop. Out: base = 64 * base(r) + base(s), constant 4, 64 per row,
 // 1 per lane; part (2, 1) of a load then is at pointer(base) + constant displacement 64*2 + 16 + 4. The uniform part is
 // computed once per operation in 64 bits, displacements are immediates of the instructions.
+//
+// A quotient or remainder moves with the tile only by its remainder where tiles do not cross its steps: with s in tiles of
+// 32 from 0, s / 32 is uniform and s % 32 is uniform + lane. So what lies in panels is read in order.
 #include "codegen/cpu/emit.h"
 
 static void add_scaled(Emitter *emitter, Address *address, LLVMValueRef value, int64_t coefficient) {
@@ -28,6 +31,57 @@ static void add_computed(Emitter *emitter, Address *address, TileValue value, in
     }
 }
 
+// ---- quotients and remainders that do not change within a tile
+
+static LLVMValueRef uniform_value(Emitter *emitter, TileValue value) {
+    if (emit_op_at(emitter, value)->kind == TILE_LOOP) return emitter->cells[value].base;
+    LLVMValueRef scalar = emit_part(emitter, value, 0, 0, false);
+    return LLVMBuildSExt(emitter->module->builder, scalar, emitter->module->i64, "");
+}
+
+// The loop whose tiles begin at multiples of their size, of which `by` is one; TILE_NONE when the index moves otherwise.
+static TileValue aligned_loop(const Emitter *emitter, const TileIndex *index, int64_t by) {
+    TileValue moving = TILE_NONE;
+    for (int i = 0; i < index->count; i++) {
+        if (!emit_shape(emitter, index->terms[i].value)) continue;
+        if (moving != TILE_NONE || index->terms[i].coefficient != 1) return TILE_NONE;
+        moving = index->terms[i].value;
+    }
+    if (moving == TILE_NONE) return TILE_NONE;
+    const TileOp *loop = emit_op_at(emitter, moving);
+    if (loop->kind != TILE_LOOP || loop->pieces || loop->split_evenly || by % loop->step != 0) return TILE_NONE;
+    bool aligned = index->constant % loop->step == 0;
+    for (int i = 0; i < index->count; i++)
+        aligned = aligned && (index->terms[i].value == moving || index->terms[i].coefficient % loop->step == 0);
+    return aligned ? moving : TILE_NONE;
+}
+
+static bool add_aligned(Emitter *emitter, Address *address, const TileOp *op, int64_t coefficient) {
+    if (op->kind != TILE_MAP || (op->function != TILE_DIVIDE && op->function != TILE_REMAINDER)) return false;
+    const TileOp *divided = emit_op_at(emitter, op->operands[0]), *divisor = emit_op_at(emitter, op->operands[1]);
+    if (divisor->kind != TILE_CONST || (divided->kind != TILE_INDEX && divided->kind != TILE_LOOP)) return false;
+    TileIndex single = {.count = 1, .terms = {{op->operands[0], 1}}};
+    const TileIndex *index = divided->kind == TILE_INDEX ? &divided->index : &single;
+    int64_t by = (int64_t)divisor->number;
+    TileValue moving = aligned_loop(emitter, index, by);
+    if (moving == TILE_NONE) return false;
+    CpuModule *module = emitter->module;
+    LLVMValueRef sum = cpu_integer(module->i64, index->constant), number = cpu_integer(module->i64, by);
+    for (int i = 0; i < index->count; i++) {
+        LLVMValueRef factor = cpu_integer(module->i64, index->terms[i].coefficient);
+        LLVMValueRef term = LLVMBuildMul(module->builder, uniform_value(emitter, index->terms[i].value), factor, "");
+        sum = LLVMBuildAdd(module->builder, sum, term, "");
+    }
+    bool is_quotient = op->function == TILE_DIVIDE;
+    sum = is_quotient ? LLVMBuildUDiv(module->builder, sum, number, "") : LLVMBuildURem(module->builder, sum, number, "");
+    add_scaled(emitter, address, sum, coefficient);
+    bool in_rows = emit_op_at(emitter, moving)->loop == LOOP_ROWS;
+    if (!is_quotient) *(in_rows ? &address->row_step : &address->lane_step) += coefficient;
+    return true;
+}
+
+// ---- the sum
+
 static void add_index(Emitter *emitter, Address *address, const TileIndex *index, int64_t scale) {
     address->constant += scale * index->constant;
     for (int i = 0; i < index->count; i++) {
@@ -43,7 +97,7 @@ static void add_index(Emitter *emitter, Address *address, const TileIndex *index
             if (op->loop == LOOP_ROWS) address->row_step += coefficient;
             if (op->loop == LOOP_LANES) address->lane_step += coefficient;
             add_scaled(emitter, address, emitter->cells[value].base, coefficient);
-        } else {
+        } else if (!add_aligned(emitter, address, op, coefficient)) {
             add_computed(emitter, address, value, coefficient);
         }
     }

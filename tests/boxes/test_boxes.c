@@ -12,7 +12,7 @@
 
 #define GRAPH_PASSES "differentiate,optimizer,simplify,constants,renames"
 #define PLAIN_PASSES "simplify,constants,renames"
-#define PLAN_PASSES "draw_boxes,choose_layouts,choose_engines,pack_operands,cut_pieces,plan_edges,plan_memory"
+#define PLAN_PASSES "draw_boxes,choose_engines,choose_layouts,pack_operands,cut_pieces,plan_edges,plan_memory"
 
 static const TransformerSize tiny = {.layers = 2, .batch = 2, .time = 4, .heads = 2, .width = 4, .vocabulary = 7};
 // Large enough that steps are cut and threads wait for each other.

@@ -181,7 +181,7 @@ static void check_seed(uint64_t seed, FuseLevel fuse) {
                            .states = &states};
     Graph *graph = random_graph(arena, seed), *drawn = graph;
     Plan *plan = NULL;
-    const char *passes = "draw_boxes,choose_layouts,choose_engines,pack_operands,cut_pieces,plan_edges,plan_memory";
+    const char *passes = "draw_boxes,choose_engines,choose_layouts,pack_operands,cut_pieces,plan_edges,plan_memory";
     assert_true(passes_run(&drawn, &plan, passes, &context, NULL));
     const char *wrong = same_values_plan(graph, plan, arena);
     if (!wrong) wrong = same_piece_check(plan, arena);
