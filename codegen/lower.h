@@ -81,6 +81,10 @@ void lower_store(Lowering *lowering, uint32_t output, TileValue value);
 // Whether dims `outer`, `inner` can be walked as one: every value that has one of them has both, adjacent in memory,
 // and nothing in the region looks at one of them alone.
 bool lower_merges(const Lowering *lowering, DimId outer, DimId inner);
+// The step's band (Step.band) leaves out rounds of loops over its dims. Opens a loop over `extent` indices of the dim from
+// `start` and places it; the band's other dim is placed already.
+bool lower_in_band(const Lowering *lowering, DimId dim);
+TileValue lower_band_loop(Lowering *lowering, LoopKind kind, DimId dim, TileIndex start, int64_t extent, uint32_t step);
 // How many of the last dims of `dims` merge into one (1 when none do, 0 for no dims).
 int lower_merged_suffix(const Lowering *lowering, DimList dims);
 DimList dim_list_slice(DimList dims, int from, int to);

@@ -64,6 +64,22 @@ void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces
     lower_place(lowering, dims, flat);
 }
 
+bool lower_in_band(const Lowering *lowering, DimId dim) {
+    const Band *band = &lowering->step->band;
+    return band->is_set && (dim == band->row || dim == band->column);
+}
+
+TileValue lower_band_loop(Lowering *lowering, LoopKind kind, DimId dim, TileIndex start, int64_t extent, uint32_t step) {
+    const Band *band = &lowering->step->band;
+    bool along_column = dim == band->column;
+    TileIndex other = tile_index_sum(lowering->env[along_column ? band->row : band->column], start, -1);
+    int64_t low = along_column ? band->low : -band->high, high = along_column ? band->high : -band->low;
+    const char *name = graph_dim_name(lowering->plan->dims, dim);
+    TileValue loop = tile_bounded_loop(lowering->builder, kind, name, extent, step, other, low, high);
+    lowering->env[dim] = tile_index_plus(start, loop, 1);
+    return loop;
+}
+
 void lower_open_each(Lowering *lowering, DimList dims) {
     for (int i = 0; i < dims.rank; i++)
         lower_open(lowering, LOOP_PLAIN, dim_list_slice(dims, i, i + 1), 0, 0, false);
@@ -127,7 +143,11 @@ void lower_open_summed(Lowering *lowering, DimList summed) {
     for (int to; from < summed.rank; from = to) {
         for (to = from + 1; to < summed.rank; to++)
             if (!lower_merges(lowering, summed.dims[to - 1], summed.dims[to])) break;
-        lower_open(lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
+        DimId dim = summed.dims[from];
+        if (to == from + 1 && lower_in_band(lowering, dim))
+            lower_band_loop(lowering, LOOP_PLAIN, dim, tile_index(0), graph_extent(lowering->plan->dims, dim), 0);
+        else
+            lower_open(lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
     }
 }
 
@@ -182,6 +202,7 @@ static bool source_merges(const Node *node, DimId outer, DimId inner) {
 }
 
 bool lower_merges(const Lowering *lowering, DimId outer, DimId inner) {
+    if (lower_in_band(lowering, outer) || lower_in_band(lowering, inner)) return false;
     DimSet both = dim_bit(outer) | dim_bit(inner);
     for (NodeId id = 0; id < graph_nodes(lowering->region); id++) {
         const Node *node = graph_node(lowering->region, id);

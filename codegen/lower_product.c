@@ -150,10 +150,14 @@ static void emit_panel(Product *product, const Block *block, TileIndex start, in
     Lowering *lowering = product->lowering;
     int depth = tile_open_loops(lowering->builder);
     open_rows(product);
-    const char *name = product->lanes.rank == 1 ? graph_dim_name(lowering->plan->dims, product->lanes.dims[0]) : "lane";
-    TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0,
-                               lanes_step(width, (uint32_t)product->tile_lanes), false);
-    lower_place(lowering, product->lanes, tile_index_plus(start, lane, 1));
+    uint32_t step = lanes_step(width, (uint32_t)product->tile_lanes);
+    if (product->lanes.rank == 1 && lower_in_band(lowering, product->lanes.dims[0])) {
+        lower_band_loop(lowering, LOOP_LANES, product->lanes.dims[0], start, width, step);
+    } else {
+        const char *name = product->lanes.rank == 1 ? lower_loop_name(lowering, product->lanes) : "lane";
+        TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0, step, false);
+        lower_place(lowering, product->lanes, tile_index_plus(start, lane, 1));
+    }
     TileValue tile = multiply_tile(product, block);
     if (block->ends)
         store_outputs(product);
@@ -199,7 +203,7 @@ static int64_t block_size(const Product *product) {
     int64_t total = lower_extent(lowering, summed);
     if (cut_is_summed(lowering->plan, lowering->step)) return 0;
     if (total <= LONGEST_SUM || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
-    if (lower_output(lowering, 0)->dtype != DTYPE_F32) return 0;
+    if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;
     double room = reads_down_columns(product) ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
     int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
     int64_t block = fit / 64 * 64;
@@ -247,6 +251,17 @@ static void open_own_rows(Product *product, const Cut *cut) {
     product->first_row = tile_index_plus(tile_index(0), piece, product->row_count);
 }
 
+// Tiles of rows are along the band's dim alone.
+static void open_rows_beside_band(Product *product) {
+    Lowering *lowering = product->lowering;
+    DimSet band = 0;
+    for (int i = 0; i < product->rows.rank; i++)
+        if (lower_in_band(lowering, product->rows.dims[i])) band |= dim_bit(product->rows.dims[i]);
+    if (band == 0) return;
+    lower_open_each(lowering, dim_list_without(product->rows, band));
+    product->rows = dim_list_without(product->rows, dim_list_set(&product->rows) & ~band);
+}
+
 static void open_outer(Product *product) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
@@ -262,6 +277,7 @@ static void open_outer(Product *product) {
     } else {
         lower_open_cut(lowering);
         product->rows = dim_list_without(contraction->rows, cut_set);
+        open_rows_beside_band(product);
         product->row_count = lower_extent(lowering, product->rows);
     }
     lower_open_each(lowering, dim_list_without(contraction->batch, cut_set));
@@ -276,7 +292,7 @@ static bool streams_panels(const Product *product) {
     const Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     const Node *operand = graph_node(lowering->region, contraction->lanes_operand);
-    if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || product->row_pieces ||
+    if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || product->row_pieces || lowering->step->band.is_set ||
         lower_merged_suffix(lowering, contraction->summed) != contraction->summed.rank)
         return false;
     int64_t summed = product->block ? product->block : lower_extent(lowering, contraction->summed);

@@ -110,8 +110,12 @@ static void open_sweep(const Row *row) {
     if (row->columns) {
         lower_open(lowering, LOOP_ROWS, last, 0, TILE_LANES, false);
     } else {
-        uint32_t step = lanes_step(graph_extent(lowering->plan->dims, row->last), ROW_LANES);
-        lower_open(lowering, LOOP_LANES, last, 0, step, false);
+        int64_t extent = graph_extent(lowering->plan->dims, row->last);
+        uint32_t step = lanes_step(extent, ROW_LANES);
+        if (lower_in_band(lowering, row->last))
+            lower_band_loop(lowering, LOOP_LANES, row->last, tile_index(0), extent, step);
+        else
+            lower_open(lowering, LOOP_LANES, last, 0, step, false);
     }
 }
 
@@ -307,6 +311,7 @@ void lower_row(Lowering *lowering) {
     row.largest = ARENA_ARRAY(lowering->arena, TileValue, node_count(&row));
     DimId column = column_dim(&row);
     row.columns = column != DIM_NONE;
+    CHECK(!row.columns || !lowering->step->band.is_set);
     open_rows(&row, column);
     for (int sweep = 0; sweep <= row.sweeps; sweep++)
         emit_sweep(&row, sweep);

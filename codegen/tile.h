@@ -79,13 +79,17 @@ typedef struct {
     int64_t extent;
     uint32_t pieces, step;
     bool split_evenly;
+    // PLAIN, LANES: only the rounds i with low <= i - index <= high, and for LANES those of whole steps that hold one such;
+    // an index that moves with the rows of an open tile counts from its first to its last row.
+    bool bounded;
+    int64_t low, high;
     const char *name;            // for printing: dim name
     // others
     int function;                // MAP: Op or TileFunction; ACCUMULATE, ROW_REDUCE: OP_SUM or OP_MAX
     TileValue operands[4];
     int operand_count;
     int buffer;                  // LOAD, STORE, SCATTER_ADD, PREFETCH
-    TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, PREFETCH, INDEX, RANDOM
+    TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, PREFETCH, INDEX, RANDOM, bounded LOOP
     double number;               // CONST, ZERO
     const double *table;         // TABLE
     int64_t table_count;
@@ -129,6 +133,8 @@ TileBuilder *tile_builder(Arena *arena, const char *name);
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);
 TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
                     bool split_evenly);
+TileValue tile_bounded_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t step,
+                            TileIndex index, int64_t low, int64_t high);
 TileValue tile_guard(TileBuilder *builder, const char *name, int64_t extent, uint32_t pieces, TileValue value);
 void tile_end(TileBuilder *builder);
 TileValue tile_add(TileBuilder *builder, const TileOp *op);      // general; returns its value (TILE_NONE for stores)

@@ -237,6 +237,21 @@ TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64
     return tile_add(builder, &op);
 }
 
+TileValue tile_bounded_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t step,
+                            TileIndex index, int64_t low, int64_t high) {
+    TileOp op = {.kind = TILE_LOOP,
+                 .dtype = DTYPE_I32,
+                 .loop = kind,
+                 .extent = extent,
+                 .step = step,
+                 .name = name,
+                 .bounded = true,
+                 .index = tile_index_recombine(builder, index),
+                 .low = low,
+                 .high = high};
+    return tile_add(builder, &op);
+}
+
 TileValue tile_guard(TileBuilder *builder, const char *name, int64_t extent, uint32_t pieces, TileValue value) {
     TileOp op = {.kind = TILE_LOOP,
                  .dtype = DTYPE_I32,

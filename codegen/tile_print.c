@@ -70,6 +70,14 @@ static void print_loop(const TileProgram *program, const TileOp *op, TileValue v
     if (op->split_evenly) text_append(out, " evenly");
     if (op->operand_count) text_append(out, " at");
     print_operands(program, op, out);
+    if (!op->bounded) return;
+    text_append(out, " within");
+    if (op->low > -BAND_OPEN) text_append(out, " %lld", (long long)op->low);
+    text_append(out, "..");
+    if (op->high < BAND_OPEN) text_append(out, "%lld", (long long)op->high);
+    text_append(out, " of [");
+    print_index(program, &op->index, out);
+    text_append(out, "]");
 }
 
 static void print_number(const TileOp *op, Text *out) {

@@ -49,6 +49,8 @@ static const char *check_loop(const Verifier *verifier, const TileOp *op, uint32
     if (op->loop == LOOP_ROWS && op->step == 0) return complain(verifier, at, "a rows loop without a step");
     if (op->loop == LOOP_ROWS && (open & SHAPE_ROWS)) return complain(verifier, at, "a rows loop in a rows loop");
     if (op->loop == LOOP_PIECE && op->pieces == 0) return complain(verifier, at, "a piece loop without pieces");
+    if (op->bounded && op->loop != LOOP_PLAIN && (op->loop != LOOP_LANES || op->extent % op->step != 0 || op->pieces))
+        return complain(verifier, at, "bounds a loop that is neither plain nor of whole steps of lanes");
     if (op->loop == LOOP_GUARD && op->operand_count != 1) return complain(verifier, at, "a guard needs one value");
     return NULL;
 }

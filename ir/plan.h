@@ -32,6 +32,15 @@ bool layout_equal(const Layout *a, const Layout *b);
 // Element offset of the value at `index` (index[d] for every dim of the layout).
 int64_t layout_offset(const Graph *dims, const Layout *layout, const int64_t *index);
 
+// ---- bands: which elements along two dims matter
+// Those with low <= index of column - index of row <= high. An open end is -BAND_OPEN or BAND_OPEN.
+#define BAND_OPEN ((int64_t)1 << 40)
+typedef struct {
+    bool is_set;
+    DimId row, column;
+    int64_t low, high;
+} Band;
+
 // ---- values: what crosses box edges
 typedef uint32_t ValueId;
 #define VALUE_NONE UINT32_MAX
@@ -52,6 +61,7 @@ typedef struct {
     Layout layout;
     uint32_t parts;        // > 1: the value is the sum of so many, in ascending order, each in this layout, one after the
                            // other in memory
+    Band band;             // TEMPORARY: elements outside of it need not be written
     const Leaf *leaf;      // INPUT, STATE; NULL else
     bool is_param;         // STATE: a PARAM leaf
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
@@ -85,6 +95,7 @@ typedef struct {
     ValueId *operands, *outputs;
     EdgeKind *edges;               // one per operand
     DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these)
+    Band band;                     // tiles that lie outside of it are left out: results that nobody needs, zeros in sums
     Cut cut;
     bool wait;                     // all threads must have finished every earlier step
     bool joined;                   // of one strand with the step before

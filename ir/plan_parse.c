@@ -118,6 +118,27 @@ static bool parse_value_type(Parser *p, Value *value) {
     return token_expect_symbol(&p->tokens, '[') && parse_dims(p, ']', &value->order);
 }
 
+static bool parse_band_dim(Parser *p, DimId *dim) {
+    const char *name;
+    Place place = p->tokens.token.place;
+    if (!token_expect_name(&p->tokens, "a dim", &name)) return false;
+    return graph_find_dim(p->dims, name, dim) || token_fail(&p->tokens, place, "there is no dim %s", name);
+}
+
+static bool parse_band(Parser *p, Band *band) {
+    if (!token_take_word(&p->tokens, "band")) return !p->tokens.failed;
+    *band = (Band){.is_set = true, .low = -BAND_OPEN, .high = BAND_OPEN};
+    if (!token_expect_symbol(&p->tokens, '(') || !parse_band_dim(p, &band->row) ||
+        !token_expect_symbol(&p->tokens, ',') || !parse_band_dim(p, &band->column) ||
+        !token_expect_symbol(&p->tokens, ')'))
+        return false;
+    if (token_take_word(&p->tokens, "from") &&
+        !token_expect_integer(&p->tokens, "the band's low end", -BAND_OPEN, BAND_OPEN, &band->low))
+        return false;
+    return !token_take_word(&p->tokens, "to") ||
+           token_expect_integer(&p->tokens, "the band's high end", -BAND_OPEN, BAND_OPEN, &band->high);
+}
+
 static bool parse_parts(Parser *p, Value *value) {
     int64_t parts;
     if (!token_take_word(&p->tokens, "parts")) return !p->tokens.failed;
@@ -158,7 +179,7 @@ static bool parse_value(Parser *p) {
     if (!token_expect_symbol(&p->tokens, '%') || !parse_next_number(p, "value %", plan->value_count)) return false;
     Value value = {.next_of = VALUE_NONE};
     if (!parse_value_kind(p, &value) || !parse_value_type(p, &value) || !parse_layout(p, &value.layout) ||
-        !parse_parts(p, &value) || !parse_value_name(p, &value) || !parse_value_memory(p, &value))
+        !parse_band(p, &value.band) || !parse_parts(p, &value) || !parse_value_name(p, &value) || !parse_value_memory(p, &value))
         return false;
     plan->values = arena_grow(plan->arena, plan->values, &p->value_capacity, plan->value_count + 1, sizeof(Value));
     plan->values[plan->value_count++] = value;
@@ -219,6 +240,7 @@ static bool parse_how(Parser *p, Step *step) {
         if (!parse_dims_in_parentheses(p, &inner)) return false;
         step->inner = dim_list_set(&inner);
     }
+    if (!parse_band(p, &step->band)) return false;
     if (token_take_word(tokens, "cut") && !parse_cut(p, &step->cut)) return false;
     step->wait = token_take_word(tokens, "wait");
     step->joined = token_take_word(tokens, "joined");

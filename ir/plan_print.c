@@ -43,6 +43,14 @@ static void print_layout(const Graph *dims, const Layout *layout, Text *out) {
     text_append(out, ")");
 }
 
+// band(T, S) ..0: from T-index plus low to T-index plus high; an open end is left out.
+static void print_band(const Graph *dims, const Band *band, Text *out) {
+    if (!band->is_set) return;
+    text_append(out, " band(%s, %s)", graph_dim_name(dims, band->row), graph_dim_name(dims, band->column));
+    if (band->low > -BAND_OPEN) text_append(out, " from %lld", (long long)band->low);
+    if (band->high < BAND_OPEN) text_append(out, " to %lld", (long long)band->high);
+}
+
 static void print_value(const Plan *plan, ValueId id, Text *out) {
     const Value *value = &plan->values[id];
     const char *kind = value->is_param ? "param" : value_kind_words[value->kind];
@@ -50,6 +58,7 @@ static void print_value(const Plan *plan, ValueId id, Text *out) {
     dims_print(plan->dims, &value->order, out);
     text_append(out, "]");
     print_layout(plan->dims, &value->layout, out);
+    print_band(plan->dims, &value->band, out);
     if (value->parts > 1) text_append(out, " parts %u", value->parts);
     if (value->leaf) {
         text_append(out, " ");
@@ -89,6 +98,7 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
             if (dim_in(step->inner, dim)) inner.dims[inner.rank++] = dim;
         print_dims_note(plan->dims, "inner", inner, out);
     }
+    print_band(plan->dims, &step->band, out);
     if (step->cut.pieces) {
         print_dims_note(plan->dims, "cut", step->cut.dims, out);
         text_append(out, "/%u", step->cut.pieces);

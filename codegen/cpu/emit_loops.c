@@ -255,8 +255,50 @@ static void emit_guard(Emitter *emitter, uint32_t loop) {
     emit_conditional(emitter, loop, inside, value, NULL, 0, true);
 }
 
+// The uniform index of a bound, at the first or the last row of the open tile.
+static LLVMValueRef bound_index(Emitter *emitter, const Address *address, bool last) {
+    CHECK(address->row_terms == 0 && address->lane_terms == 0 && address->lane_step == 0 && address->row_step >= 0);
+    int64_t row = last ? emitter->rows - 1 : 0;
+    LLVMValueRef index = cpu_integer(emitter->module->i64, address->constant + address->row_step * row);
+    return address->base ? LLVMBuildAdd(emitter->module->builder, address->base, index, "") : index;
+}
+
+static LLVMValueRef extreme(CpuModule *module, const char *name, LLVMValueRef a, LLVMValueRef b) {
+    return cpu_intrinsic(module, name, (LLVMTypeRef[]){module->i64}, 1, (LLVMValueRef[]){a, b}, 2);
+}
+
+// From the bounds, rounded outwards to whole steps, to where they meet the extent.
+static void emit_bounded(Emitter *emitter, uint32_t loop) {
+    CpuModule *module = emitter->module;
+    LLVMBuilderRef builder = module->builder;
+    const TileOp *op = emit_op_at(emitter, loop);
+    int64_t step = op->loop == LOOP_LANES ? op->step : 1;
+    LLVMValueRef start = cpu_integer(module->i64, 0), end = cpu_integer(module->i64, op->extent), zero = start;
+    const Address *address = emit_address(emitter, &op->index);
+    if (op->low > -BAND_OPEN) {
+        LLVMValueRef first = LLVMBuildAdd(builder, bound_index(emitter, address, false), cpu_integer(module->i64, op->low), "");
+        first = extreme(module, "llvm.smax", first, zero);
+        start = LLVMBuildSub(builder, first, LLVMBuildURem(builder, first, cpu_integer(module->i64, step), ""), "");
+    }
+    if (op->high < BAND_OPEN) {
+        int64_t more = op->high + step;   // one behind the last, rounded up
+        LLVMValueRef after = LLVMBuildAdd(builder, bound_index(emitter, address, true), cpu_integer(module->i64, more), "");
+        after = extreme(module, "llvm.smax", after, zero);
+        after = LLVMBuildSub(builder, after, LLVMBuildURem(builder, after, cpu_integer(module->i64, step), ""), "");
+        end = extreme(module, "llvm.smin", after, end);
+    }
+    open_tile(emitter, loop, step);
+    LLVMValueRef any = LLVMBuildICmp(builder, LLVMIntSLT, start, end, "");
+    emit_conditional(emitter, loop, any, start, end, step, op->extent == step);
+    close_tile(emitter, op);
+}
+
 void emit_loop(Emitter *emitter, uint32_t loop) {
     const TileOp *op = emit_op_at(emitter, loop);
+    if (op->bounded) {
+        emit_bounded(emitter, loop);
+        return;
+    }
     if (op->loop == LOOP_GUARD) {
         emit_guard(emitter, loop);
         return;

@@ -283,6 +283,12 @@ static void run_loop(Machine *machine, uint32_t at) {
         low = op->extent * machine->piece / op->pieces;
         high = op->extent * (machine->piece + 1) / op->pieces;
     }
+    if (op->bounded) {
+        int64_t first = index_at(machine, &op->index, 0, 0) + op->low, last = index_at(machine, &op->index, machine->rows - 1, 0) + op->high;
+        int64_t unit = op->loop == LOOP_LANES ? op->step : 1;
+        if (first > low) low = first / unit * unit;
+        if (last + 1 < high) high = last < 0 ? 0 : last / unit * unit + unit;
+    }
     if (op->loop == LOOP_GUARD) {
         int32_t index = cell(machine, op->operands[0], 0, 0)->i;
         if (index >= low && index < high) run_tile(machine, at, index, 1);
@@ -293,8 +299,9 @@ static void run_loop(Machine *machine, uint32_t at) {
     if (step > MAX_ROWS) BUG("a step of %lld", (long long)step);
     int64_t tiles = (count + step - 1) / step;
     for (int64_t tile = 0; tile < tiles; tile++) {
-        int64_t start = low + (op->split_evenly ? count * tile / tiles : tile * step);
-        int64_t end = op->split_evenly ? low + count * (tile + 1) / tiles : start + step < high ? start + step : high;
+        int64_t each = count / tiles, larger = count % tiles;   // larger tiles come first
+        int64_t start = low + (op->split_evenly ? each * tile + (tile < larger ? tile : larger) : tile * step);
+        int64_t end = op->split_evenly ? start + each + (tile < larger) : start + step < high ? start + step : high;
         run_tile(machine, at, start, (int)(end - start));
     }
 }
