@@ -123,6 +123,20 @@ static TileIndex open_low(const Panels *panels, bool innermost) {
     return tile_index_plus(tile_index(start), lane, 1);
 }
 
+// True when nothing of the piece is left to walk: neighbours of the source lie along the last dim that is cut, and 16 of
+// them are read at a time.
+static bool open_cut(const Panels *panels) {
+    Lowering *lowering = panels->lowering;
+    const Cut *cut = &lowering->step->cut;
+    bool is_whole = dim_list_set(&cut->dims) == piece_set(panels, panels->cut);
+    if (panels->cut != panels->low - 1 || !is_whole || panels->along != cut->dims.dims[cut->dims.rank - 1]) {
+        lower_open_cut(lowering);
+        return is_whole;
+    }
+    lower_open(lowering, LOOP_ROWS, cut->dims, cut->pieces, TILE_LANES, false);
+    return true;
+}
+
 static void open_piece(Panels *panels, int piece, DimSet done) {
     Lowering *lowering = panels->lowering;
     bool innermost = piece == panels->layout->count - 1;
@@ -132,7 +146,7 @@ static void open_piece(Panels *panels, int piece, DimSet done) {
         place_flat(panels, open_low(panels, innermost));
     } else {
         DimList dims = dim_list_without(panels->layout->pieces[piece].dims, done);
-        if (piece == panels->cut) lower_open_cut(lowering);
+        if (piece == panels->cut && open_cut(panels)) return;
         if (dims.rank == 0) return;
         if (panels->along != DIM_NONE && piece == panels->low - 1 && dim_in(dim_list_set(&dims), panels->along)) {
             lower_open_each(lowering, dim_list_without(dims, dim_bit(panels->along)));
@@ -221,8 +235,8 @@ static int find_cut(const Panels *panels) {
     for (int i = 0; i < panels->layout->count && lower_cut_set(panels->lowering); i++) {
         DimList dims = panels->layout->pieces[i].dims;
         if (dims.rank < cut->rank) continue;
-        dims = dim_list_slice(dims, 0, cut->rank);
-        if (dim_list_equal(&dims, cut)) return i;
+        DimList first = dim_list_slice(dims, 0, cut->rank);
+        if (dim_list_equal(&first, cut) || dim_list_set(&dims) == dim_list_set(cut)) return i;
     }
     return -1;
 }

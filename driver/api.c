@@ -169,7 +169,7 @@ int sinter_write_parameter(SinterModel *model, const char *name, const float *va
     const ProgramSlot *slot = find_parameter(model, name, count);
     if (!slot) return EXIT_BAD_FILE;
     Arena *scratch = arena_create();
-    slot_pack(slot, values, session_data(model->session, slot), scratch);
+    weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch);
     arena_free(scratch);
     return EXIT_DONE;
 }

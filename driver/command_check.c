@@ -14,6 +14,7 @@
 #include "runtime/random.h"
 #include "runtime/session.h"
 #include "runtime/slot.h"
+#include "runtime/weights.h"
 
 static const double value_limit = 2e-6, gradient_limit = 2e-5;
 
@@ -73,7 +74,7 @@ static void write_slot(Check *check, const ProgramSlot *slot, const double *stor
         floats[i] = (float)stored[i];
     }
     const void *values = slot->element == ELEMENT_I32 ? (const void *)integers : floats;
-    slot_pack(slot, values, session_data(check->session, slot), scratch);
+    weights_set(check->session, check->model.programs[MODEL_STEP], slot, values, scratch);
     arena_free(scratch);
 }
 

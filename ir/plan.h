@@ -14,7 +14,7 @@
 // ---- layout: dense memory order of a value, outermost piece first. A piece is
 //     flat(dims) / divisor % extent,   flat = row-major index over the listed dims
 // so `W[C,F] @ (F/32, C, F%32)` is {(F),32,F/32} {(C),1,C} {(F),1,32}. A piece that does not divide evenly is padded;
-// padding holds zeros.
+// padding holds zeros in states and in what a map writes, and nothing is computed from it.
 typedef struct {
     DimList dims;
     int64_t divisor, extent;
@@ -64,6 +64,8 @@ typedef struct {
     Band band;             // TEMPORARY: elements outside of it need not be written
     const Leaf *leaf;      // INPUT, STATE; NULL else
     bool is_param;         // STATE: a PARAM leaf
+    bool is_copy;          // STATE: no tensor of its own, but the numbers of the param of that leaf in another layout;
+                           // whoever writes the param writes it too
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
     bool in_place;         // next_of: written over the state's own memory
     Space space;
@@ -123,6 +125,9 @@ bool cut_equal(const Cut *a, const Cut *b);
 bool cut_is_summed(const Plan *plan, const Step *step);
 // Whether a cut's pieces are equal contiguous ranges of the layout, in multiples of 64 bytes.
 bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype);
+
+// What a copy of a param is called: "w in (C/32, F, C%32)".
+const char *copy_name(Arena *arena, const Graph *dims, const char *param, const Layout *layout);
 
 const char *form_name(Form form);
 const char *engine_name(Engine engine);

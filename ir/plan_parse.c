@@ -101,10 +101,11 @@ static bool parse_layout(Parser *p, Layout *layout) {
 
 static bool parse_value_kind(Parser *p, Value *value) {
     value->is_param = token_take_word(&p->tokens, "param");
+    value->is_copy = !value->is_param && token_take_word(&p->tokens, "copy");
     value->kind = VALUE_STATE;
-    if (value->is_param) return true;
+    if (value->is_param || value->is_copy) return true;
     int kind = 0;
-    const char *what = "input, param, state, temporary or output";
+    const char *what = "input, param, copy, state, temporary or output";
     if (!parse_word_of(p, what, value_kind_words, VALUE_KIND_COUNT, &kind)) return false;
     value->kind = (ValueKind)kind;
     return true;
@@ -154,7 +155,7 @@ static bool parse_value_name(Parser *p, Value *value) {
         Leaf *leaf = ARENA_NEW(p->plan->arena, Leaf);  // a copy: reading more leaves moves the graph's array
         *leaf = *graph_leaf_at(p->dims, id);
         value->leaf = leaf;
-        value->name = leaf->name;
+        value->name = value->is_copy ? copy_name(p->plan->arena, p->dims, leaf->name, &value->layout) : leaf->name;
         return true;
     }
     return !token_take_word(&p->tokens, "name") || token_expect_string(&p->tokens, "a name in quotes", &value->name);

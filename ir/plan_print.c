@@ -30,7 +30,7 @@ int64_t layout_piece_whole(const Graph *dims, const LayoutPiece *piece) {
 }
 
 static void print_layout(const Graph *dims, const Layout *layout, Text *out) {
-    text_append(out, " @ (");
+    text_append(out, "(");
     for (int i = 0; i < layout->count; i++) {
         const LayoutPiece *piece = &layout->pieces[i];
         bool joined = piece->dims.rank != 1;
@@ -51,12 +51,19 @@ static void print_band(const Graph *dims, const Band *band, Text *out) {
     if (band->high < BAND_OPEN) text_append(out, " to %lld", (long long)band->high);
 }
 
+const char *copy_name(Arena *arena, const Graph *dims, const char *param, const Layout *layout) {
+    Text text = text_create(arena);
+    text_append(&text, "%s in ", param);
+    print_layout(dims, layout, &text);
+    return text_string(&text);
+}
+
 static void print_value(const Plan *plan, ValueId id, Text *out) {
     const Value *value = &plan->values[id];
-    const char *kind = value->is_param ? "param" : value_kind_words[value->kind];
+    const char *kind = value->is_param ? "param" : value->is_copy ? "copy" : value_kind_words[value->kind];
     text_append(out, "value %%%u %s %s[", id, kind, dtype_name(value->dtype));
     dims_print(plan->dims, &value->order, out);
-    text_append(out, "]");
+    text_append(out, "] @ ");
     print_layout(plan->dims, &value->layout, out);
     print_band(plan->dims, &value->band, out);
     if (value->parts > 1) text_append(out, " parts %u", value->parts);

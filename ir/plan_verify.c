@@ -48,6 +48,7 @@ static const char *check_next(const Plan *plan, const Value *value) {
 static const char *check_value(const Plan *plan, const Value *value) {
     if (is_given(value) != (value->leaf != NULL)) return "has a leaf and is no input or state, or the reverse";
     if (value->is_param && value->kind != VALUE_STATE) return "is a param and no state";
+    if (value->is_copy && (value->kind != VALUE_STATE || value->is_param)) return "is a copy of a param and no state";
     if (value->kind == VALUE_OUTPUT && !value->name) return "is an output without a name";
     if (value->in_place && value->next_of == VALUE_NONE) return "is written in place of nothing";
     const char *wrong = check_layout(plan, value);

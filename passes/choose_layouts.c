@@ -21,48 +21,23 @@
 #include "passes/access.h"
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/state_layouts.h"
 
-// ---- the same layout in every program: dims are known by their names there
-
-static DimId find_dim(const Graph *dims, const char *name) {
-    for (DimId dim = 0; dim < graph_dims(dims); dim++)
-        if (text_equal(graph_dim_name(dims, dim), name)) return dim;
-    BUG("a state's dim %s is not in every program", name);
-}
-
-static Layout translate(const StateLayout *state, const Graph *dims) {
-    Layout layout = state->layout;
-    for (int i = 0; i < layout.count; i++)
-        for (int k = 0; k < layout.pieces[i].dims.rank; k++) {
-            DimId *dim = &layout.pieces[i].dims.dims[k];
-            *dim = find_dim(dims, graph_dim_name(state->dims, *dim));
-        }
-    return layout;
-}
-
-static const StateLayout *find_state(const StateTable *table, const char *name) {
-    for (size_t i = 0; table && i < table->layout_count; i++)
-        if (text_equal(table->layouts[i].name, name)) return &table->layouts[i];
-    return NULL;
-}
+// ---- the same layout in every program
 
 static void take_decided(Plan *plan, const StateTable *table) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         Value *value = &plan->values[id];
-        if (value->kind != VALUE_STATE) continue;
-        const StateLayout *state = find_state(table, value->name);
-        if (state) value->layout = translate(state, plan->dims);
+        if (value->kind != VALUE_STATE || value->is_copy) continue;
+        const StateLayout *state = state_layout_find(table, value->name);
+        if (state) value->layout = state_layout_in(state, plan->dims);
     }
 }
 
 static void note_decided(const Plan *plan, StateTable *table) {
-    for (ValueId id = 0; table && id < plan->value_count; id++) {
+    for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
-        if (value->kind != VALUE_STATE || find_state(table, value->name)) continue;
-        table->layouts = arena_grow(table->arena, table->layouts, &table->layout_capacity, table->layout_count + 1,
-                                    sizeof(StateLayout));
-        table->layouts[table->layout_count++] =
-            (StateLayout){arena_copy(table->arena, value->name), plan->dims, value->layout};
+        if (value->kind == VALUE_STATE && !value->is_copy) state_layout_note(table, plan, value);
     }
 }
 
@@ -259,14 +234,14 @@ static void lay_plainly(Plan *plan) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         Value *value = &plan->values[id];
         const Value *model = value->next_of == VALUE_NONE ? value : &plan->values[value->next_of];
-        value->layout = layout_plain(plan->dims, model->order);
+        if (!model->is_copy) value->layout = layout_plain(plan->dims, model->order);
     }
 }
 
 static void choose_states(Plan *plan, PassContext *context) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
-        if (value->is_param && value->dtype == DTYPE_F32 && !find_state(context->states, value->name))
+        if (value->is_param && value->dtype == DTYPE_F32 && !state_layout_find(context->states, value->name))
             place_param(plan, context, id);
     }
 }

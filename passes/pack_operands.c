@@ -2,15 +2,21 @@
 //
 // requires  engines and register tiles
 // ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side
-//           as the register tile has, for every summed index, so that the innermost loop reads memory in order
+//           as the register tile has, for every summed index, so that the innermost loop reads memory in order. At
+//           level all the panels of a param are a copy that is kept between runs, and made anew behind its update
 // does nothing for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
 //           side, and one panel of it in the first-level cache; equal panels of one value are copied once
 //
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
 //                                                     step product     in %x[B,T,C], %p
+//
+//     step product  in %dy[B,T,F], %w[C,F]       ->   step product     in %dy[B,T,F], %k[C,F] @ (C/32, F, C%32)
+//     step map "adamw"  .. out %next_w                 step map "adamw"  .. out %next_w
+//                                                     step map "pack"   in %next_w       out %next_k
 #include "passes/access.h"
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/state_layouts.h"
 #include "passes/step_cost.h"
 
 typedef struct {
@@ -67,12 +73,40 @@ static ValueId find_pack(const Packing *packing, const Pack *wanted) {
     return VALUE_NONE;
 }
 
+static void report(const Packing *packing, const char *what, const Step *product) {
+    const char *reason = arena_format(packing->plan->arena, "panels of %u lanes", product->tile_lanes);
+    ledger_add(packing->context->ledger,
+               (Decision){.pass = "pack_operands", .what = what, .place = product->place, .made = true, .reason = reason});
+}
+
 static NodeId copy_views(Graph *to, const Graph *from, NodeId id) {
     const Node *node = graph_node(from, id);
     if (node->op == OP_OPERAND) return build_operand(to, 0, node->dtype, node->order);
     CHECK(op_is_view(node->op));
     NodeId below = copy_views(to, from, node->operands[0]);
     return build_copy(to, from, id, &below);
+}
+
+// A step that writes `result` from what `view` of `region` sees of `source`.
+static void add_copy_step(Packing *packing, const char *place, ValueId source, const Graph *region, NodeId view,
+                          ValueId result) {
+    Plan *plan = packing->plan;
+    Step step = {.label = "pack",
+                 .place = place,
+                 .form = FORM_MAP,
+                 .region = graph_create_like(plan->arena, plan->dims),
+                 .operand_count = 1,
+                 .output_count = 1,
+                 .operands = ARENA_NEW(plan->arena, ValueId),
+                 .outputs = ARENA_NEW(plan->arena, ValueId),
+                 .edges = ARENA_NEW(plan->arena, EdgeKind),
+                 .cut = {.total = 1, .pieces = 1}};
+    step.operands[0] = source;
+    step.outputs[0] = result;
+    NodeId copy = copy_views(step.region, region, view);
+    graph_output(step.region, "%0", node_in_order(step.region, copy, plan->values[result].order));
+    step_cost(plan, &step);
+    add_step(packing, &step);
 }
 
 static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *pack, NodeId lanes_operand,
@@ -84,30 +118,106 @@ static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *
                                                 .layout = pack->layout,
                                                 .space = SPACE_ARENA,
                                                 .next_of = VALUE_NONE});
-    Step step = {.label = "pack",
-                 .place = product->place,
-                 .form = FORM_MAP,
-                 .region = graph_create_like(plan->arena, plan->dims),
-                 .operand_count = 1,
-                 .output_count = 1,
-                 .operands = ARENA_NEW(plan->arena, ValueId),
-                 .outputs = ARENA_NEW(plan->arena, ValueId),
-                 .edges = ARENA_NEW(plan->arena, EdgeKind),
-                 .cut = {.total = 1, .pieces = 1}};
-    step.operands[0] = pack->source;
-    step.outputs[0] = packed;
-    NodeId copy = copy_views(step.region, product->region, lanes_operand);
-    graph_output(step.region, "%0", node_in_order(step.region, copy, order));
-    step_cost(plan, &step);
-    add_step(packing, &step);
-    ledger_add(packing->context->ledger, (Decision){.pass = "pack_operands",
-                                                    .what = "pack lanes operand",
-                                                    .place = product->place,
-                                                    .made = true,
-                                                    .reason = arena_format(plan->arena, "panels of %u lanes",
-                                                                           product->tile_lanes)});
+    add_copy_step(packing, product->place, pack->source, product->region, lanes_operand, packed);
+    report(packing, "pack lanes operand", product);
     return packed;
 }
+
+// ---- copies of params: kept between runs, and made anew where the param is updated
+
+static ValueId find_copy(const Plan *plan, ValueId param, const Layout *layout) {
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        const Value *value = &plan->values[id];
+        if (value->is_copy && text_equal(value->leaf->name, plan->values[param].name) &&
+            layout_equal(&value->layout, layout))
+            return id;
+    }
+    return VALUE_NONE;
+}
+
+static ValueId add_copy(Packing *packing, ValueId param, const Layout *layout, DimList order) {
+    Plan *plan = packing->plan;
+    const Value *value = &plan->values[param];
+    StateTable *table = packing->context->states;
+    const char *name = copy_name(plan->arena, plan->dims, value->name, layout);
+    if (table && table->updates && !state_layout_find(table, name)) return VALUE_NONE;
+    ValueId copy = add_value(packing, (Value){.kind = VALUE_STATE,
+                                              .name = name,
+                                              .dtype = value->dtype,
+                                              .order = order,
+                                              .layout = *layout,
+                                              .leaf = value->leaf,
+                                              .is_copy = true,
+                                              .next_of = VALUE_NONE});
+    state_layout_note(table, plan, &plan->values[copy]);
+    return copy;
+}
+
+// The copy that a product reads instead of the param; VALUE_NONE when it has to pack.
+static ValueId copy_of(Packing *packing, const Step *product, const Contraction *contraction, const Pack *pack) {
+    const Plan *plan = packing->plan;
+    bool is_direct = graph_node(product->region, contraction->lanes_operand)->op == OP_OPERAND;
+    if (packing->context->fuse != FUSE_ALL || !is_direct || !plan->values[pack->source].is_param) return VALUE_NONE;
+    ValueId copy = find_copy(plan, pack->source, &pack->layout);
+    if (copy != VALUE_NONE) return copy;
+    copy = add_copy(packing, pack->source, &pack->layout, panel_order(contraction));
+    if (copy != VALUE_NONE) report(packing, "keep copy of a param", product);
+    return copy;
+}
+
+static ValueId find_next(const Plan *plan, const char *param) {
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        const Value *value = &plan->values[id];
+        if (value->kind != VALUE_OUTPUT || value->next_of == VALUE_NONE) continue;
+        if (plan->values[value->next_of].is_param && text_equal(plan->values[value->next_of].name, param)) return id;
+    }
+    return VALUE_NONE;
+}
+
+// Copies that programs before this one read must be made anew here too, where this one updates their params.
+static void add_copies_of_others(Packing *packing) {
+    const StateTable *table = packing->context->states;
+    for (size_t i = 0; table && i < table->layout_count; i++) {
+        const StateLayout *state = &table->layouts[i];
+        ValueId next = state->copy_of ? find_next(packing->plan, state->copy_of) : VALUE_NONE;
+        if (next == VALUE_NONE) continue;
+        ValueId param = packing->plan->values[next].next_of;
+        Layout layout = state_layout_in(state, packing->plan->dims);
+        DimList order = {0};
+        for (int k = 0; k < layout.count; k++) order = dim_list_union(order, layout.pieces[k].dims);
+        if (find_copy(packing->plan, param, &layout) == VALUE_NONE) add_copy(packing, param, &layout, order);
+    }
+}
+
+static void make_anew(Packing *packing, const Step *writer, ValueId next, ValueId copy) {
+    Plan *plan = packing->plan;
+    const Value *param = &plan->values[next], *state = &plan->values[copy];
+    ValueId result = add_value(packing, (Value){.kind = VALUE_OUTPUT,
+                                                .name = state->name,
+                                                .dtype = state->dtype,
+                                                .order = state->order,
+                                                .layout = state->layout,
+                                                .next_of = copy,
+                                                .in_place = true});
+    Graph *whole = graph_create_like(plan->arena, plan->dims);
+    NodeId view = build_operand(whole, 0, param->dtype, param->order);
+    add_copy_step(packing, writer->place, next, whole, view, result);
+}
+
+// Behind a step that updates a param: its copies, while what it wrote is near.
+static void make_copies_anew(Packing *packing, const Step *writer) {
+    for (uint32_t k = 0; k < writer->output_count; k++) {
+        ValueId next = writer->outputs[k], state = packing->plan->values[next].next_of;
+        if (state == VALUE_NONE || !packing->plan->values[state].is_param) continue;
+        const char *name = packing->plan->values[state].name;
+        for (ValueId id = 0; id < packing->plan->value_count; id++)
+            if (packing->plan->values[id].is_copy && text_equal(packing->plan->values[id].leaf->name, name))
+                make_anew(packing, writer, next, id);
+        if (packing->context->states) packing->context->states->updates = true;
+    }
+}
+
+// ---- what a product reads
 
 // What is packed, and how it is seen there. Something in other panels is known by its layout alone when it is an operand
 // as it is; through views of it, it is not known again.
@@ -125,6 +235,7 @@ static ValueId pack_of(Packing *packing, const Step *step, const Contraction *co
     Pack pack = {.layout = panel_layout(plan->dims, contraction, step->tile_lanes)};
     bool known = find_source(plan, step, contraction->lanes_operand, &pack);
     pack.packed = known ? find_pack(packing, &pack) : VALUE_NONE;
+    if (pack.packed == VALUE_NONE) pack.packed = copy_of(packing, step, contraction, &pack);
     if (pack.packed != VALUE_NONE) return pack.packed;
     pack.packed = add_pack_step(packing, step, &pack, contraction->lanes_operand, panel_order(contraction));
     if (!known) return pack.packed;
@@ -257,10 +368,12 @@ static void pack_product(Packing *packing, Step *step) {
 
 bool pass_pack_operands(Plan *plan, PassContext *context) {
     Packing packing = {.plan = plan, .context = context, .value_capacity = plan->value_count};
+    add_copies_of_others(&packing);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step step = plan->steps[s];
         if (is_tiled_product(&step)) pack_product(&packing, &step);
         add_step(&packing, &step);
+        make_copies_anew(&packing, &step);
     }
     plan->steps = packing.steps;
     plan->step_count = packing.step_count;

@@ -44,6 +44,7 @@ typedef struct {
     SlotKind kind;
     ElementKind element;
     bool is_param;
+    const char *copy_of;             // STATE: in no file; holds what the param of this name does. NULL: no copy
     int rank;                        // inner rank: every dim separate, in stored order
     int64_t extents[SLOT_MAX_RANK];
     int stored_rank;                 // axes as files show them

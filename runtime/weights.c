@@ -34,6 +34,16 @@ static void staging_free(Staging *staging) {
     arena_free(staging->scratch);
 }
 
+void weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
+                 Arena *scratch) {
+    slot_pack(slot, values, session_data(session, slot), scratch);
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const ProgramSlot *copy = &program->slots[i];
+        if (copy->copy_of && strcmp(copy->copy_of, slot->name) == 0)
+            slot_pack(copy, values, session_data(session, copy), scratch);
+    }
+}
+
 // ---- initial values
 
 typedef struct {
@@ -55,13 +65,14 @@ static void fill_normal(void *context, int thread, int threads) {
     }
 }
 
-static void initialise_slot(Session *session, const ProgramSlot *slot, uint64_t seed, Staging *staging) {
+static void initialise_slot(Session *session, const Program *program, const ProgramSlot *slot, uint64_t seed,
+                            Staging *staging) {
     enum { INIT_IS_NORMAL = 0 };
-    void *memory = session_data(session, slot);
     if (slot->init != INIT_IS_NORMAL && slot->init_value == 0.0) {
-        memset(memory, 0, slot->bytes);
+        memset(session_data(session, slot), 0, slot->bytes);
         return;
     }
+    if (slot->copy_of) return; // its param fills it
     CHECK(slot->element == ELEMENT_F32);
     int64_t count = slot_elements(slot);
     if (slot->init == INIT_IS_NORMAL) {
@@ -71,14 +82,14 @@ static void initialise_slot(Session *session, const ProgramSlot *slot, uint64_t 
         for (int64_t i = 0; i < count; i++)
             staging->values[i] = (float)slot->init_value;
     }
-    slot_pack(slot, staging->values, memory, staging->scratch);
+    weights_set(session, program, slot, staging->values, staging->scratch);
     arena_reset(staging->scratch);
 }
 
 void weights_initialise(Session *session, const Program *program, uint64_t seed) {
     Staging staging = staging_create(program);
     for (uint32_t i = 0; i < program->slot_count; i++)
-        if (program->slots[i].kind == SLOT_STATE) initialise_slot(session, &program->slots[i], seed, &staging);
+        if (program->slots[i].kind == SLOT_STATE) initialise_slot(session, program, &program->slots[i], seed, &staging);
     staging_free(&staging);
 }
 
@@ -145,7 +156,7 @@ RuntimeStatus weights_load(Session *session, const Program *program, TensorFile 
         const TensorEntry *entry = is_stored(slot) ? tensor_file_find(file, slot->name) : NULL;
         if (!entry) continue;
         status = tensor_file_read(file, entry, staging.values, diags);
-        if (status == RUNTIME_OK) slot_pack(slot, staging.values, session_data(session, slot), staging.scratch);
+        if (status == RUNTIME_OK) weights_set(session, program, slot, staging.values, staging.scratch);
         arena_reset(staging.scratch);
     }
     if (status == RUNTIME_OK) note_extra(program, file, diags);
@@ -157,17 +168,16 @@ RuntimeStatus weights_load(Session *session, const Program *program, TensorFile 
 
 // Which slots go into the file, and how long a prefix of their names does not.
 typedef struct {
-    bool (*chosen)(const ProgramSlot *slot);
-    size_t prefix;
+    const ProgramSlot **slots;
+    size_t count, prefix;
 } Selection;
 
-static RuntimeStatus write_slots(const Session *session, const Program *program, Selection selection,
+static RuntimeStatus write_slots(const Session *session, const Program *program, const Selection *selection,
                                  TensorWriter *writer, Diags *diags) {
     Staging staging = staging_create(program);
     RuntimeStatus status = tensor_writer_begin(writer, diags);
-    for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
-        const ProgramSlot *slot = &program->slots[i];
-        if (!selection.chosen(slot)) continue;
+    for (size_t i = 0; i < selection->count && status == RUNTIME_OK; i++) {
+        const ProgramSlot *slot = selection->slots[i];
         slot_unpack(slot, session_data(session, slot), staging.values, staging.scratch);
         arena_reset(staging.scratch);
         status = tensor_writer_data(writer, staging.values, (size_t)slot_elements(slot), diags);
@@ -178,22 +188,20 @@ static RuntimeStatus write_slots(const Session *session, const Program *program,
     return status;
 }
 
-static RuntimeStatus save_slots(const Session *session, const Program *program, const char *path, Selection selection,
-                                const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
+static RuntimeStatus save_slots(const Session *session, const Program *program, const char *path,
+                                const Selection *selection, const TensorMetadata *metadata, size_t metadata_count,
+                                Diags *diags) {
     Arena *arena = arena_create();
     TensorWriter *writer = tensor_writer_create(arena, path);
     tensor_writer_metadata(writer, "format", "sinter");
     for (size_t i = 0; i < metadata_count; i++)
         tensor_writer_metadata(writer, metadata[i].key, metadata[i].value);
-    size_t count = 0;
-    for (uint32_t i = 0; i < program->slot_count; i++) {
-        const ProgramSlot *slot = &program->slots[i];
-        if (!selection.chosen(slot)) continue;
+    CHECK(selection->count > 0);
+    for (size_t i = 0; i < selection->count; i++) {
+        const ProgramSlot *slot = selection->slots[i];
         CHECK(slot->element == ELEMENT_F32);
-        tensor_writer_add(writer, slot->name + selection.prefix, slot->stored_rank, slot->stored_extents);
-        count++;
+        tensor_writer_add(writer, slot->name + selection->prefix, slot->stored_rank, slot->stored_extents);
     }
-    CHECK(count > 0);
     RuntimeStatus status = write_slots(session, program, selection, writer, diags);
     arena_free(arena);
     return status;
@@ -201,13 +209,27 @@ static RuntimeStatus save_slots(const Session *session, const Program *program, 
 
 RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
-    return save_slots(session, program, path, (Selection){is_stored, 0}, metadata, metadata_count, diags);
+    Arena *arena = arena_create();
+    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1)};
+    for (uint32_t i = 0; i < program->slot_count; i++)
+        if (is_stored(&program->slots[i])) selection.slots[selection.count++] = &program->slots[i];
+    RuntimeStatus status = save_slots(session, program, path, &selection, metadata, metadata_count, diags);
+    arena_free(arena);
+    return status;
 }
 
-static bool is_gradient(const ProgramSlot *slot) {
-    return slot->kind == SLOT_OUTPUT && starts_with(slot->name, "grad.");
-}
-
+// In the order of the params, which is that of the spec; outputs come in the order in which they are computed.
 RuntimeStatus weights_save_gradients(const Session *session, const Program *program, const char *path, Diags *diags) {
-    return save_slots(session, program, path, (Selection){is_gradient, strlen("grad.")}, NULL, 0, diags);
+    Arena *arena = arena_create();
+    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1),
+                           .prefix = strlen("grad.")};
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        if (!program->slots[i].is_param) continue;
+        const char *name = arena_format(arena, "grad.%s", program->slots[i].name);
+        const ProgramSlot *gradient = program_slot(program, SLOT_OUTPUT, name);
+        if (gradient) selection.slots[selection.count++] = gradient;
+    }
+    RuntimeStatus status = save_slots(session, program, path, &selection, NULL, 0, diags);
+    arena_free(arena);
+    return status;
 }

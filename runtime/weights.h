@@ -8,6 +8,10 @@
 #include "runtime/session.h"
 #include "runtime/tensor_file.h"
 
+// A state's stored elements, into its slot and into every slot that copies it.
+void weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
+                 Arena *scratch);
+
 // Every state of `program` from its slot's init: constants, or normal(0, init_value) keyed by (seed, name, logical
 // index): the values depend neither on layout nor on order or number of threads.
 void weights_initialise(Session *session, const Program *program, uint64_t seed);

@@ -49,8 +49,10 @@ static TileValue aligned_loop(const Emitter *emitter, const TileIndex *index, in
     }
     if (moving == TILE_NONE) return TILE_NONE;
     const TileOp *loop = emit_op_at(emitter, moving);
-    if (loop->kind != TILE_LOOP || loop->pieces || loop->split_evenly || by % loop->step != 0) return TILE_NONE;
+    if (loop->kind != TILE_LOOP || loop->split_evenly || by % loop->step != 0) return TILE_NONE;
+    // A piece begins with a tile, when all pieces are of so many tiles.
     bool aligned = index->constant % loop->step == 0;
+    if (loop->pieces) aligned = aligned && loop->extent % ((int64_t)loop->pieces * loop->step) == 0;
     for (int i = 0; i < index->count; i++)
         aligned = aligned && (index->terms[i].value == moving || index->terms[i].coefficient % loop->step == 0);
     return aligned ? moving : TILE_NONE;

@@ -125,10 +125,11 @@ static SlotKind kind_of(const Value *value) {
 static ProgramSlot slot_of_value(Arena *arena, const Plan *plan, const Value *value) {
     Stored stored = stored_of_value(plan, value);
     ProgramSlot slot = {
-        .name = arena_copy(arena, value->leaf ? value->leaf->name : value->name),
+        .name = arena_copy(arena, value->name),
         .kind = kind_of(value),
         .element = element_of(value->dtype),
         .is_param = value->is_param,
+        .copy_of = value->is_copy ? arena_copy(arena, value->leaf->name) : NULL,
         .buffer = buffer_of_value(value),
         .bytes = value->bytes,
         .parts = (int)value->parts,

@@ -10,7 +10,8 @@ add_test(NAME e2e.check COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/check_levels.sh $<T
 add_test(NAME e2e.character_model
          COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/character_model.sh $<TARGET_FILE:sinter> ${CMAKE_SOURCE_DIR})
 add_test(NAME e2e.variants COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/variants.sh $<TARGET_FILE:sinter> ${CMAKE_SOURCE_DIR})
-set_tests_properties(e2e.check e2e.character_model e2e.variants PROPERTIES LABELS e2e)
+add_test(NAME e2e.weights COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/weights.sh $<TARGET_FILE:sinter> ${CMAKE_SOURCE_DIR})
+set_tests_properties(e2e.check e2e.character_model e2e.variants e2e.weights PROPERTIES LABELS e2e)
 set_tests_properties(e2e.character_model PROPERTIES RUN_SERIAL ON SKIP_RETURN_CODE 77)
 sinter_test(e2e api driver)
 add_executable(example_train ${CMAKE_SOURCE_DIR}/examples/train.c)

@@ -125,7 +125,7 @@ static void poison(const Session *session, const Program *program) {
 }
 
 static void write_leaf(const Trial *trial, const Session *session, const ProgramSlot *slot) {
-    NodeId node = graph_find_leaf_node(trial->graph, slot->name);
+    NodeId node = graph_find_leaf_node(trial->graph, slot->copy_of ? slot->copy_of : slot->name);
     const double *values = leaf_values(trial->arena, trial->graph, node, trial->seed);
     int64_t count = slot_elements(slot);
     uint32_t *words = ARENA_ARRAY(trial->arena, uint32_t, (size_t)count);

@@ -7,7 +7,7 @@
 #include "runtime/slot.h"
 #include "runtime/weights.h"
 
-enum { W = 0, M = 4096, V = 8192, B = 12288, STATES = 16384 };
+enum { W = 0, M = 4096, V = 8192, B = 12288, COPY = 14336, STATES = 18432 };
 #define PANELS .piece_count = 3, .pieces = {{{0, 1}, 32, 2}, {{1, 0}, 1, 5}, {{0, 1}, 1, 32}}
 #define W_SHAPE .rank = 2, .extents = {5, 40}, .stored_rank = 2, .stored_extents = {5, 40}, .bytes = 1280
 
@@ -45,8 +45,20 @@ static const ProgramSlot panel_slots[] = {
      .bytes = 64,
      .init = 1},
     {.name = "grad.w", .kind = SLOT_OUTPUT, W_SHAPE, PANELS, .buffer = {MEMORY_ARENA, 0}},
+    // in panels of its rows, for a product that has these as its lanes
+    {.name = "w in (C/16, F, C%16)",
+     .kind = SLOT_STATE,
+     .copy_of = "w",
+     .rank = 2,
+     .extents = {5, 40},
+     .stored_rank = 2,
+     .stored_extents = {5, 40},
+     .piece_count = 3,
+     .pieces = {{{1, 0}, 16, 1}, {{0, 1}, 1, 40}, {{1, 0}, 1, 16}},
+     .buffer = {MEMORY_STATE, COPY},
+     .bytes = 2560},
 };
-static const Program panels = {.name = "step", .steps = NULL, .step_count = 0, .slots = panel_slots, .slot_count = 6,
+static const Program panels = {.name = "step", .steps = NULL, .step_count = 0, .slots = panel_slots, .slot_count = 7,
                                 .state_bytes = STATES, .arena_bytes = 4096};
 
 // The same tensors in plain order.
@@ -105,6 +117,24 @@ static void initial_values_ignore_layout_and_threads(void **state) {
     assert_memory_not_equal(w, unpacked(fixture, three, &plain, "w"), 200 * sizeof *w);
     close_session(one);
     close_session(three);
+}
+
+static void copies_follow_their_param(void **state) {
+    Fixture *fixture = *state;
+    Opened opened = open_session(fixture, &panels, 2);
+    weights_initialise(opened.session, &panels, 5);
+    const float *w = unpacked(fixture, opened, &panels, "w");
+    assert_memory_equal(w, unpacked(fixture, opened, &panels, panel_slots[6].name), 200 * sizeof *w);
+    const float *memory = session_data(opened.session, &panel_slots[6]);
+    assert_true(memory[16 + 2] == w[2 * 40 + 1]); // c=2, f=1
+    assert_true(memory[16 + 5] == 0);             // padding
+    float ones[200];
+    for (int i = 0; i < 200; i++)
+        ones[i] = 1;
+    weights_set(opened.session, &panels, &panel_slots[0], ones, fixture->arena);
+    assert_memory_equal(ones, unpacked(fixture, opened, &panels, "w"), sizeof ones);
+    assert_memory_equal(ones, unpacked(fixture, opened, &panels, panel_slots[6].name), sizeof ones);
+    close_session(opened);
 }
 
 static void save_and_load(void **state) {
@@ -194,6 +224,7 @@ static void gradients_under_their_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(initial_values_ignore_layout_and_threads),
+        FIXTURE_TEST(copies_follow_their_param),
         FIXTURE_TEST(save_and_load),
         FIXTURE_TEST(wrong_files_are_refused),
         FIXTURE_TEST(gradients_under_their_names),
