@@ -10,8 +10,8 @@
 #include "tests/boxes/transformer.h"
 #include "tests/passes/same_values.h"
 
-#define GRAPH_PASSES "differentiate,optimizer,simplify,constants,renames"
-#define PLAIN_PASSES "simplify,constants,renames"
+#define GRAPH_PASSES "differentiate,optimizer,simplify,constants,renames,row_dot"
+#define PLAIN_PASSES "simplify,constants,renames,row_dot"
 #define PLAN_PASSES "draw_boxes,choose_engines,choose_layouts,pack_operands,cut_pieces,plan_edges,plan_memory"
 
 static const TransformerSize tiny = {.layers = 2, .batch = 2, .time = 4, .heads = 2, .width = 4, .vocabulary = 7};
