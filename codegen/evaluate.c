@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 #include "ir/reference/reference.h"
 
@@ -123,7 +124,7 @@ static TileValue operand_value(Evaluator *evaluator, const Node *node, const Til
     const Value *value = &evaluator->plan->values[evaluator->step->operands[node->attr.integer]];
     TileIndex address = evaluator_address(evaluator, &value->layout, env);
     TileValue sum = tile_load(evaluator->builder, node->attr.integer, node->dtype, address);
-    for (uint32_t part = 1; part < value->parts; part++) {
+    for (uint32_t part = 1; part < value->parts && !PLANTED(parts_forgotten); part++) {
         address.constant += layout_elements(&value->layout);
         TileValue next = tile_load(evaluator->builder, node->attr.integer, node->dtype, address);
         sum = map2(evaluator, OP_ADD, node->dtype, sum, next);
@@ -147,7 +148,7 @@ static TileValue random_value(Evaluator *evaluator, const Node *node, const Tile
         if (dim_in(node->dims, dim)) ascending.dims[ascending.rank++] = dim;
     TileOp op = {.kind = TILE_RANDOM,
                  .dtype = DTYPE_F32,
-                 .index = flat_index(evaluator, &ascending, env),
+                 .index = flat_index(evaluator, PLANTED(random_in_memory_order) ? &node->order : &ascending, env),
                  .site = reference_site_key(node->attr.site),
                  .operand_count = 3};
     for (int i = 0; i < 3; i++)
@@ -196,6 +197,7 @@ static TileValue pad_value(Evaluator *evaluator, const Node *node, TileIndex *en
     TileValue index = tile_index_value(evaluator->builder, wanted);
     TileValue last = integer(evaluator, extent - 1);
     env[node->attr.from] = tile_index_of(map2(evaluator, TILE_MINIMUM_INTEGER, DTYPE_I32, index, last));
+    if (PLANTED(padding_one_too_long)) last = integer(evaluator, extent);
     TileValue inside = map2(evaluator, OP_LE, DTYPE_BOOL, index, last);
     return where(evaluator, inside, evaluator_value(evaluator, node->operands[0], env), zero);
 }
@@ -213,7 +215,7 @@ static TileValue stack_value(Evaluator *evaluator, const Node *node, const TileI
 }
 
 static TileValue gather_value(Evaluator *evaluator, const Node *node, TileIndex *env) {
-    int64_t last = graph_extent(evaluator->plan->dims, node->attr.from) - 1;
+    int64_t last = graph_extent(evaluator->plan->dims, node->attr.from) - 1 - PLANTED(last_row_never_gathered);
     TileValue index = evaluator_value(evaluator, node->operands[1], env);
     TileIndex place = tile_index_of(index);
     TileRange range = tile_range(evaluator->builder, &place);

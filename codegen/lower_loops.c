@@ -3,6 +3,7 @@
 // One loop can walk several dims: over (B,T) with B = i / |T|, T = i % |T|. Addresses in which both halves meet again
 // come out as plain multiples of i (tile_index_recombine), so walking adjacent dims as one costs nothing.
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 
 DimList dim_list_slice(DimList dims, int from, int to) {
@@ -98,6 +99,7 @@ void lower_close(Lowering *lowering, int depth) {
 TileIndex lower_output_address(Lowering *lowering, uint32_t output) {
     const Value *value = lower_output(lowering, output);
     TileIndex address = evaluator_address(lowering->evaluator, &value->layout, lowering->env);
+    if (PLANTED(groups_share_a_part)) return address;
     return value->parts > 1 ? tile_index_sum(address, lowering->part, layout_elements(&value->layout)) : address;
 }
 

@@ -9,6 +9,7 @@
 // in tiles of 16 rows by 16 lanes, which the backend turns around in registers. When the divided dims are cut, whole
 // panels are dealt out to pieces, the last one with the padding.
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 
 enum { PANEL_LANES = 32 };
@@ -83,7 +84,7 @@ static DimId transposed_dim(const Panels *panels) {
 }
 
 static void place_flat(const Panels *panels, TileIndex lane) {
-    TileIndex flat = tile_index_sum(lane, panels->panel, panels->width);
+    TileIndex flat = tile_index_sum(lane, panels->panel, panels->width - PLANTED(panel_of_the_neighbour));
     lower_place(panels->lowering, panels->layout->pieces[panels->high].dims, flat);
 }
 

@@ -15,6 +15,7 @@
 // Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever
 // the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 
 enum { DEFAULT_ROWS = 8, DEFAULT_LANES = 32 };
@@ -111,7 +112,7 @@ static TileValue multiply_tile(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     TileValue tile = tile_zero(lowering->builder, SHAPE_ROWS | SHAPE_LANES, 0, 0);
-    take_up(product, block, tile);
+    if (!PLANTED(sum_not_taken_up)) take_up(product, block, tile);
     int depth = tile_open_loops(lowering->builder);
     open_block(product, block);
     TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);

@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 
 enum { ROW_LANES = 32, ROWS_AT_ONCE = 4, PANEL_ROWS = 8, SHORT_ROW = 64 };
@@ -95,6 +96,7 @@ static void open_accumulators(Row *row, int sweep) {
         row->accumulator[id] = TILE_NONE;
         if (!largest && !sweeps_result(row, id, sweep)) continue;
         double start = largest || node_at(row, id)->op == OP_MAX ? -INFINITY : 0;
+        if (PLANTED(maximum_starts_from_zero)) start = 0;
         uint8_t shape = row->columns || row->several ? SHAPE_ROWS | SHAPE_LANES : SHAPE_LANES;
         row->accumulator[id] = tile_zero(row->lowering->builder, shape, row->columns ? TILE_LANES : 0, start);
     }
@@ -128,7 +130,8 @@ static void accumulate(const Row *row, NodeId id, int sweep) {
     TileBuilder *builder = lowering->builder;
     TileValue value = evaluator_value(lowering->evaluator, node_at(row, id)->operands[0], lowering->env);
     if (node_at(row, id)->op == OP_LSE && !sweeps_largest(row, id, sweep)) {
-        value = tile_map(builder, OP_SUB, DTYPE_F32, (TileValue[]){value, row->largest[id]}, 2);
+        TileValue largest = PLANTED(stale_row_maximum) ? tile_const(builder, DTYPE_F32, 0) : row->largest[id];
+        value = tile_map(builder, OP_SUB, DTYPE_F32, (TileValue[]){value, largest}, 2);
         value = tile_map(builder, OP_EXP, DTYPE_F32, &value, 1);
     }
     tile_accumulate(builder, accumulation(row, id, sweep), row->accumulator[id], value);

@@ -7,6 +7,7 @@
 // Bits: an element of the result gets its addends in ascending order of the source dims (by dim id), for any number of
 // pieces: each piece looks at all sources and takes those that belong to it. An index outside the dim adds nowhere.
 #include "base/diag.h"
+#include "base/planted.h"
 #include "codegen/lower.h"
 
 enum { SCATTER_LANES = 32 };
@@ -88,8 +89,9 @@ static void emit_additions(const Scatter *scatter) {
     const char *name = graph_dim_name(lowering->plan->dims, scatter->to);
     bool alone = cuts_place && cut->dims.rank == 1;
     int64_t extent = graph_extent(lowering->plan->dims, scatter->to);
+    uint32_t pieces = alone && !PLANTED(scatter_by_every_piece) ? cut->pieces : 0;
     lowering->env[scatter->to] =
-        tile_index_of(tile_guard(lowering->builder, name, extent, alone ? cut->pieces : 0, index));
+        tile_index_of(tile_guard(lowering->builder, name, extent, pieces, index));
     if (cuts_place && !alone) {
         TileIndex flat = tile_index(0);
         for (int i = 0; i < cut->dims.rank; i++)

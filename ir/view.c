@@ -11,6 +11,7 @@
 // dims that do not lie one inside the other, and every op that computes.
 #include <string.h>
 
+#include "base/planted.h"
 #include "ir/plan.h"
 
 // Strides of a stored value. Every piece must count its dims whole, row-major; each dim may lie in one piece only.
@@ -64,7 +65,7 @@ bool view_of(const Graph *region, NodeId node, const Layout *const *operand_layo
     if (n->op == OP_MERGE) return view_merge(region, attr, view);
     int64_t stride = take_stride(view, attr->from);
     switch (n->op) {
-    case OP_SELECT: view->offset += attr->integer * stride; break;
+    case OP_SELECT: view->offset += PLANTED(selected_entry_forgotten) ? 0 : attr->integer * stride; break;
     case OP_SPLIT:
         view->stride[attr->inner] = stride;
         view->stride[attr->to] = stride * graph_extent(region, attr->inner);

@@ -9,6 +9,7 @@
 // map       the rest; all outputs have the same dims, and a member is read by another one at its own index only.
 //
 // Each refusal is a sentence with the values that failed.
+#include "base/planted.h"
 #include "passes/boxes.h"
 
 static const char *dims_text(const Drawing *drawing, DimSet dims) {
@@ -88,7 +89,7 @@ static const char *row_inside(const Drawing *drawing, const Box *box) {
         if (is_reduction && node->dims != box->rows)
             REFUSE("rows of %s and of %s", dims_text(drawing, box->rows), dims_text(drawing, node->dims));
         DimSet moved = drawing->moved[id];
-        if (moved && (is_reduction || list_has(box->members, id)))
+        if (moved && !PLANTED(shifted_value_in_a_box) && (is_reduction || list_has(box->members, id)))
             REFUSE("a row's result is read at another %s", dims_text(drawing, moved));
         DimSet outside = node->dims & ~moved & ~space;
         if (outside) REFUSE("%s lies outside rows and reduced dims", dims_text(drawing, outside));

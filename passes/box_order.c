@@ -6,6 +6,7 @@
 //
 //     product in %x, %w  out %g        reads w: first
 //     map     in %w, %g  out %5        output "w": written over w
+#include "base/planted.h"
 #include "passes/boxes.h"
 
 static NodeId leaf_node(const Drawing *drawing, const DrawnOutput *output) {
@@ -61,7 +62,7 @@ static bool operands_ready(const Order *order, BoxId box) {
 static bool has_other_reader(const Order *order, BoxId writer, NodeId state) {
     for (BoxId box = 0; box < order->drawing->box_count; box++) {
         if (box == writer || order->placed[box] || order->drawing->boxes[box].absorbed) continue;
-        if (list_has(order->drawing->boxes[box].operands, state)) return true;
+        if (list_has(order->drawing->boxes[box].operands, state)) return !PLANTED(state_overwritten_too_early);
     }
     return false;
 }

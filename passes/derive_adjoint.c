@@ -4,6 +4,7 @@
 //     %q = select %t from Z at 0               adjoint of %t = stack(adjoint %q, adjoint %k, adjoint %v) to Z
 //     %k = select %t from Z at 1
 //     %v = select %t from Z at 2
+#include "base/planted.h"
 #include "passes/derive.h"
 
 GroupId derivation_group(Derivation *derivation, NodeId node) {
@@ -19,7 +20,7 @@ GroupId derivation_group(Derivation *derivation, NodeId node) {
 
 // Along a dim that the value lacks, a sum is a product with the extent.
 static NodeId times_extents(Graph *graph, NodeId value, DimSet dims) {
-    if (!dims) return value;
+    if (!dims || PLANTED(broadcast_not_counted)) return value;
     return build_binary(graph, OP_MUL, value, build_const(graph, DTYPE_F32, (double)graph_elements(graph, dims)));
 }
 
@@ -45,7 +46,7 @@ static void order_as(Derivation *derivation, NodeId node, uint32_t before, NodeI
 // The sum over users belongs to the operator that made x, not to any one of its users.
 static void accumulate(Derivation *derivation, NodeId x, NodeId term) {
     NodeId *adjoint = &derivation->adjoint[x];
-    if (*adjoint == NODE_NONE) {
+    if (*adjoint == NODE_NONE || PLANTED(gradient_overwritten)) {
         *adjoint = term;
         return;
     }

@@ -3,6 +3,7 @@
 //
 // A move is linear, so its derivative is its transpose. Where g lacks the dim that moves, it is constant along it, and
 // every part of it is g itself; only where new entries must be zero does g need the dim.
+#include "base/planted.h"
 #include "passes/derive.h"
 #include "passes/extend.h"
 
@@ -34,7 +35,8 @@ void derive_max(const Derive *at) {
 void derive_lse(const Derive *at) {
     Graph *graph = at->graph;
     NodeId softmax = build_unary(graph, OP_EXP, build_binary(graph, OP_SUB, operand_of(at, 0), at->y));
-    adjoint_add(at, 0, build_binary(graph, OP_MUL, at->gradient, softmax), 0);
+    NodeId term = PLANTED(lse_gradient_unscaled) ? softmax : build_binary(graph, OP_MUL, at->gradient, softmax);
+    adjoint_add(at, 0, term, 0);
 }
 
 // Each operand: g contracted with the other one, over the dims that it lacks.
@@ -42,7 +44,8 @@ void derive_contract(const Derive *at) {
     for (int k = 0; k < 2; k++) {
         if (!operand_wanted(at, k)) continue;
         DimSet missing = at->node->dims & ~dims_of(at, operand_of(at, k));
-        adjoint_add(at, k, adjoint_sum_product(at->graph, at->gradient, operand_of(at, 1 - k), missing), 0);
+        NodeId other = operand_of(at, PLANTED(contract_gradient_of_itself) ? k : 1 - k);
+        adjoint_add(at, k, adjoint_sum_product(at->graph, at->gradient, other, missing), 0);
     }
 }
 

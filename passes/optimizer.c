@@ -24,6 +24,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/planted.h"
 #include "passes/extend.h"
 #include "passes/pass_functions.h"
 
@@ -114,7 +115,8 @@ static void take_accumulated(Optimizer *optimizer, Trained *trained) {
     enter_group(optimizer, "accumulate", trained);
     NodeId former = state_like(optimizer, trained, "accumulate.");
     NodeId total = build_binary(graph, OP_ADD, former, trained->gradient);
-    trained->gradient = scale(graph, total, 1.0 / optimizer->settings->accumulation);
+    int count = PLANTED(micro_batches_not_averaged) ? 1 : optimizer->settings->accumulation;
+    trained->gradient = scale(graph, total, 1.0 / count);
     output_state(optimizer, trained, "grad.", trained->gradient);
     output_state(optimizer, trained, "accumulate.", extend_broadcast(graph, number(graph, 0.0), former));
 }
@@ -140,7 +142,7 @@ static NodeId gradient_norm(Optimizer *optimizer) {
         graph_set_group(graph, optimizer->schedule);
         total = i == 0 ? square : build_binary(graph, OP_ADD, total, square);
     }
-    return build_unary(graph, OP_SQRT, total);
+    return PLANTED(clips_by_the_square) ? total : build_unary(graph, OP_SQRT, total);
 }
 
 // 1 - beta^t = 2u / (1 + u) with u = tanh(-t log(beta) / 2): exp would lose half the digits of 1 - 0.999 to
@@ -157,6 +159,7 @@ static void make_factors(Optimizer *optimizer, NodeId norm) {
     NodeId learning_rate = build_input(graph, graph_leaf(graph, &(Leaf){.name = "learning_rate"}), DTYPE_F32);
     NodeId step = build_input(graph, graph_leaf(graph, &(Leaf){.name = "step"}), DTYPE_I32);
     NodeId t = build_binary(graph, OP_ADD, build_unary(graph, OP_TO_FLOAT, step), one);
+    if (PLANTED(bias_correction_a_step_off)) t = build_unary(graph, OP_TO_FLOAT, step);
     optimizer->rate = build_binary(graph, OP_DIV, learning_rate, bias_correction(graph, t, settings->beta1));
     optimizer->bias = build_binary(graph, OP_DIV, one, bias_correction(graph, t, settings->beta2));
     optimizer->decay = optimizer->clip = NODE_NONE;
@@ -188,8 +191,12 @@ static void update_param(Optimizer *optimizer, const Trained *trained) {
     NodeId v = moving_average(graph, settings->beta2, state_like(optimizer, trained, "adam.v."), square);
     NodeId root = build_unary(graph, OP_SQRT, build_binary(graph, OP_MUL, v, optimizer->bias));
     NodeId divisor = build_binary(graph, OP_ADD, root, number(graph, settings->epsilon));
+    if (PLANTED(epsilon_inside_root)) {
+        NodeId mean = build_binary(graph, OP_MUL, v, optimizer->bias);
+        divisor = build_unary(graph, OP_SQRT, build_binary(graph, OP_ADD, mean, number(graph, settings->epsilon)));
+    }
     NodeId change = build_binary(graph, OP_DIV, build_binary(graph, OP_MUL, m, optimizer->rate), divisor);
-    bool decays = optimizer->decay != NODE_NONE && trained->leaf.stored_rank >= 2;
+    bool decays = optimizer->decay != NODE_NONE && trained->leaf.stored_rank >= (PLANTED(vectors_decay) ? 1 : 2);
     NodeId kept = decays ? build_binary(graph, OP_MUL, param, optimizer->decay) : param;
     output_state(optimizer, trained, "", build_binary(graph, OP_SUB, kept, change));
     output_state(optimizer, trained, "adam.m.", m);

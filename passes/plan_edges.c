@@ -9,6 +9,7 @@
 //     step 2 cut(C)/4  in %1 all      wait
 //
 // Threads take the same contiguous range of pieces in every step, so equal cuts mean equal threads.
+#include "base/planted.h"
 #include "passes/access.h"
 #include "passes/pass_functions.h"
 
@@ -37,9 +38,10 @@ static bool set_edges(const Edges *edges, Step *step) {
             step->edges[k] = EDGE_NONE;
             continue;
         }
-        bool same = cut_equal(&step->cut, &edges->plan->steps[writer].cut) && !(cut & ~own[k]);
+        bool own_only = !(cut & ~own[k]) || PLANTED(edge_same_for_all);
+        bool same = cut_equal(&step->cut, &edges->plan->steps[writer].cut) && own_only;
         step->edges[k] = same ? EDGE_SAME : EDGE_ALL;
-        if (!same && since_wait(edges, writer)) wait = true;
+        if (!same && since_wait(edges, writer)) wait = !PLANTED(wait_forgotten);
     }
     return wait;
 }

@@ -15,6 +15,7 @@
 // "Efficient memory management for deep neural net inference", 2020).
 #include <stdlib.h>
 
+#include "base/planted.h"
 #include "base/size.h"
 #include "passes/pass_functions.h"
 
@@ -116,8 +117,9 @@ static Block *find_lives(const Plan *plan) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         if (s > 0 && step->wait) epoch++;
+        uint32_t end = epoch - (epoch > 0 && PLANTED(life_ends_too_early));
         for (uint32_t k = 0; k < step->operand_count; k++)
-            extend(&blocks[step->operands[k]], time_of(plan, step->operands[k], epoch, s));
+            extend(&blocks[step->operands[k]], time_of(plan, step->operands[k], end, s));
         for (uint32_t k = 0; k < step->output_count; k++) {
             Block *block = &blocks[step->outputs[k]];
             block->first = time_of(plan, block->value, epoch, s);

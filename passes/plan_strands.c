@@ -25,6 +25,7 @@
 // sums are few (Target.cores) and added in a fixed order, so results do not depend on the number of threads.
 #include <string.h>
 
+#include "base/planted.h"
 #include "passes/access.h"
 #include "passes/pass_functions.h"
 #include "passes/strands.h"
@@ -151,7 +152,8 @@ static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, u
         uint32_t writer = strands->writer[step->operands[k]];
         if (writer == NO_STEP || where[writer] == STRAND_BEFORE) continue;
         needs = true;
-        if (where[writer] == STRAND_AFTER || (dims & ~strand_own(strands, s, k, dims))) can = false;
+        bool later = where[writer] == STRAND_AFTER && !PLANTED(strand_reads_what_comes_later);
+        if (later || (dims & ~strand_own(strands, s, k, dims))) can = false;
     }
     return can ? STRAND_IN : needs ? STRAND_AFTER : STRAND_BEFORE;
 }

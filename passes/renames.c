@@ -11,6 +11,7 @@
 // A select or prefix is not pulled through a pointwise op: that would compute entries nobody asked for.
 //
 // It ends: each step moves a rename past a node towards the outputs, sorts two neighbours, or removes one.
+#include "base/planted.h"
 #include "passes/pass_functions.h"
 #include "passes/rewrite.h"
 
@@ -35,7 +36,8 @@ static bool strip_rename(const Graph *graph, const Node *node, const Attr *renam
     for (uint32_t i = 0; i < node->operand_count; i++) {
         const Node *operand = graph_node(graph, node->operands[i]);
         bool renamed = operand->op == OP_RENAME && operand->attr.from == rename->from && operand->attr.to == rename->to;
-        if (!renamed && !lacks(graph, node->operands[i], rename->from, rename->to)) return false;
+        bool captured = !lacks(graph, node->operands[i], rename->from, rename->to) && !PLANTED(rename_captures_dim);
+        if (!renamed && captured) return false;
         operands[i] = renamed ? operand->operands[0] : node->operands[i];
     }
     return true;

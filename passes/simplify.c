@@ -13,6 +13,7 @@
 // when it would lose dims: in where(c, a, a) the condition may have dims that a lacks.
 #include <math.h>
 
+#include "base/planted.h"
 #include "passes/pass_functions.h"
 #include "passes/rewrite.h"
 
@@ -154,7 +155,8 @@ static NodeId where_known(Graph *graph, const Node *node) {
 // where(not c, a, b) -> where(c, b, a)
 static NodeId where_not(Graph *graph, const Node *node) {
     if (!is_op(graph, node->operands[0], OP_NOT)) return NODE_NONE;
-    return build_where(graph, operand_of(graph, node->operands[0], 0), node->operands[2], node->operands[1]);
+    int yes = PLANTED(where_not_keeps_arms) ? 1 : 2;
+    return build_where(graph, operand_of(graph, node->operands[0], 0), node->operands[yes], node->operands[3 - yes]);
 }
 
 // where(c, where(c, a, b), d) -> where(c, a, d); where(c, a, where(c, b, d)) -> where(c, a, d)
@@ -190,7 +192,9 @@ static NodeId stack_of_selects(Graph *graph, const Node *node) {
 static NodeId select_of_stack(Graph *graph, const Node *node) {
     const Node *stack = graph_node(graph, node->operands[0]);
     if (stack->op != OP_STACK || stack->attr.to != node->attr.from) return NODE_NONE;
-    return same_dims(graph, node, stack->operands[node->attr.integer]);
+    int32_t entry = node->attr.integer;
+    if (PLANTED(select_of_stack_off_by_one) && entry > 0) entry--;
+    return same_dims(graph, node, stack->operands[entry]);
 }
 
 // x[E=F] (renamed, shortened or padded), then entry i of F -> entry i of E, where x has one

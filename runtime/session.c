@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "base/planted.h"
 #include "base/size.h"
 
 typedef struct {
@@ -171,7 +172,8 @@ static uint32_t strand_end(const Program *program, uint32_t first) {
 // Where the pieces of thread `thread` of `count` begin, and those of the thread before it end.
 static int64_t first_piece(const ProgramStep *step, int thread, int count) {
     int64_t units = step->groups ? step->groups : step->pieces;
-    return units * thread / count * (step->pieces / units);
+    int64_t first = PLANTED(last_piece_lost) ? units / count * thread : units * thread / count;
+    return first * (step->pieces / units);
 }
 
 // Runs one piece of a step. What lies in scratch is handed over as if the whole buffer lay there.
@@ -197,7 +199,8 @@ static void run_steps(void *context, int thread, int count) {
     const Program *program = run->bound->program;
     for (uint32_t s = 0; s < program->step_count;) {
         uint32_t end = strand_end(program, s);
-        if (program->steps[s].wait) threads_barrier(run->session->threads, thread);
+        bool wait = program->steps[s].wait && !(PLANTED(barrier_passed) && s % 2);
+        if (wait) threads_barrier(run->session->threads, thread);
         int64_t last = first_piece(&program->steps[s], thread + 1, count);
         for (int64_t piece = first_piece(&program->steps[s], thread, count); piece < last; piece++)
             for (uint32_t step = s; step < end; step++)

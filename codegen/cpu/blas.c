@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "base/planted.h"
 #include "codegen/cpu/cpu.h"
 
 enum { MAX_AXES = 4 * MAX_RANK, ROWS = 0, LANES = 1, RESULT = 2, MATRICES = 3 };
@@ -130,7 +131,8 @@ static CBLAS_TRANSPOSE matrix_order(const BlasContext *context, int outer, int i
     int64_t used = extent_of(context, by_rows ? outer : inner) == 1 && given < least ? least : given;
     CHECK(used >= least && used <= INT_MAX);
     *leading = (int)used;
-    return by_rows ? CblasNoTrans : CblasTrans;
+    bool square = extent_of(context, outer) == extent_of(context, inner);
+    return by_rows || (square && PLANTED(blas_transpose_forgotten)) ? CblasNoTrans : CblasTrans;
 }
 
 static NodeId contract_of(const Step *step) {

@@ -10,6 +10,7 @@
 // that few vectors are live at once. There are no stack slots: accumulators are SSA values, carried by phis.
 #include <string.h>
 
+#include "base/planted.h"
 #include "codegen/cpu/emit.h"
 
 // ---- shapes and parts
@@ -90,7 +91,7 @@ LLVMValueRef emit_mask(Emitter *emitter, int vector) {
     if (!emitter->in_lanes || vector != emitter->vectors - 1 || emitter->tail == TILE_LANES) return NULL;
     LLVMValueRef lanes[TILE_LANES];
     for (int i = 0; i < TILE_LANES; i++)
-        lanes[i] = cpu_integer(emitter->module->i1, i < emitter->tail);
+        lanes[i] = cpu_integer(emitter->module->i1, i < emitter->tail + PLANTED(mask_off_by_one));
     return LLVMConstVector(lanes, TILE_LANES);
 }
 

@@ -7,6 +7,7 @@
 //     either, cut in pieces    ->  the lengths of pieces differ by at most one, so counts are one of two constants
 //
 // A tile that occurs once is straight-line code; a known count makes a loop without a test at its head.
+#include "base/planted.h"
 #include "codegen/cpu/emit.h"
 
 // ---- accumulators that a loop changes
@@ -147,6 +148,7 @@ static Range loop_range(Emitter *emitter, const TileOp *op) {
         return range;
     }
     range.begin = LLVMBuildUDiv(builder, LLVMBuildMul(builder, emitter->piece, extent, ""), count, "");
+    if (PLANTED(uneven_pieces_overlap)) range.begin = LLVMBuildMul(builder, emitter->piece, range.length, "");
     LLVMValueRef next = LLVMBuildAdd(builder, emitter->piece, cpu_integer(module->i64, 1), "");
     LLVMValueRef end = LLVMBuildUDiv(builder, LLVMBuildMul(builder, next, extent, ""), count, "");
     range.length = LLVMBuildSub(builder, end, range.begin, "");
@@ -181,7 +183,7 @@ static int tiles_of(const TileOp *op, const Range *range, TileCount *tiles) {
             count_tiles(tiles, &count, length / number, number - length % number, k);
         } else {
             count_tiles(tiles, &count, op->step, length / op->step, k);
-            count_tiles(tiles, &count, length % op->step, 1, k);
+            if (!PLANTED(tail_dropped) || length < op->step) count_tiles(tiles, &count, length % op->step, 1, k);
         }
     }
     for (int i = 1; i < count; i++)

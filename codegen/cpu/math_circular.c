@@ -3,6 +3,7 @@
 // |x| < 2^30: x = n pi/2 + r, reduced in f64 with pi/2 in two parts (106 bits), which leaves r correct to f32 even next
 // to the multiples of pi/2; then a polynomial for sin or cos on |r| <= pi/4, chosen and signed by n mod 4. Larger
 // arguments, further apart than a million turns, take the C library's function lane by lane.
+#include "base/planted.h"
 #include "codegen/cpu/module.h"
 
 enum { WIDEST_EXPONENT = 30 };
@@ -48,6 +49,7 @@ static LLVMValueRef small_circular(CpuModule *module, LLVMValueRef x, int quarte
     LLVMValueRef z = LLVMBuildFMul(builder, reduced.r, reduced.r, "");
     LLVMValueRef value = LLVMBuildSelect(builder, bit_is_set(module, n, 1), cosine_polynomial(module, z),
                                          sine_polynomial(module, reduced.r, z), "");
+    if (PLANTED(sine_without_sign)) return value;
     return LLVMBuildSelect(builder, bit_is_set(module, n, 2), LLVMBuildFNeg(builder, value, ""), value, "");
 }
 

@@ -4,6 +4,7 @@
 //     log: log(+-0) = -inf, log(x < 0) = NaN, log(+inf) = +inf, subnormal arguments are exact powers away from normal
 #include <math.h>
 
+#include "base/planted.h"
 #include "codegen/cpu/module.h"
 
 #define LOG2_E 1.44269502f
@@ -49,7 +50,7 @@ LLVMValueRef math_exp(CpuModule *module, LLVMValueRef x) {
     LLVMTypeRef floats = LLVMTypeOf(x);
 
     // Beyond these the result is +inf or 0 anyway; NaN compares false and goes through.
-    LLVMValueRef high = cpu_constant(floats, 89), low = cpu_constant(floats, -104);
+    LLVMValueRef high = cpu_constant(floats, 89), low = cpu_constant(floats, PLANTED(exponential_cut_off) ? -10 : -104);
     LLVMValueRef limited = LLVMBuildSelect(builder, LLVMBuildFCmp(builder, LLVMRealOGT, x, high, ""), high, x, "");
     limited = LLVMBuildSelect(builder, LLVMBuildFCmp(builder, LLVMRealOLT, limited, low, ""), low, limited, "");
 

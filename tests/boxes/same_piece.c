@@ -87,6 +87,7 @@ static const char *check_step(Trial *trial) {
 
 const char *same_piece_check(const Plan *plan, Arena *arena) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
+        if (cut_is_summed(plan, &plan->steps[s])) continue;   // its pieces are shares of one result
         Trial trial = {.plan = plan, .step = &plan->steps[s], .arena = arena, .state = s};
         const char *wrong = check_step(&trial);
         if (wrong) return wrong;

@@ -158,8 +158,13 @@ static NodeId make_part(Maker *maker, NodeId x) {
     }
 }
 
+// Half of the time the newest, or most single nodes would be dead.
+static NodeId from_pool(Maker *maker) {
+    return maker->pool[chance(maker, 2) ? maker->pool_count - 1 : below(maker, maker->pool_count)];
+}
+
 static NodeId pool_scalar(Maker *maker) {
-    NodeId node = maker->pool[below(maker, maker->pool_count)];
+    NodeId node = from_pool(maker);
     NodeId bounded = chance(maker, 2) ? unary(maker, OP_TANH, node) : node;
     if (chance(maker, 2)) bounded = binary(maker, OP_MUL, bounded, bounded);
     return mean(maker, bounded, dims_of(maker, bounded));
@@ -175,7 +180,7 @@ static void make_outputs(Maker *maker, NodeId x) {
     if (maker->size.trains || chance(maker, 2)) graph_output(graph, "loss", loss);
     uint32_t more = maker->size.trains ? below(maker, 3) : 1 + below(maker, 3);
     for (uint32_t i = 0; i < more; i++)
-        graph_output(graph, arena_format(graph_arena(graph), "out%u", i), maker->pool[below(maker, maker->pool_count)]);
+        graph_output(graph, arena_format(graph_arena(graph), "out%u", i), from_pool(maker));
     graph_output(graph, "last", x);
 }
 

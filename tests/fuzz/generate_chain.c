@@ -6,9 +6,21 @@
 
 // ---- norm
 
+// Entry t is what entry t - 1 was: a result of one row, read by another.
+static NodeId of_the_row_before(Maker *maker, NodeId x, DimId dim) {
+    Graph *graph = maker->graph;
+    if (!dim_in(dims_of(maker, x), dim)) return x;
+    DimId old = new_dim(maker, "O", extent(maker, dim));
+    NodeId before = binary(maker, OP_SUB, build_index(graph, dim), build_const(graph, DTYPE_I32, 1));
+    NodeId clamped = binary(maker, OP_MAXIMUM, before, build_const(graph, DTYPE_I32, 0));
+    return build_gather(graph, build_rename(graph, x, dim, old), clamped, old);
+}
+
 NodeId make_norm(Maker *maker, NodeId x, DimId over) {
     group_begin(maker, "norm");
-    NodeId centred = chance(maker, 2) ? binary(maker, OP_SUB, x, mean(maker, x, dim_bit(over))) : x;
+    NodeId centre = mean(maker, x, dim_bit(over));
+    if (chance(maker, 10)) centre = of_the_row_before(maker, centre, maker->T);
+    NodeId centred = chance(maker, 2) ? binary(maker, OP_SUB, x, centre) : x;
     NodeId square = mean(maker, binary(maker, OP_MUL, centred, centred), dim_bit(over));
     NodeId shifted = binary(maker, OP_ADD, square, number(maker, 0.01));
     NodeId y = chance(maker, 4) ? binary(maker, OP_DIV, centred, unary(maker, OP_SQRT, shifted))

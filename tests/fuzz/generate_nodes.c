@@ -103,7 +103,7 @@ static NodeId moved(Maker *maker, NodeId a, NodeId b) {
     case 2: return build_pad(graph, a, dim, new_dim(maker, "N", length + 1 + below(maker, 3)));
     case 3: return build_select(graph, a, dim, (int32_t)below(maker, (uint32_t)length));
     case 4: {
-        NodeId entries[3] = {a, chance(maker, 2) ? b : a, a};
+        NodeId entries[3] = {a, chance(maker, 4) ? a : b, a};
         DimSet dims = dims_of(maker, a) | dims_of(maker, b);
         if (!is_small(maker, dims) || dim_count(dims) > 4) return NODE_NONE;
         int count = 1 + (int)below(maker, 3);

@@ -19,13 +19,15 @@ static uint64_t setting(const char *name, uint64_t otherwise) {
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-// Half of the graphs train. Extents: small ones in half of the graphs, up to `largest` in an eighth. One graph of 32
-// has a long batch, so that sums over it are walked in blocks.
+// Half of the graphs train. Extents: small ones in half of the graphs, up to `largest` in an eighth. One graph of four
+// has a batch that strands can share, one of 32 so long a batch that sums over it are walked in blocks.
 Graph *hunt_graph(Arena *arena, const Hunt *hunt, uint64_t seed) {
     static const int64_t largest[8] = {5, 5, 5, 5, 17, 17, 33, 97};
     int64_t of_seed = largest[seed / 2 % 8];
     GenerateSize size = {.largest = of_seed < hunt->largest ? of_seed : hunt->largest, .trains = seed % 2};
-    if (seed % 32 == 9 && hunt->largest > 17) size.batch = 90;
+    bool small = hunt->largest <= 17;
+    if (seed % (small ? 32 : 4) == 3) size.batch = 8, size.largest = small ? 5 : 17;
+    if (seed % 32 == 9 && !small) size.batch = 90;
     return generate_graph(arena, seed, size);
 }
 

@@ -77,6 +77,8 @@ static void draw(Trial *trial) {
     Plan *plan = NULL;
     trial->context.fuse = (FuseLevel)below(trial, 3);
     if (below(trial, 2)) trial->target.peak_flops = 0; // small steps are cut too
+    // Caches so small that small graphs have strands.
+    if (below(trial, 2)) trial->target.l1_bytes = 1024, trial->target.l2_bytes = 4096, trial->target.l3_bytes = 16384;
     text_append(&trial->done, " then drawn at level %s", fuse_name(trial->context.fuse));
     if (!passes_run(&graph, &plan, plan_passes(trial->arena), &trial->context, NULL)) {
         report(trial, VERDICT_REFUSED, "the plan was refused");

@@ -140,7 +140,16 @@ static double *sum_of(const Rounding *rounding, NodeId id, const double *size) {
     return sum;
 }
 
-// Sums: bounds add up, and each addition rounds; a sum in some order rounds by at most a few eps of the absolute sum.
+// Roundings of n additions in a row are as good as random: they add up to some sqrt(n) eps of the absolute sum (Higham
+// and Mary, "A new approach to probabilistic rounding error analysis", 2019).
+static double roundings_of_sum(const Spot *spot) {
+    const Graph *graph = spot->rounding->graph;
+    DimSet over = spot->node->attr.set;
+    if (spot->node->op == OP_SCATTER) over = graph_node(graph, spot->node->operands[0])->dims;
+    return 2 + 0.5 * sqrt((double)graph_elements(graph, over));
+}
+
+// Sums: bounds add up, and the additions round.
 static void summed(const Spot *spot, double *bound) {
     Rounding *rounding = spot->rounding;
     double **values = ARENA_ARRAY(rounding->arena, double *, graph_nodes(rounding->graph));
@@ -149,7 +158,7 @@ static void summed(const Spot *spot, double *bound) {
     double *of_a = magnitude(rounding, a), *of_b = product ? magnitude(rounding, b) : rounding->truth[b];
     values[b] = of_b;
     values[a] = of_a;
-    add_scaled(bound, applied(spot, values), 2 * eps, spot->count);
+    add_scaled(bound, applied(spot, values), roundings_of_sum(spot) * eps, spot->count);
     if (!product) {
         values[a] = rounding->bound[a];
         add_scaled(bound, applied(spot, values), 1, spot->count);

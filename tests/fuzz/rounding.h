@@ -6,8 +6,8 @@
 //     bound   eps * (the graph on absolute values), to first order: each primitive's own rounding, and its operands'
 //             bounds times its derivative                       how badly it can, by unlucky roundings
 //
-// A compiled value passes within m * (largest naive error of its tensor) + 4 * its bound, m = 2 forward, 3 for
-// gradients and what follows from them. Nothing is hand set: a graph that amplifies its roundings has large figures.
+// A compiled value passes within 3 * (largest naive error of its tensor) + 4 * its bound. Nothing is hand set: a graph
+// that amplifies its roundings has large figures.
 #ifndef SINTER_TESTS_FUZZ_ROUNDING_H
 #define SINTER_TESTS_FUZZ_ROUNDING_H
 

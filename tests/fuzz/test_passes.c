@@ -1,5 +1,5 @@
-// Random graphs through random sequences of passes: the float64 reference gives the same outputs after each one. And what
-// the extending passes add: gradients and updates. ctest runs the first ones, SINTER_FUZZ_GRAPHS=20000 the whole.
+// Random graphs through random sequences of passes: the float64 reference gives the same outputs after each one. And
+// what the extending passes add: gradients and updates. ctest runs the first ones, SINTER_FUZZ_GRAPHS=20000 the whole.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
