@@ -15,6 +15,8 @@
 static const double l3_speed = 4;
 // Of the third-level cache, what can be used before its lines are driven out.
 static const double l3_part = 0.75;
+// What is read in order and asked for ahead (panels of weights, rows of sums) is half hidden behind the arithmetic.
+static const double ahead_part = 0.5;
 enum { LEAST_ROWS = 16 };   // of a product in one piece
 
 static double value_bytes(const Plan *plan, ValueId id) {
@@ -71,7 +73,8 @@ static double held_at_once(const Strands *strands, const Strand *strand, bool ke
         for (uint32_t k = 0; k < step->output_count && strand_has(strand, s); k++) {
             ValueId id = step->outputs[k];
             uint32_t last = strands->last_reader[id];
-            bool counts = kept_only ? strand_keeps(strands, strand, id) : last != NO_STEP && !strand_shares(strands, s, dim_list_set(&strand->cut.dims));
+            bool is_sum = strand_shares(strands, s, dim_list_set(&strand->cut.dims));
+            bool counts = kept_only ? strand_keeps(strands, strand, id) : last != NO_STEP && !is_sum;
             if (!counts) continue;
             alive += value_bytes(plan, id);
             ending[last] += value_bytes(plan, id);
@@ -114,24 +117,29 @@ static Traffic traffic_of(const Strands *strands, const Strand *strand) {
     return traffic;
 }
 
-// Time of `bytes` that come again and again from a set of `size` bytes.
+// Of bytes that come again and again from `size` bytes of all cores together, those that are still in a core's own cache.
+static double near_part(const Target *target, double size) {
+    return size > 0 ? fmin(1, target->l2_bytes * target->cores / size) : 1;
+}
+
+// Time of `bytes` from beyond a core's own cache, where `size` bytes come again and again.
 static double seconds_of(const Target *target, double bytes, double size) {
-    if (size <= target->l2_bytes * target->cores / 2) return 0;
     double hits = size > 0 ? fmin(1, l3_part * target->l3_bytes / size) : 1;
     return bytes / target->bandwidth * (hits / l3_speed + 1 - hits);
 }
 
 static double seconds_by_step(const Target *target, const Traffic *traffic) {
     double size = traffic->held + traffic->others_once + traffic->sums;
-    return seconds_of(target, traffic->moved + traffic->others_once + traffic->sums, size);
+    double moved = traffic->moved * (1 - near_part(target, traffic->held));
+    return seconds_of(target, moved + ahead_part * (traffic->others_once + traffic->sums), size);
 }
 
 static double seconds_by_piece(const Target *target, const Strand *strand, const Traffic *traffic) {
     double pieces = strand->cut.pieces, groups = strand->cut.groups, alive = traffic->held / pieces * target->cores;
     double size = alive + traffic->others_once + traffic->sums * groups;
-    double moved = seconds_of(target, traffic->moved, alive <= target->l2_bytes * target->cores / 2 ? alive : size);
+    double moved = traffic->moved * (1 - near_part(target, alive));
     double added = traffic->sums * (2 * pieces + 2 * (groups - 1));
-    return moved + seconds_of(target, traffic->others + added, size);
+    return seconds_of(target, moved + ahead_part * (traffic->others + added), size);
 }
 
 // ---- pieces
@@ -151,7 +159,8 @@ bool strand_weigh(const Strands *strands, Strand *strand) {
     Cut chosen = {0};
     strand->seconds_by_piece = INFINITY;
     // As many groups as there are cores, so that each has a part of the sums of its own.
-    for (int64_t pieces = target->cores; pieces <= total && pieces <= most && pieces <= UINT32_MAX; pieces += target->cores) {
+    if (most > total) most = total;
+    for (int64_t pieces = target->cores; pieces <= most && pieces <= UINT32_MAX; pieces += target->cores) {
         if (total % pieces != 0 || pieces < 2) continue;
         strand->cut.pieces = (uint32_t)pieces;
         strand->cut.groups = (uint32_t)target->cores;
