@@ -38,7 +38,6 @@ static void lower_form(Lowering *lowering) {
     case FORM_MAP: lower_map(lowering); return;
     case FORM_ROW: lower_row(lowering); return;
     case FORM_PRODUCT: lower_product(lowering); return;
-    case FORM_CHAIN: BUG("no tile program for a box of form chain (%s)", lowering->step->label);
     }
 }
 

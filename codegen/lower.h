@@ -44,8 +44,8 @@ typedef struct {
     Evaluator *evaluator;
     const bool *live;
     TileIndex env[MAX_DIMS]; // where the open loops stand
-    // Of a summed cut: where the piece's share of the dims begins, the group's part of the output, and whether a piece
-    // before left something there (TILE_NONE: none ever does).
+    // Of a summed cut, or one in ranges: where the piece's share of the dims, or of the last one, begins; of a summed cut
+    // the group's part of the output too, and whether a piece before left something there (TILE_NONE: none ever does).
     TileIndex share, part;
     TileValue continues;
 } Lowering;
@@ -68,6 +68,9 @@ void lower_open(Lowering *lowering, LoopKind kind, DimList dims, uint32_t pieces
 const char *lower_loop_name(const Lowering *lowering, DimList dims);
 void lower_open_each(Lowering *lowering, DimList dims); // one plain loop per dim
 void lower_open_cut(Lowering *lowering);                // the piece's rows, one at a time
+// A cut in ranges (cut_in_ranges): all of its dims but the last are placed, and `share` is where the range of the last
+// begins. False when the step's cut is none.
+bool lower_open_range(Lowering *lowering, CutRanges *ranges);
 // A summed cut (cut_is_summed) finds out first what part of which sum the piece is. Then stores go to the group's part,
 // lower_open_summed walks the piece's share, and lower_before reads what the group's pieces before it left: 0 in its
 // first piece, TILE_NONE when there never are any.

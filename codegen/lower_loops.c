@@ -115,6 +115,28 @@ TileValue lower_stored(Lowering *lowering, uint32_t output) {
 
 // ---- summed cuts
 
+// A piece that is not the first one of its sum goes on.
+static void set_continues(Lowering *lowering, TileIndex piece, int64_t in_sum) {
+    TileBuilder *builder = lowering->builder;
+    TileValue number = tile_index_value(builder, tile_index_remainder(builder, piece, in_sum));
+    TileValue operands[] = {tile_const(builder, DTYPE_I32, 0), number};
+    lowering->continues = tile_map(builder, OP_LT, DTYPE_BOOL, operands, 2);
+}
+
+bool lower_open_range(Lowering *lowering, CutRanges *ranges) {
+    const Cut *cut = &lowering->step->cut;
+    TileBuilder *builder = lowering->builder;
+    if (cut->pieces < 2 || !cut_in_ranges(lowering->plan->dims, cut, ranges)) return false;
+    TileIndex piece = tile_index_of(tile_loop(builder, LOOP_PIECE, "piece", cut->pieces, cut->pieces, 0, false));
+    DimList before = dim_list_slice(cut->dims, 0, cut->dims.rank - 1);
+    lower_place(lowering, before, tile_index_divide(builder, piece, ranges->pieces));
+    lowering->share = tile_index_sum(tile_index(0), tile_index_remainder(builder, piece, ranges->pieces), ranges->rows);
+    int kept = cut_kept(lowering->plan, lowering->step);
+    int64_t in_sum = cut->pieces / lower_extent(lowering, dim_list_slice(cut->dims, 0, kept));
+    if (kept < cut->dims.rank && in_sum > 1) set_continues(lowering, piece, in_sum);
+    return true;
+}
+
 void lower_open_summed_cut(Lowering *lowering) {
     const Cut *cut = &lowering->step->cut;
     TileBuilder *builder = lowering->builder;
@@ -123,10 +145,7 @@ void lower_open_summed_cut(Lowering *lowering) {
     int64_t in_group = cut->pieces / cut->groups, share = cut->total / cut->pieces;
     lowering->share = tile_index_sum(tile_index(0), piece, share);
     lowering->part = tile_index_divide(builder, piece, in_group);
-    if (in_group == 1) return;
-    TileValue number = tile_index_value(builder, tile_index_remainder(builder, piece, in_group));
-    TileValue operands[] = {tile_const(builder, DTYPE_I32, 0), number};
-    lowering->continues = tile_map(builder, OP_LT, DTYPE_BOOL, operands, 2);
+    if (in_group > 1) set_continues(lowering, piece, in_group);
 }
 
 void lower_open_summed(Lowering *lowering, DimList summed) {

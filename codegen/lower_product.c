@@ -33,6 +33,10 @@ typedef struct {
     uint32_t tile_rows;
     int64_t block;             // summed indices a block; 0: all at once
     bool streams;              // panels come from beyond a core's cache
+    bool ranged;               // the cut is in ranges of so many indices of its last dim,
+    bool sums_range;           // which is summed over; else it is the rows dim
+    int64_t range;
+    DimId along;
 } Product;
 
 // Which part of the sum a walk over all tiles takes.
@@ -60,7 +64,7 @@ static bool open_prefetching(const Product *product, TileIndex start, int64_t co
     Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
     int64_t shares = product->row_pieces ? 0 : count / product->row_count;
-    if (!product->streams || shares < 1 || count % product->row_count != 0) return false;
+    if (!product->streams || product->ranged || shares < 1 || count % product->row_count != 0) return false;
     TileIndex outer = tile_index(0);
     if (shares > 1) outer = tile_index_of(tile_loop(lowering->builder, LOOP_PLAIN, "part", shares, 0, 0, false));
     TileIndex line = tile_index_plus(outer, product->row, shares);
@@ -76,11 +80,27 @@ static bool open_prefetching(const Product *product, TileIndex start, int64_t co
     return true;
 }
 
+// The sum's other dims are placed already.
+static void open_range_of_sum(const Product *product, const Block *block) {
+    Lowering *lowering = product->lowering;
+    if (lower_in_band(lowering, product->along)) {
+        lower_band_loop(lowering, LOOP_PLAIN, product->along, block->start, block->count, 0);
+        return;
+    }
+    const char *name = graph_dim_name(lowering->plan->dims, product->along);
+    TileValue k = tile_loop(lowering->builder, LOOP_PLAIN, name, block->count, 0, 0, false);
+    lowering->env[product->along] = tile_index_plus(block->start, k, 1);
+}
+
 static void open_block(const Product *product, const Block *block) {
     int64_t total = lower_extent(product->lowering, product->contraction.summed);
     if (open_prefetching(product, block->start, block->count ? block->count : total)) return;
     if (block->count == 0) {
         lower_open_summed(product->lowering, product->contraction.summed);
+        return;
+    }
+    if (product->sums_range) {
+        open_range_of_sum(product, block);
         return;
     }
     TileValue k = tile_loop(product->lowering->builder, LOOP_PLAIN, "k", block->count, 0, 0, false);
@@ -183,7 +203,8 @@ static void emit_panels(Product *product, const Block *block) {
 
 // ---- blocks of a long sum
 
-enum { LONGEST_SUM = 1024 };   // summed indices; a shorter sum is one block
+// Summed indices; a shorter sum is one block. Down columns every one is a line of its own.
+enum { LONGEST_SUM = 1024, LONGEST_COLUMN = 256 };
 
 static bool reads_down_columns(const Product *product) {
     const Lowering *lowering = product->lowering;
@@ -203,9 +224,10 @@ static int64_t block_size(const Product *product) {
     DimList summed = product->contraction.summed;
     int64_t total = lower_extent(lowering, summed);
     if (cut_is_summed(lowering->plan, lowering->step)) return 0;
-    if (total <= LONGEST_SUM || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
+    bool down_columns = reads_down_columns(product);
+    if (total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM) || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;
-    double room = reads_down_columns(product) ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
+    double room = down_columns ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
     int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
     int64_t block = fit / 64 * 64;
     return block >= 64 && block < total ? block : 0;
@@ -214,6 +236,10 @@ static int64_t block_size(const Product *product) {
 static void emit_blocks(Product *product) {
     TileBuilder *builder = product->lowering->builder;
     int64_t block = product->block, total = lower_extent(product->lowering, product->contraction.summed);
+    if (product->sums_range) {
+        emit_panels(product, &(Block){.start = product->lowering->share, .count = product->range, .ends = true});
+        return;
+    }
     if (block == 0) {
         emit_panels(product, &(Block){.ends = true});
         return;
@@ -263,24 +289,54 @@ static void open_rows_beside_band(Product *product) {
     product->rows = dim_list_without(product->rows, dim_list_set(&product->rows) & ~band);
 }
 
-static void open_outer(Product *product) {
+// A piece is a range of rows of one matrix, or of what is summed over.
+static bool open_ranged(Product *product) {
+    Lowering *lowering = product->lowering;
+    const DimList *cut = &lowering->step->cut.dims;
+    CutRanges ranges;
+    if (!lower_open_range(lowering, &ranges)) return false;
+    product->ranged = true;
+    product->range = ranges.rows;
+    product->along = cut->dims[cut->rank - 1];
+    product->rows = dim_list_without(product->contraction.rows, dim_list_set(cut) & ~dim_bit(product->along));
+    product->sums_range = cut_is_summed(lowering->plan, lowering->step);
+    if (product->sums_range) {
+        open_rows_beside_band(product);
+        product->row_count = lower_extent(lowering, product->rows);
+        return true;
+    }
+    CHECK(product->rows.rank == 1 && product->rows.dims[0] == product->along);
+    product->first_row = lowering->share;
+    product->row_count = ranges.rows;
+    return true;
+}
+
+// One matrix, or a piece's rows of it.
+static void open_rows_of_cut(Product *product) {
     Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     const Cut *cut = &lowering->step->cut;
     DimSet cut_set = lower_cut_set(lowering);
     product->rows = contraction->rows;
     product->row_count = lower_extent(lowering, product->rows);
-    product->first_row = tile_index(0);
+    if (open_ranged(product)) return;
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     if (cut_set && cut_leads_rows(product, cut) && cut->dims.rank == contraction->rows.rank) {
         open_own_rows(product, cut);
-        cut_set = 0;
-    } else {
-        lower_open_cut(lowering);
-        product->rows = dim_list_without(contraction->rows, cut_set);
-        open_rows_beside_band(product);
-        product->row_count = lower_extent(lowering, product->rows);
+        return;
     }
+    lower_open_cut(lowering);
+    product->rows = dim_list_without(contraction->rows, cut_set);
+    open_rows_beside_band(product);
+    product->row_count = lower_extent(lowering, product->rows);
+}
+
+static void open_outer(Product *product) {
+    Lowering *lowering = product->lowering;
+    const Contraction *contraction = &product->contraction;
+    product->first_row = tile_index(0);
+    open_rows_of_cut(product);
+    DimSet cut_set = lower_cut_set(lowering) | (product->ranged ? dim_list_set(&lowering->step->cut.dims) : 0);
     lower_open_each(lowering, dim_list_without(contraction->batch, cut_set));
     DimList lanes = dim_list_without(contraction->lanes, cut_set);
     int merged = lower_merged_suffix(lowering, lanes);
@@ -312,7 +368,8 @@ static bool streams_panels(const Product *product) {
 static int64_t row_block(const Product *product) {
     const Lowering *lowering = product->lowering;
     int64_t summed = lower_extent(lowering, product->contraction.summed), rows = product->row_count;
-    if (cut_is_summed(lowering->plan, lowering->step)) summed /= lowering->step->cut.pieces;
+    if (product->sums_range) summed = product->range;
+    else if (cut_is_summed(lowering->plan, lowering->step)) summed /= lowering->step->cut.pieces;
     if (product->block) summed = product->block;
     int64_t most = (int64_t)(0.5 * lowering->target->l2_bytes) / (summed * (int64_t)sizeof(float));
     if (product->row_pieces || rows <= most || lower_extent(lowering, product->lanes) <= product->tile_lanes) return 0;

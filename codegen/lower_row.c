@@ -269,8 +269,38 @@ static void open_panel_rows(Row *row, DimList rows, DimList rest) {
     lower_open(lowering, LOOP_ROWS, rows, cut_rows ? cut->pieces : 0, PANEL_ROWS, false);
 }
 
+// A loop over what is left of a dim: all of it, or the piece's range.
+static void open_dim(Lowering *lowering, LoopKind kind, DimId dim, const CutRanges *ranges, DimId along, uint32_t step) {
+    DimList list = {.rank = 1, .dims = {dim}};
+    if (dim != along) {
+        lower_open(lowering, kind, list, 0, step, false);
+        return;
+    }
+    TileValue loop = tile_loop(lowering->builder, kind, lower_loop_name(lowering, list), ranges->rows, 0, step, false);
+    lowering->env[dim] = tile_index_plus(lowering->share, loop, 1);
+}
+
+// The rows of a piece that is a range of the cut's last dim.
+static bool open_range(Row *row, DimId column) {
+    Lowering *lowering = row->lowering;
+    const DimList *cut = &lowering->step->cut.dims;
+    CutRanges ranges;
+    if (!lower_open_range(lowering, &ranges)) return false;
+    DimId along = cut->dims[cut->rank - 1], last = column == DIM_NONE ? along : column;
+    lower_open_each(lowering, dim_list_without(row_dims(row), dim_list_set(cut) | dim_bit(last)));
+    if (last != along) open_dim(lowering, LOOP_PLAIN, along, &ranges, along, 0);
+    if (column == DIM_NONE) {
+        row->several = ranges.rows > 1 && waits_for_itself(row);
+        open_dim(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, along, &ranges, along, row->several ? ROWS_AT_ONCE : 0);
+    } else {
+        open_dim(lowering, LOOP_LANES, column, &ranges, along, TILE_LANES);
+    }
+    return true;
+}
+
 static void open_rows(Row *row, DimId column) {
     Lowering *lowering = row->lowering;
+    if (open_range(row, column)) return;
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     DimSet cut = lower_cut_set(lowering);
     DimList rest = dim_list_without(row_dims(row), cut);

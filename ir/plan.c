@@ -8,7 +8,7 @@
 #include "ir/reference/reference.h"
 
 static const char *const form_names[] = {
-    [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product", [FORM_CHAIN] = "chain"};
+    [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product"};
 static const char *const engine_names[] = {[ENGINE_TILES] = "tiles", [ENGINE_BLAS] = "blas"};
 
 const char *form_name(Form form) {

@@ -73,17 +73,19 @@ typedef struct {
 } Value;
 
 // ---- boxes
-typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT, FORM_CHAIN } Form;
+typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT } Form;
 typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
 // none: ready before the run (input, state). same: piece k needs only piece k of the producer. all: needs every piece.
 typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
 
 // How a step's rows are cut: piece k of `pieces` covers flat rows [total*k/pieces, total*(k+1)/pieces) of `dims`.
 // With groups, pieces/groups successive pieces are one group, which one thread runs in ascending order. Then a step may
-// also sum over the cut's dims (a gradient of weights, of a few sequences a piece): each piece adds to what the piece
-// before it left, and each group has a part of the output of its own.
+// also sum over the last ones of the cut's dims: each piece adds to what the piece before it left.
+//     gradient of weights, cut(B):           outputs have no B; each group has a part of the output of its own
+//     gradient of keys, cut(B,H,T):          outputs have B and H; a group has all pieces of its (B,H), and no parts
+// A cut with groups along several dims is in equal pieces, each a range of the last dim at one place of the others.
 typedef struct {
-    DimList dims;          // dims of every output, in the order of the flat rows, or of none; empty: one piece
+    DimList dims;          // in the order of the flat rows; empty: one piece
     int64_t total;         // product of their extents, 1 when empty
     uint32_t pieces, groups;   // groups 0: every piece by itself
 } Cut;
@@ -121,8 +123,15 @@ typedef struct {
 //     element address = scratch of the thread + offset + (layout offset - first layout offset of the piece)
 uint32_t plan_strand_end(const Plan *plan, uint32_t first);  // the step after the last one of the strand of `first`
 bool cut_equal(const Cut *a, const Cut *b);
-// Whether a step's outputs lack the dims that it is cut along, and so are summed over them piece by piece.
+// How many of the cut's dims, the first ones, a step's outputs have. The others it sums over, piece by piece.
+int cut_kept(const Plan *plan, const Step *step);
 bool cut_is_summed(const Plan *plan, const Step *step);
+// A cut in ranges of its last dim: rows of a piece, and pieces for each place of the other dims.
+typedef struct {
+    int64_t rows, pieces;
+} CutRanges;
+// False unless it has several dims, groups, and pieces that are such ranges.
+bool cut_in_ranges(const Graph *dims, const Cut *cut, CutRanges *ranges);
 // Whether a cut's pieces are equal contiguous ranges of the layout, in multiples of 64 bytes.
 bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype);
 

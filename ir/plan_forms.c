@@ -5,7 +5,6 @@
 //     map      no reduction, contraction or scatter
 //     row      reductions (and the summed dims of a scatter) over subsets of `inner`; no contraction
 //     product  one contraction of operands seen through views; only pointwise ops from it to every output
-//     chain    several contractions around maps and rows: any region
 #include "ir/plan_checks.h"
 
 // What a node is to its form.
@@ -142,7 +141,6 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
     case FORM_MAP: return check_loops(&region, 0);
     case FORM_ROW: return step->inner ? check_loops(&region, step->inner) : "is a row without inner dims";
     case FORM_PRODUCT: return check_product(&region);
-    case FORM_CHAIN: return NULL;
     }
     return "has no form";
 }

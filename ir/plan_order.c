@@ -26,21 +26,38 @@ uint32_t *plan_epochs(const Plan *plan, Arena *arena) {
 
 // ---- cuts and edges
 
+// What is summed over at one place of the dims before stays within one group, whose thread adds it up in order.
+static const char *check_ranges(const Plan *plan, const Cut *cut, int kept) {
+    CutRanges ranges;
+    if (cut->groups == 0 || cut->dims.rank < 2) return NULL;
+    if (!cut_in_ranges(plan->dims, cut, &ranges)) return "has a cut with groups whose pieces are no equal ranges of the last dim";
+    if (kept == cut->dims.rank) return NULL;
+    DimList first = cut->dims;
+    first.rank = (uint8_t)kept;
+    int64_t sums = graph_elements(plan->dims, dim_list_set(&first));
+    return kept == 0 || sums % cut->groups == 0 ? NULL : "has groups that share a sum";
+}
+
 static const char *check_cut(const Plan *plan, const Step *step) {
     const Cut *cut = &step->cut;
     if (cut->pieces == 0) return NULL;  // not cut yet
     DimSet dims = dim_list_set(&cut->dims);
-    bool is_summed = cut_is_summed(plan, step);
+    int kept = cut_kept(plan, step);
+    bool is_summed = kept < cut->dims.rank;
     if (!is_summed && (dims & step->inner)) return "is cut along an inner dim";
     if (cut->groups && cut->pieces % cut->groups != 0) return "has groups of different numbers of pieces";
     for (uint32_t k = 0; k < step->output_count && cut->pieces > 1; k++) {
         const Value *value = &plan->values[step->outputs[k]];
-        DimSet shared = dims & dim_list_set(&value->order);
-        if (is_summed ? shared != 0 : shared != dims) return "is cut along dims that one of its outputs lacks";
-        uint32_t parts = is_summed && cut->groups > 1 ? cut->groups : 0;
+        DimList first = cut->dims;
+        first.rank = (uint8_t)kept;
+        if ((dims & dim_list_set(&value->order)) != dim_list_set(&first))
+            return "is cut along dims that one of its outputs lacks";
+        uint32_t parts = is_summed && kept == 0 && cut->groups > 1 ? cut->groups : 0;
         if (value->parts != parts) return "has an output in other parts than its cut has groups";
     }
     if (cut->total != graph_elements(plan->dims, dims)) return "has a cut whose total is not the product of its dims";
+    const char *wrong = check_ranges(plan, cut, kept);
+    if (wrong) return wrong;
     return cut->pieces > cut->total ? "has more pieces than rows" : NULL;
 }
 

@@ -12,9 +12,26 @@ bool cut_equal(const Cut *a, const Cut *b) {
            dim_list_equal(&a->dims, &b->dims);
 }
 
+int cut_kept(const Plan *plan, const Step *step) {
+    const Cut *cut = &step->cut;
+    if (cut->groups == 0 || cut->pieces < 2) return cut->dims.rank;
+    DimSet order = dim_list_set(&plan->values[step->outputs[0]].order);
+    int kept = 0;
+    while (kept < cut->dims.rank && dim_in(order, cut->dims.dims[kept])) kept++;
+    return kept;
+}
+
 bool cut_is_summed(const Plan *plan, const Step *step) {
-    if (step->cut.groups == 0 || step->cut.pieces < 2) return false;
-    return !(dim_list_set(&step->cut.dims) & dim_list_set(&plan->values[step->outputs[0]].order));
+    return cut_kept(plan, step) < step->cut.dims.rank;
+}
+
+bool cut_in_ranges(const Graph *dims, const Cut *cut, CutRanges *ranges) {
+    if (cut->groups == 0 || cut->dims.rank < 2 || cut->total % cut->pieces != 0) return false;
+    int64_t extent = graph_extent(dims, cut->dims.dims[cut->dims.rank - 1]);
+    *ranges = (CutRanges){.rows = cut->total / cut->pieces};
+    if (extent % ranges->rows != 0) return false;
+    ranges->pieces = extent / ranges->rows;
+    return true;
 }
 
 // The cut's dims, in their order, are the outermost dims of memory.

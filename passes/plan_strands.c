@@ -32,108 +32,11 @@
 
 enum { LEAST_STEPS = 4 };
 
-// ---- facts about single steps
-
-static bool has_scatter(const Step *step) {
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_SCATTER) return true;
-    return false;
-}
-
-static NodeId find_contract(const Graph *region) {
-    for (NodeId id = 0; id < graph_nodes(region); id++)
-        if (graph_node(region, id)->op == OP_CONTRACT) return id;
-    BUG("a product without a contraction");
-}
-
-// Dims of a value that are divided into panels.
-static DimSet divided_dims(const Value *value) {
-    DimSet divided = 0;
-    for (int i = 0; i < value->layout.count; i++)
-        if (value->layout.pieces[i].divisor != 1) divided |= dim_list_set(&value->layout.pieces[i].dims);
-    return divided;
-}
-
-static bool writes_state(const Plan *plan, const Step *step) {
-    for (uint32_t k = 0; k < step->output_count; k++)
-        if (plan->values[step->outputs[k]].next_of != VALUE_NONE) return true;
-    return false;
-}
-
-static bool is_output(const Graph *region, NodeId id) {
-    for (uint32_t k = 0; k < graph_outputs(region); k++)
-        if (graph_output_at(region, k)->node == id) return true;
-    return false;
-}
-
-// What a row or product sums over, when its sums are its results; none otherwise. A share of them can be added to what
-// is there.
-static DimList plain_sum(const Plan *plan, const Step *step) {
-    DimList summed = {0};
-    const Graph *region = step->region;
-    const bool *live = graph_live(region, plan->arena);
-    DimSet set = 0;
-    uint32_t sums = 0;
-    for (NodeId id = 0; id < graph_nodes(region); id++) {
-        const Node *node = graph_node(region, id);
-        bool reduces = op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT;
-        if (!live[id] || !reduces) continue;
-        if (!is_output(region, id) || (node->op != OP_SUM && node->op != OP_CONTRACT)) return summed;
-        if (sums++ && set != node->attr.set) return summed;
-        set = node->attr.set;
-    }
-    for (uint32_t k = 0; k < step->output_count; k++)
-        if (plan->values[step->outputs[k]].kind == VALUE_INPUT || plan->values[step->outputs[k]].dtype != DTYPE_F32)
-            return summed;
-    if (sums != step->output_count) return summed;
-    for (DimId dim = 0; dim < graph_dims(region); dim++)
-        if (dim_in(set, dim)) summed.dims[summed.rank++] = dim;
-    return summed;
-}
-
-// Dims along which every output of a step can be cut: rows and batch dims, not lanes, panels or what is summed over.
-static void find_cuttable(Strands *strands, uint32_t s) {
-    const Plan *plan = strands->plan;
-    const Step *step = &plan->steps[s];
-    strands->rows[s] = INT64_MAX;
-    if (step->engine != ENGINE_TILES || step->form == FORM_CHAIN || has_scatter(step) || writes_state(plan, step)) return;
-    DimSet dims = ~step->inner;
-    for (uint32_t k = 0; k < step->output_count; k++) {
-        const Value *value = &plan->values[step->outputs[k]];
-        dims &= dim_list_set(&value->order) & ~divided_dims(value);
-    }
-    strands->cuttable[s] = dims;
-    strands->summed[s] = plain_sum(plan, step);
-    if (step->form != FORM_PRODUCT) return;
-    const DimList *order = &plan->values[step->outputs[0]].order;
-    Contraction contraction = contraction_of(step->region, find_contract(step->region), *order);
-    DimSet lanes = dim_list_set(&contraction.lanes);
-    strands->cuttable[s] = dims & ~lanes;
-    strands->rows[s] = graph_elements(plan->dims, dim_list_set(order) & ~lanes);
-}
-
-static void find_facts(Strands *strands) {
-    const Plan *plan = strands->plan;
-    for (ValueId id = 0; id < plan->value_count; id++)
-        strands->writer[id] = strands->last_reader[id] = NO_STEP;
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Step *step = &plan->steps[s];
-        strands->writes_state[s] = writes_state(plan, &plan->steps[s]);
-        find_cuttable(strands, s);
-        strands->own[s] = access_own(step->region, step->operand_count, strands->scratch);
-        strands->own_summed[s] = access_own_or_summed(step->region, step->operand_count, strands->scratch);
-        for (uint32_t k = 0; k < step->operand_count; k++)
-            strands->last_reader[step->operands[k]] = s;
-        for (uint32_t k = 0; k < step->output_count; k++)
-            strands->writer[step->outputs[k]] = s;
-    }
-}
-
 // ---- which steps
 
 // The first dims of the sum, and not all of them: the last one runs inside of a step's kernel.
 static bool can_be_shared(const Strands *strands, uint32_t s, const DimList *cut) {
-    const DimList *summed = &strands->summed[s];
+    const DimList *summed = &strands->facts[s].summed;
     if (cut->rank >= summed->rank) return false;
     for (int i = 0; i < cut->rank; i++)
         if (summed->dims[i] != cut->dims[i]) return false;
@@ -141,13 +44,13 @@ static bool can_be_shared(const Strands *strands, uint32_t s, const DimList *cut
 }
 
 static bool can_be_cut(const Strands *strands, uint32_t s, const DimList *cut) {
-    return !(dim_list_set(cut) & ~strands->cuttable[s]) || can_be_shared(strands, s, cut);
+    return !(dim_list_set(cut) & ~strands->facts[s].cuttable) || can_be_shared(strands, s, cut);
 }
 
 static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, uint32_t s, const DimList *cut) {
     const Step *step = &strands->plan->steps[s];
     DimSet dims = dim_list_set(cut);
-    bool can = can_be_cut(strands, s, cut), needs = strands->writes_state[s];
+    bool can = can_be_cut(strands, s, cut), needs = strands->facts[s].writes_state;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
         if (writer == NO_STEP || where[writer] == STRAND_BEFORE) continue;
@@ -183,7 +86,7 @@ static DimId outermost_dim(const Strands *strands, uint32_t s) {
     const Layout *layout = &strands->plan->values[strands->plan->steps[s].outputs[0]].layout;
     if (layout->count == 0 || layout->pieces[0].dims.rank == 0) return DIM_NONE;
     DimId dim = layout->pieces[0].dims.dims[0];
-    return dim_in(strands->cuttable[s], dim) ? dim : DIM_NONE;
+    return dim_in(strands->facts[s].cuttable, dim) ? dim : DIM_NONE;
 }
 
 // Of all cuts along one dim that is outermost in some step's memory, the one whose strand computes most.
@@ -256,19 +159,8 @@ static void join(const Strands *strands, const Strand *strand) {
 bool pass_plan_strands(Plan *plan, PassContext *context) {
     if (context->fuse != FUSE_ALL) return true;
     Arena *scratch = arena_create();
-    Strands strands = {.plan = plan,
-                       .context = context,
-                       .scratch = scratch,
-                       .writer = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
-                       .last_reader = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
-                       .writes_state = ARENA_ARRAY(scratch, bool, plan->step_count + 1),
-                       .cuttable = ARENA_ARRAY(scratch, DimSet, plan->step_count + 1),
-                       .summed = ARENA_ARRAY(scratch, DimList, plan->step_count + 1),
-                       .rows = ARENA_ARRAY(scratch, int64_t, plan->step_count + 1),
-                       .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),
-                       .own_summed = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1)};
+    Strands strands = strands_create(plan, context, scratch);
     Strand strand;
-    find_facts(&strands);
     if (find_strand(&strands, &strand) && strand_weigh(&strands, &strand)) {
         bool pays = strand.seconds_by_piece < strand.seconds_by_step;
         report(&strands, &strand, pays);

@@ -148,7 +148,7 @@ static int64_t fewest_rows(const Strands *strands, const Strand *strand) {
     int64_t fewest = INT64_MAX;
     for (uint32_t s = 0; s < strands->plan->step_count; s++) {
         bool counts = strand_has(strand, s) && !strand_shares(strands, s, dim_list_set(&strand->cut.dims));
-        if (counts && strands->rows[s] < fewest) fewest = strands->rows[s];
+        if (counts && strands->facts[s].rows < fewest) fewest = strands->facts[s].rows;
     }
     return fewest;
 }

@@ -1,4 +1,4 @@
-// What plan_strands.c and strand_cost.c share. Private to them.
+// What plan_strands.c, plan_chains.c and their cost models share. Private to them.
 #ifndef SINTER_PASSES_STRANDS_H
 #define SINTER_PASSES_STRANDS_H
 
@@ -17,29 +17,41 @@ typedef struct {
     double seconds_by_step, seconds_by_piece;   // model: time for traffic
 } Strand;
 
+// What can be said of a step before anything is decided.
+typedef struct {
+    bool writes_state;
+    bool is_again;                    // made a second time, for later readers
+    DimSet cuttable;                  // dims along which it can be cut
+    DimList summed;                   // of a step whose outputs are plain sums: what a share can be taken of, outermost first
+    DimList product_rows;             // of a product: the rows of its matrix
+    int64_t rows;                     // of a product: of all its matrices together; INT64_MAX of others
+    DimSet *own;                      // by operand: dims read at the step's own index
+    DimSet *own_summed;               // and summed over at that index
+} StepFacts;
+
 typedef struct {
     Plan *plan;
     PassContext *context;
     Arena *scratch;
+    StepFacts *facts;                 // by step
     uint32_t *writer, *last_reader;   // by value; NO_STEP
-    bool *writes_state;               // by step
-    DimSet *cuttable;                 // by step
-    DimList *summed;                  // by step whose outputs are plain sums: what a share can be taken of, outermost first
-    int64_t *rows;                    // by step: rows of a product in all; INT64_MAX of others
-    DimSet **own;                     // by step and operand: dims read at the step's own index
-    DimSet **own_summed;              // and summed over at that index
 } Strands;
+
+// strand_facts.c
+Strands strands_create(Plan *plan, PassContext *context, Arena *scratch);
+StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch);
+void strands_find_users(Strands *strands);   // anew, when steps have moved
 
 static inline bool strand_has(const Strand *strand, uint32_t step) {
     return step != NO_STEP && strand->where[step] == STRAND_IN;
 }
 // Whether a step sums over the cut's dims, and each piece adds its share.
 static inline bool strand_shares(const Strands *strands, uint32_t step, DimSet cut) {
-    return (cut & ~strands->cuttable[step]) != 0;
+    return (cut & ~strands->facts[step].cuttable) != 0;
 }
 // Dims of operand k of which a piece of the step reads its own part only.
 static inline DimSet strand_own(const Strands *strands, uint32_t step, uint32_t k, DimSet cut) {
-    return strand_shares(strands, step, cut) ? strands->own_summed[step][k] : strands->own[step][k];
+    return strand_shares(strands, step, cut) ? strands->facts[step].own_summed[k] : strands->facts[step].own[k];
 }
 
 // The layout of a value that the strand writes: with the cut's dim outermost when only the strand reads it.

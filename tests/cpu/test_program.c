@@ -371,6 +371,30 @@ static void strand_case(void **state) {
     }
 }
 
+// Where probabilities of all sequences do not fit in the caches, attention is a chain forward and one backward, in which the
+// probabilities are made again; dv and dk are summed over its pieces.
+static void chain_case(void **state) {
+    Arena *arena = arena_create();
+    Target target = target_default();
+    target.l2_bytes = 32 << 10;
+    target.l3_bytes = 4 << 20;
+    const Plan *plan = run_case(*state, FUSE_ALL, target, arena);
+    uint32_t chained = 0, summed = 0, scratch = 0, exps = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        CutRanges ranges;
+        chained += cut_in_ranges(plan->dims, &plan->steps[s].cut, &ranges);
+        summed += cut_is_summed(plan, &plan->steps[s]);
+        exps += plan->steps[s].form == FORM_ROW && plan->steps[s].joined;
+    }
+    for (ValueId id = 0; id < plan->value_count; id++)
+        scratch += plan->values[id].space == SPACE_SCRATCH;
+    assert_int_equal(chained, 9);
+    assert_int_equal(summed, 2);
+    assert_int_equal(scratch, 5);
+    assert_int_equal(exps, 2);
+    arena_free(arena);
+}
+
 #define SMALL(name)                                                                                                    \
     { name " in small caches", small_caches_case, NULL, NULL, (void *)(uintptr_t)name }
 #define CASE(name)                                                                                                     \
@@ -379,7 +403,9 @@ static void strand_case(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("blocks"), CASE("indexed"), CASE("block"),
-        CASE("banded"), CASE("window"), CASE("strand"), {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
+        CASE("banded"), CASE("window"), CASE("strand"), {"banded in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"banded"},
+        {"window in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"window"},
+        {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
         SMALL("products"), SMALL("long_sums"), SMALL("blocks"), SMALL("block"), SMALL("strand"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 // The runner of pass tests: one case file in, exit code 0 or 1 out.
 //
 //     # pass: simplify               passes, comma-separated
-//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay
+//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, and l2 and l3:
+//                                    bytes of the Target's caches
 //     graph "case"                   input: a graph or a plan
 //     ...
 //     ---
@@ -23,6 +24,7 @@ typedef struct {
     const char *expected, *names;
     Arena *arena;
     Diags *diags;
+    Target target;
     PassContext context;
     Graph *graph;  // the input: this or the plan
     Plan *plan;
@@ -58,6 +60,9 @@ static bool read_options(Case *test) {
     if (accumulation) context->optimizer.accumulation = atoi(accumulation);
     if (clip) context->optimizer.grad_clip = atof(clip);
     if (decay) context->optimizer.weight_decay = atof(decay);
+    const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3");
+    if (l2) test->target.l2_bytes = atof(l2);
+    if (l3) test->target.l3_bytes = atof(l3);
     test->names = head_value(test, "pass");
     return test->names != NULL;
 }
@@ -84,14 +89,13 @@ static bool read_case(Case *test, const char *path) {
     test->path = path;
     test->arena = arena_create();
     test->diags = diags_create(test->arena);
-    static Target target;
-    target = target_default();
+    test->target = target_default();
     StateTable *states = ARENA_NEW(test->arena, StateTable);
     states->arena = test->arena;
     test->context = (PassContext){.arena = test->arena,
                                   .diags = test->diags,
                                   .ledger = ledger_create(test->arena),
-                                  .target = &target,
+                                  .target = &test->target,
                                   .states = states};
     const char *text = file_read_all(test->arena, path, 64 << 20, NULL, test->diags);
     if (!text) return false;

@@ -1,0 +1,26 @@
+// What plan_chains.c and chain_cost.c share. Private to them.
+#ifndef SINTER_PASSES_CHAINS_H
+#define SINTER_PASSES_CHAINS_H
+
+#include "passes/strands.h"
+
+typedef struct {
+    DimList dims;              // what it is cut along: all dims of its large values but the innermost
+    DimId along;               // the last of them, whose ranges are the pieces
+    uint32_t first, last;      // steps
+    bool *in, *depends;        // by step: of the chain; behind a step of it
+    Cut cut;
+    bool pays;
+    double moved_bytes;        // of large values that no longer pass through memory
+    bool *again;               // by step: makes what is read later
+    double kept_bytes;         // of what is read later, stored
+    double again_flops;        // made again
+} Chain;
+
+double chain_value_bytes(const Plan *plan, ValueId id);   // what lies outside of its band is not counted
+// Fills in cut, moved_bytes and pays; the numbers as a sentence.
+const char *chain_weigh(const Strands *strands, Chain *chain);
+// Whether what is read later is made again rather than stored.
+bool chain_weigh_again(const Strands *strands, const Chain *chain, const char **reason);
+
+#endif
