@@ -59,6 +59,7 @@ static bool compile(SinterModel *model, const char *source, const char *name, co
     model->target = probed_target();
     CompileRequest request = {.target = &model->target, .fuse = configured_fuse(model->config)};
     request.observer = (PassObserver){.verify = true, .limit = -1};
+    if (configured_choices(model->arena, model->config, diags, &request.choices) != EXIT_DONE) return false;
     request.wanted[MODEL_STEP] = request.wanted[MODEL_EVAL] = true;
     return compile_model(model->arena, spec, model->config, &request, &model->compiled, diags);
 }

@@ -3,15 +3,6 @@
 
 #include <string.h>
 
-static void append_literal(Text *text, const ConfigValue *value) {
-    switch (value->type) {
-    case CONFIG_INT: text_append(text, "%lld", (long long)value->integer); break;
-    case CONFIG_BOOL: text_append(text, value->integer ? "True" : "False"); break;
-    case CONFIG_FLOAT: text_append_double(text, value->number); break;
-    case CONFIG_STRING: text_append(text, "'%s'", value->string); break;
-    }
-}
-
 // The keys that decide shapes and meaning: the spec's own, and the three that dims commonly use.
 static const char *config_text(Command *command) {
     static const char *const shape_keys[] = {"batch_size", "block_size", "vocab_size"};
@@ -23,7 +14,7 @@ static const char *config_text(Command *command) {
             wanted |= text_equal(key->name, shape_keys[k]);
         if (!wanted) continue;
         text_append(&text, "%s = ", key->name);
-        append_literal(&text, &key->value);
+        config_literal(&text, &key->value);
         text_append(&text, "\n");
     }
     return text_string(&text);

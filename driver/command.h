@@ -39,12 +39,21 @@ int arguments_read(Command *command, int count, char **arguments, void (*declare
 // Keys of train, compile-like commands and nanoGPT's train.py; and of sample.py.
 void declare_train_keys(Config *config);
 void declare_sample_keys(Config *config);
+void declare_explain_keys(Config *config);
 void declare_lower_keys(Config *config);
+void declare_profile_keys(Config *config);
+void declare_explain_keys(Config *config);
+void declare_plot_keys(Config *config);
 void declare_prepare_keys(Config *config);
+void declare_bench_keys(Config *config);
 void declare_no_keys(Config *config);
+// A value as config files write it: 12, 0.001, True, 'random'.
+void config_literal(Text *text, const ConfigValue *value);
 
 // Level of fusion from --fuse and nanoGPT's --compile.
 FuseLevel configured_fuse(const Config *config);
+// The choices of --choices=FILE; NULL without. EXIT_DONE, or an exit code after diagnostics.
+int configured_choices(Arena *arena, const Config *config, Diags *diags, Choices **choices);
 // vocab_size from the meta file beside the training tokens, unless given. EXIT_DONE or an exit code.
 int configure_vocabulary(Command *command);
 const char *train_tokens_path(const Command *command);
@@ -62,7 +71,10 @@ int command_sample(Command *command);
 int command_prepare(Command *command);
 int command_lower(Command *command);
 int command_explain(Command *command);
+int command_profile(Command *command);
+int command_plot(Command *command);
 int command_check(Command *command);
+int command_bench(Command *command);
 int command_info(Command *command);
 
 #endif

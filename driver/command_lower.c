@@ -99,7 +99,7 @@ static int emit_kernels(Command *command, const Plan *plan, const Target *target
     return EXIT_DONE;
 }
 
-static int lower(Command *command, const Target *target) {
+static int lower(Command *command, const Target *target, Choices *choices) {
     const Config *config = command->config;
     const char *stage = config_string(config, "emit"), *passes = config_string(config, "passes");
     const char *folder = config_string(config, "dump_dir");
@@ -121,7 +121,9 @@ static int lower(Command *command, const Target *target) {
         .optimizer = optimizer_settings(config),
         .states = &states,
         .program = program == MODEL_STEP ? PROGRAM_STEP : program == MODEL_MICRO ? PROGRAM_MICRO : PROGRAM_PLAIN,
+        .choices = choices,
     };
+    choices_begin(choices, config_string(config, "program"));
     PassObserver observer = {
         .after = dump_after, .context = &dump, .verify = true, .limit = (int)config_int(config, "pass_limit")};
     const char *names = *passes ? passes : plan ? "" : NULL;   // a plan is taken as it is, unless passes are named
@@ -129,6 +131,8 @@ static int lower(Command *command, const Target *target) {
     if (!names && text_equal(stage, "optimized")) names = all_graph_passes(command->arena, context.program);
     if (!names || *names) {
         if (!passes_run(&graph, &plan, names, &context, &observer)) return EXIT_USAGE;
+        // Some passes alone do not meet every choice.
+        if (!names && !choices_finish(choices, command->diags)) return EXIT_USAGE;
     }
     if (dump.failed) return EXIT_IO;
     if (plan && (text_equal(stage, "tiles") || text_equal(stage, "llvm") || text_equal(stage, "asm")))
@@ -162,6 +166,9 @@ int command_lower(Command *command) {
         fputs(text_string(&text), stdout);
         return EXIT_DONE;
     }
+    Choices *choices;
+    status = configured_choices(command->arena, command->config, command->diags, &choices);
+    if (status != EXIT_DONE) return status;
     Target target = probed_target();
-    return lower(command, &target);
+    return lower(command, &target, choices);
 }

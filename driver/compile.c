@@ -30,7 +30,9 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
         .fuse = request->fuse,
         .states = states,
         .program = program_kinds[program],
+        .choices = request->choices,
     };
+    choices_begin(request->choices, program_names[program]);
     if (context.program != PROGRAM_PLAIN) context.optimizer = optimizer_settings(config);
     Plan *plan = NULL;
     return passes_run(&graph, &plan, NULL, &context, &request->observer) ? plan : NULL;
@@ -45,6 +47,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
     const char *names[MODEL_PROGRAMS];
     Program *programs[MODEL_PROGRAMS];
     int count = 0;
+    choices_reset(request->choices);
     for (int program = 0; program < MODEL_PROGRAMS; program++) {
         if (!request->wanted[program]) continue;
         Plan *plan = compile_plan(arena, spec, config, (ModelProgram)program, request, model->ledger, &states, diags);
@@ -53,6 +56,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
         names[count] = program_names[program];
         plans[count++] = plan;
     }
+    if (!choices_finish(request->choices, diags)) return false;
     if (!codegen_cpu(plans, names, count, request->target, &request->report, programs, diags)) return false;
     for (int program = 0, i = 0; program < MODEL_PROGRAMS; program++) {
         if (model->plans[program]) model->programs[program] = programs[i++];
@@ -69,23 +73,28 @@ void compiled_free(CompiledModel *model) {
 
 // ---- what a step costs, as nanoGPT counts it and as it is
 
+// Marks what the loss depends on: the forward part, whatever a level of fusion made of the rest.
+static void mark_forward(const Graph *graph, bool *forward) {
+    for (uint32_t i = 0; i < graph_outputs(graph); i++) {
+        const Output *output = graph_output_at(graph, i);
+        if (text_equal(output->name, "loss")) forward[output->node] = true;
+    }
+    for (NodeId id = graph_nodes(graph); id-- > 0;) {
+        const Node *node = graph_node(graph, id);
+        for (uint32_t k = 0; forward[id] && k < node->operand_count; k++) forward[node->operands[k]] = true;
+    }
+}
+
 // A position table reaches its users by renaming or cutting its first dim only: no contraction, no gather by tokens.
-static bool is_position_table(const Plan *plan, ValueId table) {
+static bool is_position_table(const Graph *graph, const bool *forward, const char *name) {
     bool used = false;
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const Step *step = &plan->steps[i];
-        if (text_equal(step->label, "adamw") || text_equal(step->label, "square_norm")) continue;
-        for (uint32_t k = 0; k < step->operand_count; k++) {
-            if (step->operands[k] != table) continue;
-            for (NodeId n = 0; n < graph_nodes(step->region); n++) {
-                const Node *node = graph_node(step->region, n);
-                for (uint32_t a = 0; a < node->operand_count; a++) {
-                    const Node *source = graph_node(step->region, node->operands[a]);
-                    if (source->op != OP_OPERAND || source->attr.integer != (int32_t)k) continue;
-                    if (node->op != OP_PREFIX && node->op != OP_RENAME) return false;
-                    used = true;
-                }
-            }
+    for (NodeId id = 0; id < graph_nodes(graph); id++) {
+        const Node *node = graph_node(graph, id);
+        for (uint32_t k = 0; forward[id] && k < node->operand_count; k++) {
+            const Node *source = graph_node(graph, node->operands[k]);
+            if (source->op != OP_PARAM || !text_equal(graph_leaf_at(graph, source->attr.leaf)->name, name)) continue;
+            if (node->op != OP_PREFIX && node->op != OP_RENAME) return false;
+            used = true;
         }
     }
     return used;
@@ -93,11 +102,15 @@ static bool is_position_table(const Plan *plan, ValueId table) {
 
 double model_counted_parameters(const Plan *plan) {
     double count = 0;
+    bool *forward = memory_allocate_array(graph_nodes(plan->dims), sizeof *forward);
+    mark_forward(plan->dims, forward);
     for (ValueId v = 0; v < plan->value_count; v++) {
         const Value *value = &plan->values[v];
-        if (value->kind != VALUE_STATE || !value->is_param || is_position_table(plan, v)) continue;
+        if (value->kind != VALUE_STATE || !value->is_param || is_position_table(plan->dims, forward, value->name))
+            continue;
         count += (double)graph_elements(plan->dims, dim_list_set(&value->order));
     }
+    memory_release(forward);
     return count;
 }
 

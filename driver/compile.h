@@ -17,6 +17,7 @@ typedef struct {
     bool wanted[MODEL_PROGRAMS];
     FuseLevel fuse;
     const Target *target;
+    Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
     PassObserver observer;
     CodegenReport report;           // texts to be filled in may be set; counts and times come back
     int sample_batch;               // MODEL_LOGITS: batch_size of that program, 0: as configured

@@ -7,17 +7,34 @@
 #ifndef SINTER_DRIVER_EXPLAIN_H
 #define SINTER_DRIVER_EXPLAIN_H
 
+#include "base/diag.h"
 #include "ir/ledger.h"
 #include "ir/plan.h"
+
+// A graph pass and the graph that it left.
+typedef struct {
+    const char *pass, *sentence;   // "constants", what the pass does
+    const Graph *graph;
+} Stage;
 
 typedef struct {
     const char *level;   // "all"
     const Plan *plan;
     const Ledger *ledger;
+    const Stage *stages; // in the order of the pipeline; for explain_why
+    size_t stage_count;
 } Explained;
 
 // All of it; `beside` gives a second column of totals, NULL: none.
 void explain_print(const Explained *shown, const Explained *beside, Text *out);
+
+// explain_why.c: the stories of all values that `place` names: what a value is, which box computes it, where it lies, who
+// reads it, which candidates held it and what became of them. A place is a name as the spec's author writes it, a name
+// in files, or "grad." and one of these; `[*]` and `[0..3]` stand for layers. Equal stories of several layers are told once.
+// False with a diagnostic, which has the nearest name, when nothing is called so.
+bool explain_why(const Explained *shown, const char *place, Text *out, Diags *diags);
+// All names that it answers for, without patterns.
+const char *const *explain_names(const Explained *shown, Arena *arena, size_t *count);
 
 // ---- its parts
 
@@ -34,6 +51,28 @@ void explain_decisions(const Explained *shown, Text *out);
 // explain_memory.c: what the forward part leaves for the backward part, and what that part computes again.
 void explain_memory(const Plan *plan, Text *out);
 double explain_kept_bytes(const Plan *plan, Arena *arena);
+
+// ---- explain_steps.c: what reports ask of a plan
+
+#define STEP_NONE UINT32_MAX
+typedef enum { PART_FORWARD, PART_BACKWARD, PART_OPTIMIZER } StepPart;
+
+// By value: the step that writes it, or STEP_NONE.
+uint32_t *explain_writers(const Plan *plan, Arena *arena);
+// By step. Forward is what the loss depends on, backward what the gradients of params depend on besides, optimizer the
+// rest. A program without a loss is forward.
+StepPart *explain_parts(const Plan *plan, Arena *arena);
+// Whether it is arithmetic: not a source, and not only another way of reading its operand.
+bool explain_computes(const Node *node);
+// "f32[B,T,C]".
+const char *explain_type(const Graph *graph, DType dtype, const DimList *order, Arena *arena);
+// A value's name; one without is called after the box that writes it: "layernorm of layer[0].a", "product to layer[0].u".
+const char *explain_value(const Plan *plan, ValueId value, const Step *writer, Arena *arena);
+
+// ---- explain_names.c: names of values in a graph
+
+// Whether `name` is meant by `pattern`, which may have `[*]`, `[2..5]`, and `{*}`, `{2..5}` for the number between dots.
+bool explain_matches(const char *pattern, const char *name);
 
 // ---- explain.c, for the parts
 

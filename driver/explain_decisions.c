@@ -6,6 +6,9 @@
 //     refused
 //       merge product with softmax: a contraction and a reduction
 //         layer[0..1].p
+//
+// Near misses, where all conditions but one hold, come before the other refusals; both begin with what would save most.
+#include <stdlib.h>
 #include <string.h>
 
 #include "driver/explain.h"
@@ -46,17 +49,18 @@ static void add_place(Paragraph *paragraph, const char *place, Arena *arena) {
     add_layer_of(arena, &paragraph->places[at].layers, place);
 }
 
-// Boxes are lines of the table already: those that save nothing say nothing more.
+// Boxes are lines of the table already: those that save nothing say nothing more. What a level excludes as such (op: boxes
+// of different operators) goes without saying here; explain_why says it.
 static bool is_shown(const Decision *decision) {
-    return !decision->made || strncmp(decision->what, "box ", 4) != 0 || decision->bytes_saved != 0 ||
-           decision->flops_saved != 0;
+    if (!decision->made) return strncmp(decision->reason, "level ", 6) != 0;
+    return strncmp(decision->what, "box ", 4) != 0 || decision->bytes_saved != 0 || decision->flops_saved != 0;
 }
 
-static size_t collect(const Explained *shown, bool made, Paragraph *paragraphs, Arena *arena) {
+static size_t collect(const Explained *shown, bool made, bool near, Paragraph *paragraphs, Arena *arena) {
     size_t count = 0;
     for (size_t i = 0; i < ledger_count(shown->ledger); i++) {
         const Decision *decision = ledger_at(shown->ledger, i);
-        if (decision->made != made || !is_shown(decision)) continue;
+        if (decision->made != made || decision->near != near || !is_shown(decision)) continue;
         size_t at = 0;
         while (at < count && !paragraph_takes(&paragraphs[at], decision)) at++;
         if (at == count) paragraphs[count++] = (Paragraph){.first = decision};
@@ -76,10 +80,11 @@ static void paragraph_print(const Paragraph *paragraph, Text *out) {
     layer_text_append(&line, paragraph->first->what, &paragraph->layers);
     text_append(&line, ": ");
     layer_text_append(&line, paragraph->first->reason, &paragraph->layers);
+    const char *saves = paragraph->first->made ? "saves" : "would save";
     if (paragraph->bytes_saved != 0)
-        text_append(&line, "; saves %s bytes", explain_quantity(out->arena, paragraph->bytes_saved));
+        text_append(&line, "; %s %s bytes", saves, explain_quantity(out->arena, paragraph->bytes_saved));
     if (paragraph->flops_saved != 0)
-        text_append(&line, "; saves %s flops", explain_quantity(out->arena, paragraph->flops_saved));
+        text_append(&line, "; %s %s flops", saves, explain_quantity(out->arena, paragraph->flops_saved));
     if (paragraph->count > 1) text_append(&line, " (%zu times)", paragraph->count);
     explain_wrapped(out, 2, text_string(&line), " ");
     for (size_t i = 0; i < paragraph->place_count; i++) {
@@ -89,16 +94,25 @@ static void paragraph_print(const Paragraph *paragraph, Text *out) {
     if (paragraph->place_count) explain_wrapped(out, 4, text_string(&places), ", ");
 }
 
-static void print_decisions(const Explained *shown, bool made, Text *out) {
+// By bytes, most first; the order of the ledger where equal.
+static int paragraph_compare(const void *a, const void *b) {
+    const Paragraph *x = a, *y = b;
+    if (x->bytes_saved != y->bytes_saved) return x->bytes_saved < y->bytes_saved ? 1 : -1;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static void print_decisions(const Explained *shown, const char *title, bool made, bool near, Text *out) {
     Paragraph *paragraphs = ARENA_ARRAY(out->arena, Paragraph, ledger_count(shown->ledger));
-    size_t count = collect(shown, made, paragraphs, out->arena);
-    text_append(out, "%s\n", made ? "made" : "refused");
+    size_t count = collect(shown, made, near, paragraphs, out->arena);
+    if (!made) qsort(paragraphs, count, sizeof *paragraphs, paragraph_compare);
+    text_append(out, "%s\n", title);
     if (count == 0) text_append(out, "  nothing\n");
     for (size_t i = 0; i < count; i++) paragraph_print(&paragraphs[i], out);
     text_append(out, "\n");
 }
 
 void explain_decisions(const Explained *shown, Text *out) {
-    print_decisions(shown, true, out);
-    print_decisions(shown, false, out);
+    print_decisions(shown, "made", true, false, out);
+    print_decisions(shown, "near misses: all conditions but one hold", false, true, out);
+    print_decisions(shown, "refused", false, false, out);
 }

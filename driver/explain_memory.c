@@ -8,48 +8,22 @@
 #include "driver/explain.h"
 #include "ir/layer_text.h"
 
-#define STEP_NONE UINT32_MAX
-
-// By value: the step that writes it.
-static uint32_t *find_writers(const Plan *plan, Arena *arena) {
-    uint32_t *writer = ARENA_ARRAY(arena, uint32_t, plan->value_count);
-    for (ValueId v = 0; v < plan->value_count; v++) writer[v] = STEP_NONE;
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        for (uint32_t k = 0; k < plan->steps[i].output_count; k++) writer[plan->steps[i].outputs[k]] = i;
-    return writer;
-}
-
-// By step: whether the loss depends on it.
-static bool *find_forward(const Plan *plan, const uint32_t *writer, Arena *arena) {
-    bool *forward = ARENA_ARRAY(arena, bool, plan->step_count);
-    for (ValueId v = 0; v < plan->value_count; v++) {
-        const Value *value = &plan->values[v];
-        if (value->name && text_equal(value->name, "loss") && writer[v] != STEP_NONE) forward[writer[v]] = true;
-    }
-    for (uint32_t i = plan->step_count; i-- > 0;) {
-        const Step *step = &plan->steps[i];
-        for (uint32_t k = 0; forward[i] && k < step->operand_count; k++)
-            if (writer[step->operands[k]] != STEP_NONE) forward[writer[step->operands[k]]] = true;
-    }
-    return forward;
-}
-
 // By value: whether the backward part reads it from the forward part.
-static bool *find_kept(const Plan *plan, const uint32_t *writer, const bool *forward, Arena *arena) {
+static bool *find_kept(const Plan *plan, const uint32_t *writer, const StepPart *parts, Arena *arena) {
     bool *kept = ARENA_ARRAY(arena, bool, plan->value_count);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const Step *step = &plan->steps[i];
-        for (uint32_t k = 0; !forward[i] && k < step->operand_count; k++) {
+        for (uint32_t k = 0; parts[i] != PART_FORWARD && k < step->operand_count; k++) {
             uint32_t from = writer[step->operands[k]];
-            kept[step->operands[k]] = kept[step->operands[k]] || (from != STEP_NONE && forward[from]);
+            kept[step->operands[k]] = kept[step->operands[k]] || (from != STEP_NONE && parts[from] == PART_FORWARD);
         }
     }
     return kept;
 }
 
 double explain_kept_bytes(const Plan *plan, Arena *arena) {
-    const uint32_t *writer = find_writers(plan, arena);
-    const bool *kept = find_kept(plan, writer, find_forward(plan, writer, arena), arena);
+    const uint32_t *writer = explain_writers(plan, arena);
+    const bool *kept = find_kept(plan, writer, explain_parts(plan, arena), arena);
     double bytes = 0;
     for (ValueId v = 0; v < plan->value_count; v++) bytes += kept[v] ? (double)plan->values[v].bytes : 0;
     return bytes;
@@ -89,22 +63,6 @@ static const char *line_name(const Line *line, Arena *arena) {
     return text_string(&text);
 }
 
-static const char *type_text(const Plan *plan, const Value *value, Arena *arena) {
-    Text text = text_create(arena);
-    text_append(&text, "%s[", dtype_name(value->dtype));
-    for (int i = 0; i < value->order.rank; i++)
-        text_append(&text, "%s%s", i ? "," : "", graph_dim_name(plan->dims, value->order.dims[i]));
-    text_append(&text, "]");
-    return text_string(&text);
-}
-
-// A value without a name is called after its box: "layernorm of layer[0].a", "product to layer[0].u".
-static const char *value_text(const Plan *plan, ValueId id, const Step *from, Arena *arena) {
-    if (plan->values[id].name) return plan->values[id].name;
-    const char *place = explain_place(plan, from->place, arena);
-    return arena_format(arena, "%s %s%s", from->label, place == from->place ? "of " : "", place);
-}
-
 // ---- computed again
 
 static bool step_computes(const Step *step, const char *name) {
@@ -115,25 +73,19 @@ static bool step_computes(const Step *step, const char *name) {
     return false;
 }
 
-// Renames, entries and the like compute nothing.
-static bool is_computation(const Node *node) {
-    OpClass class = op_class(node->op);
-    return class == CLASS_POINTWISE || class == CLASS_REDUCE || class == CLASS_CONTRACT;
-}
-
-static bool forward_computes(const Plan *plan, const bool *forward, const char *name) {
+static bool forward_computes(const Plan *plan, const StepPart *parts, const char *name) {
     for (uint32_t i = 0; i < plan->step_count; i++)
-        if (forward[i] && step_computes(&plan->steps[i], name)) return true;
+        if (parts[i] == PART_FORWARD && step_computes(&plan->steps[i], name)) return true;
     return false;
 }
 
-static void print_computed_again(const Plan *plan, const bool *forward, Text *out) {
+static void print_computed_again(const Plan *plan, const StepPart *parts, Text *out) {
     Lines lines = {.arena = out->arena};
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const Graph *region = plan->steps[i].region;
-        for (NodeId id = 0; !forward[i] && id < graph_nodes(region); id++) {
+        for (NodeId id = 0; parts[i] != PART_FORWARD && id < graph_nodes(region); id++) {
             const char *name = graph_node_name(region, id);
-            if (name && is_computation(graph_node(region, id)) && forward_computes(plan, forward, name))
+            if (name && explain_computes(graph_node(region, id)) && forward_computes(plan, parts, name))
                 lines_add(&lines, name, "", 0);
         }
     }
@@ -147,13 +99,14 @@ static void print_computed_again(const Plan *plan, const bool *forward, Text *ou
 
 void explain_memory(const Plan *plan, Text *out) {
     Arena *arena = out->arena;
-    const uint32_t *writer = find_writers(plan, arena);
-    const bool *forward = find_forward(plan, writer, arena), *kept = find_kept(plan, writer, forward, arena);
+    const uint32_t *writer = explain_writers(plan, arena);
+    const StepPart *parts = explain_parts(plan, arena);
+    const bool *kept = find_kept(plan, writer, parts, arena);
     Lines lines = {.arena = arena};
     for (ValueId v = 0; v < plan->value_count; v++) {
         const Value *value = &plan->values[v];
         if (kept[v])
-            lines_add(&lines, value_text(plan, v, &plan->steps[writer[v]], arena), type_text(plan, value, arena),
+            lines_add(&lines, explain_value(plan, v, &plan->steps[writer[v]], arena), explain_type(plan->dims, value->dtype, &value->order, arena),
                       value->bytes);
     }
     text_append(out, "%-48s %-22s %5s %8s %8s\n", "kept for the backward part", "type", "count", "bytes", "together");
@@ -165,5 +118,5 @@ void explain_memory(const Plan *plan, Text *out) {
     }
     if (lines.count == 0) text_append(out, "  nothing\n");
     text_append(out, "\n");
-    print_computed_again(plan, forward, out);
+    print_computed_again(plan, parts, out);
 }

@@ -1,5 +1,6 @@
 // The command line's keys: nanoGPT's names, defaults and meanings, and Sinter's own.
 #include <stdlib.h>
+#include <string.h>
 
 #include "driver/command.h"
 
@@ -66,6 +67,7 @@ void declare_train_keys(Config *config) {
         {"metrics", string("")},
         {"grads_out", string("")},
         {"full", boolean(false)},
+        {"choices", string("")},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);
     config_declare(config, "data_order", string("random"), orders, false);
@@ -104,6 +106,48 @@ void declare_lower_keys(Config *config) {
     config_declare(config, "pass_limit", integer(-1), NULL, false);
 }
 
+void declare_explain_keys(Config *config) {
+    declare_train_keys(config);
+    config_declare(config, "why", string(""), NULL, false);
+    config_declare(config, "choices_out", string(""), NULL, false);
+    config_declare(config, "svg", string(""), NULL, false);
+    config_declare(config, "dot", string(""), NULL, false);
+}
+
+void declare_profile_keys(Config *config) {
+    declare_train_keys(config);
+    const KeyRow rows[] = {{"steps", integer(0)}, {"trace", string("")}, {"json", string("")}};
+    declare_rows(config, rows, sizeof rows / sizeof *rows);
+}
+
+void declare_plot_keys(Config *config) {
+    static const char *const axes[] = {"iter", "time", NULL};
+    config_declare(config, "svg", string(""), NULL, false);
+    config_declare(config, "smooth", integer(0), NULL, false);
+    config_declare(config, "x", string("iter"), axes, false);
+    config_declare(config, "ascii", boolean(false), NULL, false);
+}
+
 void declare_prepare_keys(Config *config) { config_declare(config, "out", string(""), NULL, false); }
 
+void declare_bench_keys(Config *config) {
+    declare_train_keys(config);
+    const KeyRow rows[] = {
+        {"levels", string("none,op,all")}, {"ablate", boolean(false)}, {"sweep", string("")},
+        {"rounds", integer(0)},            {"steps", integer(0)},      {"seconds", number(30)},
+        {"json", string("")},              {"report", string("")},     {"replay", string("")},
+    };
+    declare_rows(config, rows, sizeof rows / sizeof *rows);
+}
+
 void declare_no_keys(Config *config) { (void)config; }
+
+void config_literal(Text *text, const ConfigValue *value) {
+    char quote = value->type == CONFIG_STRING && strchr(value->string, '\'') ? '"' : '\'';
+    switch (value->type) {
+    case CONFIG_INT: text_append(text, "%lld", (long long)value->integer); break;
+    case CONFIG_BOOL: text_append(text, "%s", value->integer ? "True" : "False"); break;
+    case CONFIG_FLOAT: text_append_double(text, value->number); break;
+    case CONFIG_STRING: text_append(text, "%c%s%c", quote, value->string, quote); break;
+    }
+}

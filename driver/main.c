@@ -22,10 +22,21 @@ static const CommandRow commands[] = {
     {"lower", command_lower, declare_lower_keys, true,
      "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm [--passes=a,b] [--dump_dir=FOLDER]",
      "prints any stage of the compiler"},
-    {"explain", command_explain, declare_train_keys, true, "CONFIG... [--fuse=none|op|all]",
-     "prints the boxes of a training step, what was refused and why, and what is kept for the backward part"},
+    {"explain", command_explain, declare_explain_keys, true,
+     "CONFIG... [--fuse=none|op|all] [--why=PLACE] [--svg=FILE] [--dot=FILE] [--choices_out=FILE]",
+     "prints the boxes of a training step, what was refused and why, and what is kept for the backward part;\n"
+     "                  with --why the story of one value, as layer[0].p or layer[*].p; with --svg and --dot a picture;\n"
+     "                  with --choices_out what was decided, as choices that decide it again"},
+    {"profile", command_profile, declare_profile_keys, true,
+     "CONFIG... [--steps=N] [--trace=FILE.json] [--json=FILE] [--full] [--key=value]...",
+     "trains some steps: where their time goes, why mfu is what it is, and what would be faster"},
+    {"plot", command_plot, declare_plot_keys, false, "RUN... [--svg=FILE] [--smooth=ITERATIONS] [--x=iter|time] [--ascii]",
+     "curves of loss, gradient norm and throughput, to the terminal or to an SVG; RUN: an out_dir or a metrics file"},
     {"prepare", command_prepare, declare_prepare_keys, false, "TEXT... -o FOLDER",
      "text to train.bin, val.bin and meta.json, character by character"},
+    {"bench", command_bench, declare_bench_keys, true,
+     "CONFIG... [--ablate] [--sweep=KEY:V1,V2,...] [--levels=none,op,all] [--json=F] [--report=F.html] | --replay=F",
+     "times variants in turn, with intervals, errors and memory; writes a record that runs again, and a report"},
     {"info", command_info, declare_no_keys, false, "", "measures this machine"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -135,7 +146,8 @@ int main(int count, char **arguments) {
         arena_free(arena);
         return EXIT_DONE;
     }
-    bool prints_product = row->run == command_lower || row->run == command_explain;
+    bool prints_product = row->run == command_lower || row->run == command_explain || row->run == command_plot ||
+                          row->run == command_profile;
     Command command = {.arena = arena,
                        .diags = diags_create(arena),
                        .config = config_create(arena),

@@ -152,6 +152,7 @@ bool leaf_equal(const Leaf *a, const Leaf *b) {
 LeafId graph_leaf(Graph *graph, const Leaf *leaf) {
     Leaf copy = *leaf;
     copy.name = graph_string(graph, leaf->name);
+    copy.spec_name = leaf->spec_name ? graph_string(graph, leaf->spec_name) : NULL;
     if (copy.stored_rank == 0) {
         copy.stored_rank = copy.stored.rank;
         for (int i = 0; i < copy.stored.rank; i++) copy.group_end[i] = (uint8_t)(i + 1);

@@ -51,6 +51,7 @@ typedef struct {
     uint8_t token_bytes;      // for INPUT: width of a token in files (2 or 4), 0: not tokens
     InitKind init;            // for PARAM and STATE
     double init_value;        // standard deviation, or the constant
+    const char *spec_name;    // PARAM: what the spec calls it, "layer[0].Wo"; a note like the names of nodes, NULL: unknown
 } Leaf;
 
 typedef uint32_t LeafId;

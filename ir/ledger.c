@@ -30,6 +30,9 @@ void ledger_add(Ledger *ledger, Decision decision) {
     decision.what = copy(ledger, decision.what);
     decision.place = copy(ledger, decision.place);
     decision.reason = copy(ledger, decision.reason);
+    uint32_t *nodes = ARENA_ARRAY(ledger->arena, uint32_t, decision.node_count);
+    if (decision.node_count) memcpy(nodes, decision.nodes, decision.node_count * sizeof *nodes);
+    decision.nodes = nodes;
     ledger->decisions = arena_grow(ledger->arena, ledger->decisions, &ledger->capacity, ledger->count + 1,
                                    sizeof(Decision));
     ledger->decisions[ledger->count++] = decision;
@@ -58,8 +61,8 @@ static void line_print(const Decision *decision, const LayerSet *layers, size_t 
     if (*decision->reason) text_append(out, ": ");
     layer_text_append(out, decision->reason, layers);
     if (decision->bytes_saved != 0 || decision->flops_saved != 0) {
-        text_append(out, "; saves %.3g bytes, %.3g flops%s", decision->bytes_saved, decision->flops_saved,
-                    times > 1 ? " each" : "");
+        text_append(out, "; %s %.3g bytes, %.3g flops%s", decision->made ? "saves" : "would save", decision->bytes_saved,
+                    decision->flops_saved, times > 1 ? " each" : "");
     }
     text_append(out, "\n");
 }

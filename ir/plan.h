@@ -115,6 +115,7 @@ typedef struct {
     Step *steps;
     size_t arena_bytes, state_bytes;  // exact; filled by plan_memory
     size_t scratch_bytes;          // of each thread
+    const ValueId *value_of;       // by node of `dims`: the value that holds it, VALUE_NONE: none. NULL: read from text
 } Plan;
 
 // Strands: a step and the `joined` ones that follow it, all of one cut, with `same` edges between them. A thread runs

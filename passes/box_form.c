@@ -25,7 +25,13 @@ static const char *dims_text(const Drawing *drawing, DimSet dims) {
     return text_string(&text);
 }
 
-#define REFUSE(...) return arena_format(drawing->context->arena, __VA_ARGS__)
+// The condition of this line failed: unless it is waived, that is the answer.
+#define REFUSE(...)                                                                                                    \
+    do {                                                                                                               \
+        if (drawing->waiver->waived == __LINE__) break;                                                                \
+        drawing->waiver->failed = __LINE__;                                                                            \
+        return arena_format(drawing->context->arena, __VA_ARGS__);                                                     \
+    } while (0)
 
 static const Node *node_at(const Drawing *drawing, NodeId id) { return graph_node(drawing->graph, id); }
 
@@ -67,7 +73,7 @@ static const char *row_outputs(const Drawing *drawing, const Box *box) {
         if (node->dims != (box->rows | box->inner))
             REFUSE("a result over %s in rows of %s reduced over %s", dims_text(drawing, node->dims),
                    dims_text(drawing, box->rows), dims_text(drawing, box->inner));
-        for (int k = 0; k < dim_count(box->inner); k++)
+        for (int k = 0; k < dim_count(box->inner) && k < node->order.rank; k++)
             if (!dim_in(box->inner, node->order.dims[node->order.rank - 1 - k]))
                 REFUSE("the reduction runs over %s, which are not the innermost dims of a result",
                        dims_text(drawing, box->inner));
@@ -147,7 +153,9 @@ static const char *product_shape(const Drawing *drawing, Box *box, NodeId contra
         const Node *node = node_at(drawing, id);
         bool is_member = list_has(box->members, id);
         after[id] = id == contract || reads_marked(drawing, id, after);
-        if (id != contract && op_class(node->op) == CLASS_CONTRACT) REFUSE("two contractions");
+        if (id != contract && op_class(node->op) == CLASS_CONTRACT) 
+            REFUSE("two contractions, over %s and over %s", dims_text(drawing, node_at(drawing, contract)->attr.set),
+                   dims_text(drawing, node->attr.set));
         if (after[id] && id != contract && op_class(node->op) != CLASS_POINTWISE)
             REFUSE("a %s of the contraction's result", op_name(node->op));
         if (is_member && below[id]) REFUSE("the contraction reads a result of the box");
@@ -158,6 +166,14 @@ static const char *product_shape(const Drawing *drawing, Box *box, NodeId contra
     return NULL;
 }
 
+// Without a reduction it is a scatter.
+static const char *with_contraction(const Drawing *drawing, NodeId contract, NodeId reduction) {
+    const char *summed = dims_text(drawing, node_at(drawing, contract)->attr.set);
+    if (reduction == NODE_NONE) return arena_format(drawing->scratch, "a contraction over %s and a scatter", summed);
+    return arena_format(drawing->scratch, "a contraction over %s and a reduction over %s", summed,
+                        dims_text(drawing, node_at(drawing, reduction)->attr.set));
+}
+
 const char *box_shape(Drawing *drawing, Box *box) {
     Cone cone = cone_collect(drawing, box->members);
     box->inside = cone.inside;
@@ -166,7 +182,7 @@ const char *box_shape(Drawing *drawing, Box *box) {
     NodeId contract = find_inside(drawing, box, CLASS_CONTRACT), reduction = find_inside(drawing, box, CLASS_REDUCE);
     NodeId scatter = find_scatter(drawing, box);
     if (contract != NODE_NONE && (reduction != NODE_NONE || scatter != NODE_NONE))
-        REFUSE("a contraction and a reduction");
+        REFUSE("%s", with_contraction(drawing, contract, reduction));
     if (contract != NODE_NONE) return product_shape(drawing, box, contract);
     if (scatter != NODE_NONE) return scatter_shape(drawing, box, scatter);
     if (reduction != NODE_NONE) return row_shape(drawing, box, reduction);

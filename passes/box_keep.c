@@ -8,7 +8,8 @@
 // frontier are those that others read. When z itself is not in the frontier and storing it takes at most one value more
 // than is stored anyway, the frontier is stored: the functions are computed once, in the contraction's epilogue, and z
 // never lies in memory. So scores are kept masked, and of a gelu both the value and the derivative are kept instead of
-// the pre-activation: no more bytes, and nothing is computed twice.
+// the pre-activation: no more bytes, and nothing is computed twice. Choices: `keep` of z, or `redo` of a function, and z is
+// stored; `redo` of z, and its functions are, however many.
 #include "passes/boxes.h"
 
 typedef struct {
@@ -54,16 +55,52 @@ static bool is_output(const Drawing *drawing, NodeId id) {
     return false;
 }
 
-static void note(const Drawing *drawing, NodeId z, NodeId last, uint32_t count) {
-    const char *name = graph_node_name(drawing->graph, last);
-    Arena *arena = drawing->context->arena;
-    ledger_add(drawing->context->ledger,
-               (Decision){.pass = "draw_boxes",
-                          .what = "keep what is made of a product's result",
-                          .place = name ? name : arena_format(arena, "%%%u", z),
-                          .made = true,
-                          .reason = arena_format(arena, "%u function%s of it instead, computed in its epilogue", count,
-                                                 count == 1 ? "" : "s")});
+// What others read of the functions.
+typedef struct {
+    NodeId last;
+    uint32_t count, more;     // more: that are not stored anyway
+    Choice *wish;             // the first one against storing them
+} Frontier;
+
+static Frontier find_frontier(const Kept *kept) {
+    const Drawing *drawing = kept->drawing;
+    Frontier frontier = {.last = kept->z};
+    for (NodeId id = kept->z + 1; id < graph_nodes(drawing->graph); id++) {
+        if (!kept->is_function[id] || !has_other_readers(kept, id)) continue;
+        frontier.count++;
+        frontier.more += !drawing->stored[id];
+        frontier.last = id;
+        Choice *wish = drawing->wishes[id];
+        if (!frontier.wish && wish && wish->verb == CHOICE_REDO) frontier.wish = wish;
+    }
+    return frontier;
+}
+
+// Whether the frontier is stored instead of z; to the ledger.
+static bool choose(Drawing *drawing, NodeId z, const Frontier *frontier) {
+    PassContext *context = drawing->context;
+    Choices *choices = context->choices;
+    Decision decision = {.pass = "draw_boxes",
+                         .what = "keep what is made of a product's result",
+                         .place = drawing->names[frontier->last],
+                         .made = frontier->more == 1};
+    Choice *choice = choices_about(choices, decision.pass, decision.what, decision.place);
+    if (drawing->wishes[z]) choice = drawing->wishes[z];
+    if (frontier->wish) choice = frontier->wish;
+    decision.reason = arena_format(context->arena, "%u function%s of it instead, computed in its epilogue",
+                                   frontier->count, frontier->count == 1 ? "" : "s");
+    if (frontier->more == 0) decision.reason = "they are stored anyway";
+    if (frontier->more > 1)
+        decision.reason = arena_format(context->arena, "%u of its %u functions would be stored besides", frontier->more,
+                                       frontier->count);
+    if (choice) {
+        bool of_z = choice == drawing->wishes[z];
+        decision.made = choice->verb == (of_z ? CHOICE_REDO : CHOICE_MAKE);
+        if (of_z) drawing->wishes[z] = NULL;
+        decision.reason = choice_follow(choices, choice);
+    }
+    if (choice || frontier->more > 0) ledger_add(context->ledger, decision);
+    return decision.made;
 }
 
 static void keep_functions(Drawing *drawing, NodeId z) {
@@ -72,18 +109,10 @@ static void keep_functions(Drawing *drawing, NodeId z) {
     for (NodeId id = z + 1; id < graph_nodes(graph); id++)
         if (drawing->live[id]) kept.is_function[id] = is_function(&kept, id);
     if (has_other_readers(&kept, z) || is_output(drawing, z)) return;
-    uint32_t count = 0, more = 0;
-    NodeId last = z;
-    for (NodeId id = z + 1; id < graph_nodes(graph); id++) {
-        if (!kept.is_function[id] || !has_other_readers(&kept, id)) continue;
-        count++;
-        more += !drawing->stored[id];
-        last = id;
-    }
-    if (more == 0 || more > 1) return;
+    Frontier frontier = find_frontier(&kept);
+    if (frontier.count == 0 || !choose(drawing, z, &frontier)) return;
     for (NodeId id = z + 1; id < graph_nodes(graph); id++)
         if (kept.is_function[id] && has_other_readers(&kept, id)) drawing->stored[id] = true;
-    note(drawing, z, last, count);
 }
 
 void drawing_keep_functions(Drawing *drawing) {

@@ -3,7 +3,9 @@
 //     box 0 {%2 = sum ..}  box 1 {%4 = sum ..}  box 2 {%7 = mul ..}   group layernorm   ->   box 0 {%2, %4, %7}
 //
 // Two boxes merge when the result has a form (box_form.c) and is convex: no path leaves it and comes back. What was
-// made and what was refused, with the first condition that failed, goes to the ledger.
+// made and what was refused, with the first condition that failed, goes to the ledger. A refusal is *near* when all other
+// conditions hold. Boxes of which one reads the other and that nobody thought of merging are refused there too, so that
+// every edge between boxes has a reason.
 #include "base/planted.h"
 #include "passes/boxes.h"
 
@@ -43,45 +45,129 @@ static bool depends_on(const Drawing *drawing, BoxId box, BoxId target, bool *vi
     return false;
 }
 
-// Whether a path leads from `from` through a third box to `to`.
-static bool path_between(const Drawing *drawing, BoxId from, BoxId to) {
+// A third box through which a path leads from `from` to `to`, the last one before `to`; BOX_NONE: there is no such path.
+static BoxId path_between(const Drawing *drawing, BoxId from, BoxId to) {
     bool *visited = ARENA_ARRAY(drawing->scratch, bool, drawing->box_count);
     visited[to] = true;
     NodeList operands = drawing->boxes[to].operands;
     for (uint32_t i = 0; i < operands.count; i++) {
         BoxId producer = drawing->box_of[operands.nodes[i]];
         if (producer == BOX_NONE || producer == from) continue;
-        if (depends_on(drawing, producer, from, visited)) return true;
+        if (depends_on(drawing, producer, from, visited)) return producer;
     }
-    return false;
+    return BOX_NONE;
+}
+
+static const char *not_convex(const Drawing *drawing, BoxId a, BoxId b) {
+    if (PLANTED(box_not_convex)) return NULL;
+    BoxId between = path_between(drawing, a, b);
+    if (between == BOX_NONE) between = path_between(drawing, b, a);
+    if (between == BOX_NONE) return NULL;
+    const Box *box = &drawing->boxes[between];
+    return arena_format(drawing->context->arena, "not convex: a path leaves the box and returns through %s",
+                        box_label(drawing, box));
 }
 
 // ---- merging two
 
-static const char *try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
-    const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
-    *merged = (Box){.members = list_union(drawing->scratch, x->members, y->members)};
-    const char *refusal = box_shape(drawing, merged);
-    if (refusal) return refusal;
-    if (!PLANTED(box_not_convex) && (path_between(drawing, a, b) || path_between(drawing, b, a)))
-        return "not convex: a path leaves the box and returns";
+const char *merge_name(const Drawing *drawing, const Box *x, const Box *y) {
+    return arena_format(drawing->context->arena, "merge %s with %s", box_label(drawing, x), box_label(drawing, y));
+}
+
+static bool has_apart(const Drawing *drawing, const Box *box) {
+    for (uint32_t i = 0; i < box->members.count; i++)
+        if (drawing->apart[box->members.nodes[i]]) return true;
+    return false;
+}
+
+// The words of a choice against the merge, or against the box that it would make; NULL when there is none.
+static const char *forbidding(const Drawing *drawing, const Box *x, const Box *y, const Box *merged) {
+    Choices *choices = drawing->context->choices;
+    const char *reason = NULL;
+    if (choices_count(choices) == 0) return NULL;
+    if (has_apart(drawing, x) || has_apart(drawing, y)) return "by choice, its operator is no box";
+    const char *what = arena_format(drawing->scratch, "box %s %s", form_name(merged->form), box_label(drawing, merged));
+    if (choices_forbid(choices, "draw_boxes", merge_name(drawing, x, y), box_place(drawing, y), &reason)) return reason;
+    if (choices_forbid(choices, "draw_boxes", what, box_place(drawing, merged), &reason)) return reason;
     return NULL;
 }
 
-static void absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged) {
+const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
+    const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
+    *merged = (Box){.members = list_union(drawing->scratch, x->members, y->members)};
+    const char *refusal = box_shape(drawing, merged);
+    if (!refusal) refusal = not_convex(drawing, a, b);
+    return refusal ? refusal : forbidding(drawing, x, y, merged);
+}
+
+// Whether one condition alone refuses the merge of a and b: with it waived they have a form, and they are convex. (Where
+// they have a form, convexity is what refused them.)
+static bool is_near(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
+    if (!box_shape(drawing, merged)) return true;
+    drawing->waiver->waived = drawing->waiver->failed;
+    bool near = !box_shape(drawing, merged) && !not_convex(drawing, a, b);
+    drawing->waiver->waived = 0;
+    return near;
+}
+
+void box_absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged) {
     for (uint32_t i = 0; i < merged->members.count; i++) drawing->box_of[merged->members.nodes[i]] = into;
     drawing->boxes[into] = *merged;
     drawing->boxes[from].absorbed = true;
 }
 
-static void note_refusal(const Drawing *drawing, BoxId a, BoxId b, const char *reason) {
+static double node_bytes(const Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    return (double)graph_elements(drawing->graph, node->dims) * (double)dtype_bytes(node->dtype);
+}
+
+static uint32_t count_readers(const Drawing *drawing, NodeId id) {
+    uint32_t count = 0;
+    for (BoxId box = 0; box < drawing->box_count; box++)
+        count += !drawing->boxes[box].absorbed && list_has(drawing->boxes[box].operands, id);
+    for (uint32_t i = 0; i < drawing->output_count; i++) count += drawing->outputs[i].node == id;
+    return count;
+}
+
+// What one box for both would not read twice, and what it would not write because nobody else reads it.
+static double bytes_between(const Drawing *drawing, BoxId a, BoxId b) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
-    Arena *arena = drawing->context->arena;
+    double bytes = 0;
+    for (uint32_t i = 0; i < y->operands.count; i++) {
+        NodeId operand = y->operands.nodes[i];
+        bool is_made = list_has(x->members, operand);
+        if (is_made || list_has(x->operands, operand)) bytes += node_bytes(drawing, operand);
+        if (is_made && count_readers(drawing, operand) == 1) bytes += node_bytes(drawing, operand);
+    }
+    return bytes;
+}
+
+// A merge of level op is one operator's, and its box says it all.
+static void note_merge(const Drawing *drawing, BoxId a, BoxId b, const Box *merged) {
+    const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
+    if (drawing->context->fuse != FUSE_ALL) return;
     ledger_add(drawing->context->ledger,
                (Decision){.pass = "draw_boxes",
-                          .what = arena_format(arena, "merge %s with %s", box_label(drawing, x), box_label(drawing, y)),
+                          .what = merge_name(drawing, x, y),
                           .place = box_place(drawing, y),
-                          .reason = reason});
+                          .made = true,
+                          .reason = arena_format(drawing->context->arena, "one %s box", form_name(merged->form)),
+                          .bytes_saved = bytes_between(drawing, a, b) + bytes_between(drawing, b, a),
+                          .nodes = merged->inside.nodes,
+                          .node_count = merged->inside.count});
+}
+
+static void note_refusal(const Drawing *drawing, BoxId a, BoxId b, const char *reason, const Box *merged, bool near) {
+    const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
+    ledger_add(drawing->context->ledger,
+               (Decision){.pass = "draw_boxes",
+                          .what = merge_name(drawing, x, y),
+                          .place = box_place(drawing, y),
+                          .reason = reason,
+                          .bytes_saved = bytes_between(drawing, a, b) + bytes_between(drawing, b, a),
+                          .near = near,
+                          .nodes = merged->inside.nodes,
+                          .node_count = merged->inside.count});
 }
 
 // ---- candidates
@@ -119,8 +205,8 @@ static bool holds_scatter(const Drawing *drawing, const Box *box) {
     return graph_node(drawing->graph, last_member(box))->op == OP_SCATTER;
 }
 
-// Whether it makes sense to ask. Asked and refused is a line of the ledger; never asked is none.
-static bool is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
+// Whether it makes sense to ask.
+bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
     if (drawing->context->fuse == FUSE_OP)
         return box_group(drawing, x) != 0 && box_group(drawing, x) == box_group(drawing, y);
@@ -132,27 +218,55 @@ static bool is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
 }
 
 // One round over all pairs, the later box with the nearest earlier one first. True when something merged.
-static bool merge_round(Drawing *drawing, bool note) {
+static bool merge_round(Drawing *drawing) {
     bool changed = false;
     for (BoxId b = 0; b < drawing->box_count; b++) {
         for (BoxId a = b; a-- > 0 && !drawing->boxes[b].absorbed;) {
-            if (drawing->boxes[a].absorbed || !is_candidate(drawing, a, b)) continue;
             Box merged;
-            const char *refusal = try_merge(drawing, a, b, &merged);
-            if (refusal && note) note_refusal(drawing, a, b, refusal);
-            if (refusal || note) continue;
-            absorb(drawing, a, b, &merged);
+            if (drawing->boxes[a].absorbed || !box_is_candidate(drawing, a, b) || box_try_merge(drawing, a, b, &merged)) continue;
+            note_merge(drawing, a, b, &merged);
+            box_absorb(drawing, a, b, &merged);
             changed = true;
         }
     }
     return changed;
 }
 
-void drawing_merge_boxes(Drawing *drawing) {
-    if (drawing->context->fuse == FUSE_NONE) return;
-    while (merge_round(drawing, false)) {
+// Why nobody asked, of two boxes of which one reads the other; they might even have a form.
+static const char *never_asked(const Drawing *drawing, const Box *x, const Box *y) {
+    if (drawing->context->fuse == FUSE_NONE) return "level none: every primitive is a kernel";
+    if (drawing->context->fuse == FUSE_OP) return "level op: not of one operator";
+    return holds_scatter(drawing, x) || holds_scatter(drawing, y) ? "a scatter stands alone"
+                                                                  : "a product reads its operands from memory";
+}
+
+// What is left when nothing merges any more.
+static void note_refusals(Drawing *drawing) {
+    for (BoxId b = 0; b < drawing->box_count; b++) {
+        for (BoxId a = b; a-- > 0 && !drawing->boxes[b].absorbed;) {
+            const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
+            bool asked = drawing->context->fuse != FUSE_NONE && box_is_candidate(drawing, a, b);
+            if (x->absorbed || !(asked || reads_from(drawing, y, a) || reads_from(drawing, x, b))) continue;
+            Box merged;
+            const char *refusal = box_try_merge(drawing, a, b, &merged);
+            if (!asked && (!refusal || drawing->context->fuse != FUSE_ALL)) refusal = never_asked(drawing, x, y);
+            note_refusal(drawing, a, b, refusal, &merged, asked && is_near(drawing, a, b, &merged));
+        }
     }
-    merge_round(drawing, true);
+}
+
+static void merge_all(Drawing *drawing) {
+    while (drawing->context->fuse != FUSE_NONE && merge_round(drawing)) {
+    }
+}
+
+// What choices ask for comes first; what was not possible yet is asked again when the rest has merged.
+void drawing_merge_boxes(Drawing *drawing) {
+    drawing_fuse_by_choice(drawing, false);
+    merge_all(drawing);
+    drawing_fuse_by_choice(drawing, true);
+    merge_all(drawing);
+    note_refusals(drawing);
 }
 
 // ---- names for reports
@@ -163,14 +277,18 @@ static GroupId box_operator(const Drawing *drawing, const Box *box) {
     return box_group(drawing, box);
 }
 
+const char *group_label(const Graph *graph, GroupId id) {
+    const Group *group = graph_group_at(graph, id);
+    if (group->forward && text_equal(group->label, graph_group_at(graph, group->forward)->label))
+        return arena_format(graph_arena(graph), "%s backward", group->label);
+    return group->label;
+}
+
 const char *box_label(const Drawing *drawing, const Box *box) {
     GroupId id = box_operator(drawing, box);
     if (id == 0 && box->form == FORM_PRODUCT) return "product";
     if (id == 0) return op_name(graph_node(drawing->graph, last_member(box))->op);
-    const Group *group = graph_group_at(drawing->graph, id);
-    if (group->forward && text_equal(group->label, graph_group_at(drawing->graph, group->forward)->label))
-        return arena_format(drawing->context->arena, "%s backward", group->label);
-    return group->label;
+    return group_label(drawing->graph, id);
 }
 
 const char *box_place(const Drawing *drawing, const Box *box) {
@@ -183,6 +301,6 @@ const char *box_place(const Drawing *drawing, const Box *box) {
     for (uint32_t i = 0; i < drawing->output_count; i++)
         if (list_has(box->members, drawing->outputs[i].node)) return drawing->outputs[i].name;
     group = box_group(drawing, box);
-    if (group) return graph_group_at(drawing->graph, group)->place;
-    return arena_format(drawing->context->arena, "%%%u", last_member(box));
+    if (group && graph_group_at(drawing->graph, group)->place[0]) return graph_group_at(drawing->graph, group)->place;
+    return drawing->names[last_member(box)];
 }

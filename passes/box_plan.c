@@ -8,6 +8,7 @@
 //     copies into states          last
 #include "passes/boxes.h"
 #include "passes/step_cost.h"
+#include "passes/step_place.h"
 
 typedef struct {
     Drawing *drawing;
@@ -88,6 +89,7 @@ static Value node_value(const Drafting *drafting, NodeId node) {
 static Step *add_step(Drafting *drafting, const char *label, const char *place, Form form, uint32_t operands,
                       uint32_t outputs) {
     Plan *plan = drafting->plan;
+    place = step_place(plan->arena, plan->steps, plan->step_count, label, place);
     plan->steps = arena_grow(plan->arena, plan->steps, &drafting->step_capacity, plan->step_count + 1, sizeof(Step));
     Step *step = &plan->steps[plan->step_count++];
     *step = (Step){.label = label,
@@ -154,7 +156,9 @@ static void note_box(const Drafting *drafting, const Box *box, const Step *step)
                           .made = true,
                           .reason = arena_format(arena, "%u primitives, %u operands, %u results", box->inside.count,
                                                  step->operand_count, step->output_count),
-                          .bytes_saved = saved});
+                          .bytes_saved = saved,
+                          .nodes = box->inside.nodes,
+                          .node_count = box->inside.count});
 }
 
 static void add_box(Drafting *drafting, const Box *box, const bool *is_read, NodeId *map) {
@@ -239,7 +243,7 @@ Plan *drawing_plan(Drawing *drawing) {
     *plan = (Plan){.arena = drawing->context->arena, .dims = graph};
     Drafting drafting = {.drawing = drawing,
                          .plan = plan,
-                         .value_of = ARENA_ARRAY(drawing->scratch, ValueId, graph_nodes(graph)),
+                         .value_of = ARENA_ARRAY(plan->arena, ValueId, graph_nodes(graph)),
                          .leaf_value = ARENA_ARRAY(drawing->scratch, ValueId, graph_leaves(graph))};
     fill_none(drafting.value_of, graph_nodes(graph));
     fill_none(drafting.leaf_value, graph_leaves(graph));
@@ -253,5 +257,6 @@ Plan *drawing_plan(Drawing *drawing) {
     for (uint32_t s = 0; s < drawing->sequence_count; s++)
         add_box(&drafting, &drawing->boxes[drawing->sequence[s]], is_read, map);
     copy_results(&drafting, sources);
+    plan->value_of = drafting.value_of;
     return plan;
 }

@@ -87,6 +87,83 @@ static void find_fixed(Drawing *drawing) {
     }
 }
 
+// ---- choices
+
+static bool store_at_none(const Node *node) {
+    return op_class(node->op) != CLASS_SOURCE && op_class(node->op) != CLASS_OTHER;
+}
+
+static bool must_store_at_all(const Node *node) {
+    OpClass class = op_class(node->op);
+    return class == CLASS_REDUCE || class == CLASS_CONTRACT || node->op == OP_SCATTER;
+}
+
+static bool wants(const Drawing *drawing, NodeId id, ChoiceVerb verb) {
+    return drawing->wishes[id] && drawing->wishes[id]->verb == verb;
+}
+
+// An operator that a choice takes apart: `forbid box layernorm at layer[0].m`.
+static bool is_taken_apart(const Drawing *drawing, NodeId id) {
+    PassContext *context = drawing->context;
+    GroupId group = graph_node_group(drawing->graph, id);
+    if (choices_count(context->choices) == 0 || group == 0) return false;
+    const char *place = graph_group_at(drawing->graph, group)->place, *label = group_label(drawing->graph, group);
+    const Form forms[] = {FORM_ROW, FORM_MAP};
+    for (int i = 0; i < 2; i++) {
+        const char *what = arena_format(drawing->scratch, "box %s %s", form_name(forms[i]), label);
+        if (choices_forbid(context->choices, "draw_boxes", what, place, NULL)) return true;
+    }
+    return false;
+}
+
+// What is to be kept is stored from the beginning; what is to be redone is looked at where it is decided.
+static void take_wishes(Drawing *drawing) {
+    Choices *choices = drawing->context->choices;
+    if (choices_count(choices) == 0) return;
+    for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
+        const Node *node = graph_node(drawing->graph, id);
+        if (!drawing->live[id]) continue;
+        choices_precision(choices, drawing->names[id], node->dtype);
+        drawing->apart[id] = is_taken_apart(drawing, id);
+        if (drawing->apart[id] && store_at_none(node) && !drawing->fixed[id]) drawing->stored[id] = true;
+        Choice *wish = choices_of_value(choices, drawing->names[id]);
+        if (!wish) continue;
+        drawing->wishes[id] = wish;
+        if (wish->verb != CHOICE_KEEP || drawing->stored[id]) continue;
+        drawing->stored[id] = store_at_none(node) && !drawing->fixed[id];
+    }
+}
+
+static const char *wish_obstacle(const Drawing *drawing, NodeId id) {
+    const Node *node = graph_node(drawing->graph, id);
+    if (wants(drawing, id, CHOICE_KEEP) == drawing->stored[id]) return NULL;
+    if (!drawing->stored[id])
+        return drawing->fixed[id] ? "it depends on constants and indices only, and is computed where it is used"
+                                  : "it is drawn anew where it is used";
+    if (node_is_leaf(drawing->graph, id)) return "it is no computed value";
+    for (uint32_t i = 0; i < drawing->output_count; i++)
+        if (drawing->outputs[i].node == id) return "it is a result of the program";
+    if (must_store_at_all(node)) return "results of products, reductions and scatters are always stored";
+    return "a product or a gather reads it from memory";
+}
+
+// To the ledger: what became of them.
+static void account_for_wishes(Drawing *drawing) {
+    PassContext *context = drawing->context;
+    for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
+        Choice *wish = drawing->wishes[id];
+        if (!wish) continue;
+        const char *obstacle = wish_obstacle(drawing, id);
+        const char *reason =
+            obstacle ? choice_obstruct(context->choices, wish, obstacle) : choice_follow(context->choices, wish);
+        ledger_add(context->ledger, (Decision){.pass = "draw_boxes",
+                                               .what = "store value",
+                                               .place = drawing->names[id],
+                                               .made = drawing->stored[id],
+                                               .reason = reason});
+    }
+}
+
 // ---- level op
 
 // The contributions to one gradient are added up outside of any operator. Where several come from one operator's
@@ -172,11 +249,6 @@ static bool store_at_op(const Drawing *drawing, NodeId id) {
 
 enum { CHEAP_NODES = 16, RANDOM_NODES = 8 };   // a cone of more is stored; random bits cost as much as this many
 
-static bool must_store_at_all(const Node *node) {
-    OpClass class = op_class(node->op);
-    return class == CLASS_REDUCE || class == CLASS_CONTRACT || node->op == OP_SCATTER;
-}
-
 // By node: in how many stored nodes' cones it lies. One bit per stored node, passed from users to operands.
 static uint32_t *count_readers(const Drawing *drawing) {
     uint32_t nodes = graph_nodes(drawing->graph), roots = 0;
@@ -200,11 +272,13 @@ static uint32_t *count_readers(const Drawing *drawing) {
 }
 
 // Every reader recomputes: it reads the cone's operands. Or: written once, read by each reader.
-static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers) {
+static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers, const char **reason) {
+    Arena *arena = drawing->context->arena;
     Cone cone = cone_collect(drawing, (NodeList){.nodes = &id, .count = 1});
     uint32_t work = 0;
     for (uint32_t i = 0; i < cone.inside.count; i++)
         work += graph_node(drawing->graph, cone.inside.nodes[i])->op == OP_RANDOM ? RANDOM_NODES : 1;
+    *reason = arena_format(arena, "%u boxes read it, and it takes %u primitives", readers, work);
     if (work > CHEAP_NODES) return true;
     double size = (double)graph_elements(drawing->graph, graph_node(drawing->graph, id)->dims), reads = 0;
     for (uint32_t i = 0; i < cone.operands.count; i++) {
@@ -212,7 +286,23 @@ static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers) {
             (double)graph_elements(drawing->graph, graph_node(drawing->graph, cone.operands.nodes[i])->dims);
         reads += elements < size ? elements : size;   // a gather reads no more than it yields
     }
-    return readers * reads > reads + size + readers * size;
+    double redone = readers * reads, stored = reads + size + readers * size;
+    *reason = arena_format(arena, "%u boxes read it: %.3g elements pass by when it is stored, %.3g when it is redone",
+                           readers, stored, redone);
+    return redone > stored;
+}
+
+static void choose_stored(Drawing *drawing, NodeId id, uint32_t readers) {
+    PassContext *context = drawing->context;
+    Decision decision = {.pass = "draw_boxes", .what = "store value", .place = drawing->names[id]};
+    decision.made = storing_is_cheaper(drawing, id, readers, &decision.reason);
+    Choice *choice = choices_about(context->choices, decision.pass, decision.what, decision.place);
+    if (choice) {
+        decision.made = choice->verb == CHOICE_MAKE;
+        decision.reason = choice_follow(context->choices, choice);
+    }
+    drawing->stored[id] = decision.made;
+    ledger_add(context->ledger, decision);
 }
 
 static void choose_at_all(Drawing *drawing) {
@@ -227,14 +317,23 @@ static void choose_at_all(Drawing *drawing) {
         const Node *node = graph_node(drawing->graph, id);
         if (!drawing->live[id] || drawing->stored[id] || drawing->fixed[id] || readers[id] < 2) continue;
         if (op_class(node->op) == CLASS_SOURCE || op_class(node->op) == CLASS_OTHER || op_is_view(node->op)) continue;
-        drawing->stored[id] = storing_is_cheaper(drawing, id, readers[id]);
+        if (!drawing->wishes[id]) choose_stored(drawing, id, readers[id]);
     }
 }
 
 // ---- the door
 
-static bool store_at_none(const Node *node) {
-    return op_class(node->op) != CLASS_SOURCE && op_class(node->op) != CLASS_OTHER;
+
+// Without a cost model, at levels none and op.
+static void choose_by_rule(Drawing *drawing) {
+    for (NodeId id = graph_nodes(drawing->graph); id-- > 0;) {
+        const Node *node = graph_node(drawing->graph, id);
+        if (!drawing->live[id]) continue;
+        bool store = drawing->context->fuse == FUSE_NONE ? store_at_none(node) : store_at_op(drawing, id);
+        if (wants(drawing, id, CHOICE_REDO)) store = must_store_at_all(node);
+        if (store) drawing->stored[id] = true;
+        store_operands(drawing, id);
+    }
 }
 
 void drawing_choose_values(Drawing *drawing) {
@@ -244,15 +343,10 @@ void drawing_choose_values(Drawing *drawing) {
     for (NodeId id = 0; id < graph_nodes(graph); id++)
         drawing->stored[id] = drawing->live[id] && node_is_leaf(graph, id);
     store_outputs(drawing);
-    if (drawing->context->fuse == FUSE_ALL) {
+    take_wishes(drawing);
+    if (drawing->context->fuse == FUSE_ALL)
         choose_at_all(drawing);
-        return;
-    }
-    for (NodeId id = graph_nodes(graph); id-- > 0;) {
-        if (!drawing->live[id]) continue;
-        bool store =
-            drawing->context->fuse == FUSE_NONE ? store_at_none(graph_node(graph, id)) : store_at_op(drawing, id);
-        if (store) drawing->stored[id] = true;
-        store_operands(drawing, id);
-    }
+    else
+        choose_by_rule(drawing);
+    account_for_wishes(drawing);
 }

@@ -38,6 +38,11 @@ typedef struct {
     bool direct;          // its box writes it; else a copy does
 } DrawnOutput;
 
+// For near misses: the condition of box_form.c that failed last, and one that is not asked.
+typedef struct {
+    int failed, waived;   // source lines; 0: none
+} Waiver;
+
 typedef struct {
     const Graph *graph;
     PassContext *context;
@@ -55,9 +60,13 @@ typedef struct {
     uint32_t sequence_count;
     NodeId **users;       // by node: live users
     uint32_t *user_count;
+    const char **names;   // by node: box_names.c
+    Choice **wishes;      // by node: a `keep` or `redo` of it; NULL when there is none
+    bool *apart;          // by node: a choice forbids the box of its operator
     DimSet *moved;        // by node: of the cone collected last (see cone_collect)
     DimSet *reduced;
     bool *marked;         // by node; all false between calls
+    Waiver *waiver;
 } Drawing;
 
 // ---- box_cone.c
@@ -73,6 +82,9 @@ Cone cone_collect(Drawing *drawing, NodeList members);
 // Whether the cone collected last reads `node` only at the index of the box's outputs.
 bool cone_aligned(const Drawing *drawing, NodeId node);
 
+// ---- box_names.c: fills in `names`
+void drawing_name_values(Drawing *drawing);
+
 // ---- box_values.c: decides which nodes are stored
 void drawing_choose_values(Drawing *drawing);
 // Storage order of a stored node: the stored order of the leaf that it is or becomes, else the node's own.
@@ -87,8 +99,17 @@ const char *box_shape(Drawing *drawing, Box *box);
 // ---- box_merge.c: one box per stored node, then boxes of one operator or space merged
 void drawing_make_boxes(Drawing *drawing);
 void drawing_merge_boxes(Drawing *drawing);
+// The box of both, or why there is none.
+const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged);
+void box_absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged);
+bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b);   // whether it makes sense to ask
+const char *merge_name(const Drawing *drawing, const Box *x, const Box *y);   // "merge product with softmax"
+const char *group_label(const Graph *graph, GroupId group);   // "layernorm backward"
 const char *box_label(const Drawing *drawing, const Box *box);
 const char *box_place(const Drawing *drawing, const Box *box);
+
+// ---- box_fuse.c: merges that choices ask for. last: what cannot be is an obstacle to its choice
+void drawing_fuse_by_choice(Drawing *drawing, bool last);
 
 // ---- box_order.c: the order of steps; decides which next values of states are written by their box
 void drawing_order_boxes(Drawing *drawing);

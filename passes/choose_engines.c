@@ -3,7 +3,7 @@
 // requires  layouts
 // ensures   level op: a product is computed by BLAS where BLAS can; all others, and all other levels, by tiles with
 //           tile_rows and tile_lanes set from the Target's registers
-// ledger    per product at level op: by BLAS, or the first condition that failed
+// ledger    per product at level op: by BLAS, or the first condition that failed; choices of engines and tiles
 //
 // BLAS computes C[m,n] += A[m,k] * B[k,n] of f32 matrices with one stride per index and, in each matrix, one of the two
 // strides 1. Its caller loops over batch dims and over rows and lanes that do not merge; summed dims cannot be looped
@@ -128,6 +128,33 @@ static bool wide_is_better(const Target *target) {
     return wide * wide_vectors / (wide + wide_vectors) > narrow * narrow_vectors / (narrow + narrow_vectors);
 }
 
+static const char *tile_obstacle(const Choice *choice, const Step *step, PassContext *context) {
+    if (step->engine == ENGINE_BLAS) return "it is computed by openblas";
+    if (choice->lanes != NARROW && choice->lanes != WIDE)
+        return arena_format(context->arena, "tiles are %d or %d lanes wide", NARROW, WIDE);
+    uint32_t most = rows_beside(context->target, choice->lanes);
+    if (choice->rows <= most) return NULL;
+    return arena_format(context->arena, "the registers hold %u rows of %u lanes", most, choice->lanes);
+}
+
+// A choice of the tile, if it can be; to the ledger.
+static void choose_tile_by_choice(Step *step, PassContext *context) {
+    Choice *choice = choices_of_step(context->choices, CHOICE_TILE, step);
+    if (!choice) return;
+    const char *obstacle = tile_obstacle(choice, step, context);
+    if (!obstacle) {
+        step->tile_rows = choice->rows;
+        step->tile_lanes = choice->lanes;
+    }
+    ledger_add(context->ledger,
+               (Decision){.pass = "choose_engines",
+                          .what = arena_format(context->arena, "tile %ux%u", choice->rows, choice->lanes),
+                          .place = step->place,
+                          .made = obstacle == NULL,
+                          .reason = obstacle ? choice_obstruct(context->choices, choice, obstacle)
+                                             : choice_follow(context->choices, choice)});
+}
+
 static void choose_tile(const Plan *plan, Step *step, const Target *target) {
     Contraction contraction =
         contraction_of(step->region, find_contract(step->region), plan->values[step->outputs[0]].order);
@@ -138,15 +165,28 @@ static void choose_tile(const Plan *plan, Step *step, const Target *target) {
 
 // ---- the door
 
+// What a choice says of the engine, `engine` before words of the ledger. BLAS still has to be possible.
+static bool wants_blas(const Step *step, PassContext *context, const char *refusal, Decision *decision) {
+    Choices *choices = context->choices;
+    bool wanted = context->fuse == FUSE_OP;
+    Choice *choice = choices_of_step(choices, CHOICE_ENGINE, step);
+    bool by_engine = choice != NULL;
+    if (!choice && wanted) choice = choices_about(choices, decision->pass, decision->what, decision->place);
+    if (!choice) return wanted;
+    wanted = by_engine ? choice->engine == ENGINE_BLAS : choice->verb == CHOICE_MAKE;
+    bool is_obstructed = wanted && refusal;
+    decision->reason = is_obstructed ? choice_obstruct(choices, choice, refusal) : choice_follow(choices, choice);
+    return wanted;
+}
+
 static bool choose_blas(const Plan *plan, const Step *step, PassContext *context) {
-    if (context->fuse != FUSE_OP) return false;
+    Decision decision = {.pass = "choose_engines", .what = "product by openblas", .place = step->place};
     const char *refusal = blas_refusal(plan, step);
-    ledger_add(context->ledger, (Decision){.pass = "choose_engines",
-                                           .what = "product by openblas",
-                                           .place = step->place,
-                                           .made = refusal == NULL,
-                                           .reason = refusal ? refusal : "level op"});
-    return refusal == NULL;
+    decision.made = wants_blas(step, context, refusal, &decision) && !refusal;
+    if (!decision.reason && context->fuse != FUSE_OP) return false;
+    if (!decision.reason) decision.reason = refusal ? refusal : "level op";
+    ledger_add(context->ledger, decision);
+    return decision.made;
 }
 
 bool pass_choose_engines(Plan *plan, PassContext *context) {
@@ -155,6 +195,7 @@ bool pass_choose_engines(Plan *plan, PassContext *context) {
         if (step->form != FORM_PRODUCT) continue;
         step->engine = choose_blas(plan, step, context) ? ENGINE_BLAS : ENGINE_TILES;
         if (step->engine == ENGINE_TILES) choose_tile(plan, step, context->target);
+        choose_tile_by_choice(step, context);
     }
     return true;
 }

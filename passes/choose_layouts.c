@@ -81,7 +81,7 @@ typedef struct {
     DimSet lanes;
     const char *refusal;   // of the last product looked at
     bool found, read;      // panels were found; a tiled product reads the param
-} Choice;
+} PanelChoice;
 
 static bool is_order(DimList order, DimList first, DimList last) {
     if (order.rank != first.rank + last.rank) return false;
@@ -91,7 +91,7 @@ static bool is_order(DimList order, DimList first, DimList last) {
 }
 
 // False when the product reads the param in a way that excludes panels.
-static bool look_at_product(const Plan *plan, const Step *step, ValueId param, Choice *choice) {
+static bool look_at_product(const Plan *plan, const Step *step, ValueId param, PanelChoice *choice) {
     Contraction contraction = product_contraction(plan, step);
     choice->read = true;
     if (reads_value(step, contraction.rows_operand, param)) {
@@ -118,11 +118,12 @@ static bool look_at_product(const Plan *plan, const Step *step, ValueId param, C
     return true;
 }
 
-static Choice choose_panels(const Plan *plan, ValueId param) {
-    Choice choice = {0};
+static PanelChoice choose_panels(const Plan *plan, ValueId param) {
+    PanelChoice choice = {0};
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        if (!is_tiled_product(step) || !contracts(plan, step, param)) continue;
+        if (!contracts(plan, step, param)) continue;
+        if (!is_tiled_product(step)) return (PanelChoice){.read = true, .refusal = "a product by openblas reads it"};
         if (look_at_product(plan, step, param, &choice)) continue;
         choice.found = false;
         return choice;
@@ -134,10 +135,17 @@ static Choice choose_panels(const Plan *plan, ValueId param) {
 
 static void place_param(Plan *plan, PassContext *context, ValueId param) {
     Value *value = &plan->values[param];
-    Choice choice = choose_panels(plan, param);
+    PanelChoice choice = choose_panels(plan, param);
     if (!choice.read) return;
-    if (choice.found) value->layout = choice.layout;
     const char *reason = choice.refusal;
+    Choice *by = choices_about(context->choices, "choose_layouts", "param in panels", value->name);
+    if (by && by->verb == CHOICE_FORBID) {
+        choice.found = false;
+        reason = choice_follow(context->choices, by);
+    } else if (by) {
+        reason = choice.found ? choice_follow(context->choices, by) : choice_obstruct(context->choices, by, reason);
+    }
+    if (choice.found) value->layout = choice.layout;
     if (choice.found) {
         const LayoutPiece *lanes = &choice.layout.pieces[choice.layout.count - 1];
         reason = arena_format(plan->arena, "panels of %lld lanes, as a product reads them", (long long)lanes->extent);

@@ -134,6 +134,64 @@ static Cut choose_cut(const Plan *plan, uint32_t s, const Target *target) {
     return cut_of(plan, dims, dim_units(plan, step, dims), wanted);
 }
 
+// ---- choices
+
+static int64_t rows_of(const Unit *units, int count) {
+    int64_t rows = 1;
+    for (int i = 0; i < count; i++) rows *= units[i].rows;
+    return rows;
+}
+
+// The dims that a choice names; false when the cut cannot be made of them.
+static bool dims_named(const Plan *plan, const char *names, const Unit *units, int count, DimList *dims) {
+    for (int i = 0; i < count; i++) {
+        *dims = dim_list_union(*dims, units[i].dims);
+        Text text = text_create(plan->arena);
+        for (int k = 0; k < dims->rank; k++)
+            text_append(&text, "%s%s", k ? "," : "", graph_dim_name(plan->dims, dims->dims[k]));
+        if (text_equal(text_string(&text), names)) return true;
+    }
+    return false;
+}
+
+static const char *cut_units(const Plan *plan, const Choice *choice, const Unit *units, int count, Cut *cut) {
+    DimList dims = {0};
+    int64_t had = 1, rows = rows_of(units, count);
+    if (choice->over && !dims_named(plan, choice->over, units, count, &dims))
+        return arena_format(plan->arena, "%s are not the outermost dims that it can be cut along", choice->over);
+    if (choice->pieces > rows) return arena_format(plan->arena, "it has %lld rows to cut", (long long)rows);
+    for (int i = 0; i < count && had < choice->pieces && !choice->over; i++) {
+        dims = dim_list_union(dims, units[i].dims);
+        had *= units[i].rows;
+    }
+    *cut = (Cut){.dims = dims, .total = graph_elements(plan->dims, dim_list_set(&dims)), .pieces = choice->pieces};
+    return NULL;
+}
+
+// NULL, or why it cannot be cut so. Panels are only cut when they are named.
+static const char *cut_into(const Plan *plan, const Step *step, const Choice *choice, Cut *cut) {
+    Unit units[MAX_RANK];
+    if (choice->pieces == 1 && !choice->over) {
+        *cut = (Cut){.total = 1, .pieces = 1};
+        return NULL;
+    }
+    const char *obstacle = cut_units(plan, choice, units, dim_units(plan, step, units), cut);
+    if (obstacle && choice->over && panel_unit(plan, step, units) && !cut_units(plan, choice, units, 1, cut)) return NULL;
+    return obstacle;
+}
+
+static void cut_by_choice(const Plan *plan, Step *step, PassContext *context) {
+    Choice *choice = choices_of_step(context->choices, CHOICE_CHUNK, step);
+    if (!choice) return;
+    const char *obstacle = cut_into(plan, step, choice, &step->cut);
+    ledger_add(context->ledger, (Decision){.pass = "cut_pieces",
+                                           .what = arena_format(context->arena, "chunk %u", choice->pieces),
+                                           .place = step->place,
+                                           .made = obstacle == NULL,
+                                           .reason = obstacle ? choice_obstruct(context->choices, choice, obstacle)
+                                                              : choice_follow(context->choices, choice)});
+}
+
 // ---- updates of params and the copies made behind them
 
 // A step that makes a copy is cut like the update before it, so that each piece of the update is copied while it is near:
@@ -158,6 +216,7 @@ static void follow_update(const Plan *plan, uint32_t s) {
 bool pass_cut_pieces(Plan *plan, PassContext *context) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         plan->steps[s].cut = choose_cut(plan, s, context->target);
+        cut_by_choice(plan, &plan->steps[s], context);
         if (s > 0) follow_update(plan, s);
     }
     return true;

@@ -10,8 +10,9 @@
 //     %3 = sub f32[B,C] %x %2         group layernorm      ->       step row "layernorm" in %x out %3
 //     output "y" %3
 //
-// Boxes are found by dims and side notes, not by templates:  values (box_values.c, box_keep.c), one box per stored node, merging
-// (box_merge.c, box_form.c), order (box_order.c), plan (box_plan.c).
+// Boxes are found by dims and side notes, not by templates:  names of all values, for ledger and choices (box_names.c),
+// values (box_values.c, box_keep.c), one box per stored node, merging (box_merge.c, box_form.c), order (box_order.c), plan
+// (box_plan.c).
 #include "passes/boxes.h"
 #include "passes/pass_functions.h"
 #include "passes/rewrite.h"
@@ -93,9 +94,13 @@ static Drawing *drawing_create(const Graph *graph, PassContext *context, Arena *
                          .user_count = ARENA_ARRAY(scratch, uint32_t, nodes),
                          .moved = ARENA_ARRAY(scratch, DimSet, nodes),
                          .reduced = ARENA_ARRAY(scratch, DimSet, nodes),
-                         .marked = ARENA_ARRAY(scratch, bool, nodes)};
+                         .wishes = ARENA_ARRAY(scratch, Choice *, nodes),
+                         .apart = ARENA_ARRAY(scratch, bool, nodes),
+                         .marked = ARENA_ARRAY(scratch, bool, nodes),
+                         .waiver = ARENA_NEW(scratch, Waiver)};
     collect_outputs(drawing);
     collect_users(drawing);
+    drawing_name_values(drawing);
     return drawing;
 }
 

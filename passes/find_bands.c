@@ -237,9 +237,22 @@ static Limit limit_of_product(const Bands *bands, const Step *step) {
     return by_lanes && outputs_are_skipped(bands, step) ? LIMIT_TILES : LIMIT_NONE;
 }
 
+static const char *band_name(const Bands *bands, const Step *step) {
+    return arena_format(bands->scratch, "band of %s", step->label);
+}
+
+// A step without a band needs all of what it reads.
+static bool is_forbidden(const Bands *bands, const Step *step) {
+    Choices *choices = bands->context->choices;
+    if (choices_count(choices) == 0) return false;
+    return choices_forbid(choices, "find_bands", band_name(bands, step), step->place, NULL);
+}
+
 static Limit limit_of_step(const Bands *bands, const Step *step) {
-    if (step->form == FORM_ROW) return limits_row(bands, step) ? LIMIT_ROW : LIMIT_NONE;
-    return step->form == FORM_PRODUCT ? limit_of_product(bands, step) : LIMIT_NONE;
+    Limit limit = LIMIT_NONE;
+    if (step->form == FORM_ROW && limits_row(bands, step)) limit = LIMIT_ROW;
+    if (step->form == FORM_PRODUCT) limit = limit_of_product(bands, step);
+    return limit != LIMIT_NONE && is_forbidden(bands, step) ? LIMIT_NONE : limit;
 }
 
 // Starts from "nobody needs anything outside" and takes back what a reader needs, until nothing changes.
@@ -336,7 +349,7 @@ static void account(Bands *bands, Step *step) {
     const char *reason = arena_format(bands->scratch, "%.0f %% of %s by %s lie in the band", 100 * part,
                                       graph_dim_name(dims, band->row), graph_dim_name(dims, band->column));
     ledger_add(bands->context->ledger, (Decision){.pass = "find_bands",
-                                                  .what = arena_format(bands->scratch, "band of %s", step->label),
+                                                  .what = band_name(bands, step),
                                                   .place = step->place,
                                                   .made = true,
                                                   .reason = reason,

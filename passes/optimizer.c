@@ -88,6 +88,7 @@ static void find_trained(Optimizer *optimizer) {
 // A state shaped and stored as the param, 0 at first.
 static NodeId state_like(Optimizer *optimizer, const Trained *trained, const char *prefix) {
     Leaf leaf = trained->leaf;
+    leaf.spec_name = NULL;
     leaf.name = prefixed(optimizer->arena, prefix, trained->name);
     leaf.init = INIT_CONSTANT;
     leaf.init_value = 0.0;

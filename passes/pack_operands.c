@@ -6,6 +6,7 @@
 //           level all the panels of a param are a copy that is kept between runs, and made anew behind its update
 // does nothing for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
 //           side, and one panel of it in the first-level cache; equal panels of one value are copied once
+// ledger    per product: panels or in place, and why; per copy of a param
 //
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
 //                                                     step product     in %x[B,T,C], %p
@@ -18,6 +19,7 @@
 #include "passes/pass_functions.h"
 #include "passes/state_layouts.h"
 #include "passes/step_cost.h"
+#include "passes/step_place.h"
 
 typedef struct {
     ValueId source, packed;
@@ -73,12 +75,6 @@ static ValueId find_pack(const Packing *packing, const Pack *wanted) {
     return VALUE_NONE;
 }
 
-static void report(const Packing *packing, const char *what, const Step *product) {
-    const char *reason = arena_format(packing->plan->arena, "panels of %u lanes", product->tile_lanes);
-    ledger_add(packing->context->ledger,
-               (Decision){.pass = "pack_operands", .what = what, .place = product->place, .made = true, .reason = reason});
-}
-
 static NodeId copy_views(Graph *to, const Graph *from, NodeId id) {
     const Node *node = graph_node(from, id);
     if (node->op == OP_OPERAND) return build_operand(to, 0, node->dtype, node->order);
@@ -92,7 +88,7 @@ static void add_copy_step(Packing *packing, const char *place, ValueId source, c
                           ValueId result) {
     Plan *plan = packing->plan;
     Step step = {.label = "pack",
-                 .place = place,
+                 .place = step_place(plan->arena, packing->steps, packing->step_count, "pack", place),
                  .form = FORM_MAP,
                  .region = graph_create_like(plan->arena, plan->dims),
                  .operand_count = 1,
@@ -119,7 +115,6 @@ static ValueId add_pack_step(Packing *packing, const Step *product, const Pack *
                                                 .space = SPACE_ARENA,
                                                 .next_of = VALUE_NONE});
     add_copy_step(packing, product->place, pack->source, product->region, lanes_operand, packed);
-    report(packing, "pack lanes operand", product);
     return packed;
 }
 
@@ -160,8 +155,13 @@ static ValueId copy_of(Packing *packing, const Step *product, const Contraction 
     if (packing->context->fuse != FUSE_ALL || !is_direct || !plan->values[pack->source].is_param) return VALUE_NONE;
     ValueId copy = find_copy(plan, pack->source, &pack->layout);
     if (copy != VALUE_NONE) return copy;
-    copy = add_copy(packing, pack->source, &pack->layout, panel_order(contraction));
-    if (copy != VALUE_NONE) report(packing, "keep copy of a param", product);
+    Decision decision = {.pass = "pack_operands", .what = "keep copy of a param", .place = product->place};
+    decision.made = !choices_forbid(packing->context->choices, decision.pass, decision.what, decision.place,
+                                    &decision.reason);
+    if (decision.made) copy = add_copy(packing, pack->source, &pack->layout, panel_order(contraction));
+    if (decision.made && copy == VALUE_NONE) return copy;   // the program that updates the param does not keep it
+    if (decision.made) decision.reason = arena_format(plan->arena, "panels of %u lanes", product->tile_lanes);
+    ledger_add(packing->context->ledger, decision);
     return copy;
 }
 
@@ -328,28 +328,50 @@ static double lines_that_fit(const Target *target, int64_t stride, int64_t lines
 }
 
 // Whether one panel can be read in place by all row tiles out of the first-level cache, a quarter of it left free.
-static bool is_good_in_place(const Packing *packing, const Step *step, const Contraction *contraction) {
+// `can`: whether it can be read in place at all, at whatever speed.
+static bool is_good_in_place(const Packing *packing, const Step *step, const Contraction *contraction, bool *can,
+                             const char **reason) {
     const Plan *plan = packing->plan;
     const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
     for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
     View view;
+    *can = false;
+    *reason = "it does not lie in memory by strides";
     if (!view_of(step->region, contraction->lanes_operand, layouts, &view)) return false;
     int64_t bytes = (int64_t)sizeof(float), summed = graph_elements(plan->dims, dim_list_set(&contraction->summed));
     int64_t lines_per_row = (step->tile_lanes * bytes + 63) / 64;
     int64_t stride = merged_stride(plan->dims, contraction->summed, &view) * bytes;
+    *reason = "its lanes do not lie side by side";
     if (merged_stride(plan->dims, contraction->lanes, &view) != 1 || stride <= 0) return false;
+    *can = true;
     double lines = (double)(summed * lines_per_row);
     double fit = lines_that_fit(packing->context->target, stride, lines_per_row);
-    if (lines > 0.75 * fit) return false;
-    int64_t elements = graph_elements(plan->dims, graph_node(step->region, contraction->lanes_operand)->dims);
-    const char *reason =
-        arena_format(plan->arena, "%.0f cache lines of it are read in place, %.0f fit", lines, fit);
-    ledger_add(packing->context->ledger, (Decision){.pass = "pack_operands",
-                                                    .what = "pack lanes operand",
-                                                    .place = step->place,
-                                                    .reason = reason,
-                                                    .bytes_saved = 2.0 * (double)(bytes * elements)});
-    return true;
+    bool is_good = lines <= 0.75 * fit;
+    *reason = arena_format(plan->arena, is_good ? "%.0f cache lines of it are read in place, %.0f fit"
+                                                : "%.0f cache lines of it would be read in place, %.0f fit",
+                           lines, fit);
+    return is_good;
+}
+
+// Whether the product's lanes operand is to be read in panels; to the ledger.
+static bool wants_panels(const Packing *packing, const Step *step, const Contraction *contraction) {
+    Choices *choices = packing->context->choices;
+    Decision decision = {.pass = "pack_operands", .what = "pack lanes operand", .place = step->place};
+    bool can_stay;
+    decision.made = !is_good_in_place(packing, step, contraction, &can_stay, &decision.reason);
+    if (!can_stay) decision.what = "must pack lanes operand";
+    Choice *choice = choices_about(choices, decision.pass, decision.what, decision.place);
+    if (choice && choice->verb == CHOICE_FORBID && !can_stay) {
+        decision.reason = choice_obstruct(choices, choice, decision.reason);
+    } else if (choice) {
+        decision.made = choice->verb == CHOICE_MAKE;
+        decision.reason = choice_follow(choices, choice);
+    }
+    int64_t elements =
+        graph_elements(packing->plan->dims, graph_node(step->region, contraction->lanes_operand)->dims);
+    if (!decision.made) decision.bytes_saved = 2.0 * (double)elements * (double)sizeof(float);
+    ledger_add(packing->context->ledger, decision);
+    return decision.made;
 }
 
 static bool reads_panels(const Plan *plan, const Step *step, const Contraction *contraction) {
@@ -361,7 +383,7 @@ static bool reads_panels(const Plan *plan, const Step *step, const Contraction *
 
 static void pack_product(Packing *packing, Step *step) {
     Contraction contraction = product_contraction(packing->plan, step);
-    if (reads_panels(packing->plan, step, &contraction) || is_good_in_place(packing, step, &contraction)) return;
+    if (reads_panels(packing->plan, step, &contraction) || !wants_panels(packing, step, &contraction)) return;
     ValueId packed = pack_of(packing, step, &contraction);
     read_panels(packing, step, &contraction, packed);
 }

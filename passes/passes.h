@@ -8,6 +8,7 @@
 #include "ir/ledger.h"
 #include "ir/plan.h"
 #include "ir/target.h"
+#include "passes/choices.h"
 
 // none: one kernel per primitive. op: operator at a time, as an eager framework. all: every fusion there is.
 typedef enum { FUSE_NONE, FUSE_OP, FUSE_ALL } FuseLevel;
@@ -57,6 +58,7 @@ typedef struct {
     OptimizerSettings optimizer;
     StateTable *states;
     ProgramKind program;
+    Choices *choices;                   // decisions steered by text; NULL: none
 } PassContext;
 
 typedef enum {

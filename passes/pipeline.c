@@ -107,6 +107,15 @@ static bool run_pass(const Pass *pass, Graph **graph, Plan **plan, PassContext *
     return true;
 }
 
+// A rewrite keeps all values, so it can be left out.
+static bool is_forbidden(const Pass *pass, PassContext *context) {
+    Decision decision = {.pass = pass->name, .what = "pass", .place = ""};
+    if (pass->kind != PASS_REWRITE) return false;
+    if (!choices_forbid(context->choices, decision.pass, decision.what, decision.place, &decision.reason)) return false;
+    ledger_add(context->ledger, decision);
+    return true;
+}
+
 bool passes_run(Graph **graph, Plan **plan, const char *names, PassContext *context, const PassObserver *observer) {
     Selection selection = {0};
     if (!names)
@@ -118,6 +127,7 @@ bool passes_run(Graph **graph, Plan **plan, const char *names, PassContext *cont
         const Pass *pass = selection.passes[i];
         if (pass->kind == PASS_REWRITE && observer && observer->limit >= 0 && rewrites++ >= observer->limit) continue;
         if (!check_turn(pass, *plan, context)) return false;
+        if (is_forbidden(pass, context)) continue;
         double start = clock_seconds();
         if (!run_pass(pass, graph, plan, context)) return false;
         double seconds = clock_seconds() - start;

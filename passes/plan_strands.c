@@ -108,7 +108,7 @@ static bool find_strand(const Strands *strands, Strand *best) {
 
 // ---- made
 
-static void report(const Strands *strands, const Strand *strand, bool made) {
+static void report(const Strands *strands, const Strand *strand, bool made, const char *by_choice) {
     const Plan *plan = strands->plan;
     uint32_t count = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) count += strand_has(strand, s);
@@ -121,7 +121,7 @@ static void report(const Strands *strands, const Strand *strand, bool made) {
                                                     .what = "strand",
                                                     .place = "",
                                                     .made = made,
-                                                    .reason = reason,
+                                                    .reason = by_choice ? by_choice : reason,
                                                     .bytes_saved = made ? saved : 0});
 }
 
@@ -161,11 +161,12 @@ bool pass_plan_strands(Plan *plan, PassContext *context) {
     Arena *scratch = arena_create();
     Strands strands = strands_create(plan, context, scratch);
     Strand strand;
-    if (find_strand(&strands, &strand) && strand_weigh(&strands, &strand)) {
-        bool pays = strand.seconds_by_piece < strand.seconds_by_step;
-        report(&strands, &strand, pays);
-        if (pays) join(&strands, &strand);
-    }
+    strands.wish = choices_of_strand(context->choices);
+    bool is_possible = find_strand(&strands, &strand) && strand_weigh(&strands, &strand);
+    bool made = is_possible && strand.seconds_by_piece < strand.seconds_by_step;
+    const char *by_choice = choice_strand(context->choices, strands.wish, is_possible, &made);
+    if (is_possible) report(&strands, &strand, made, by_choice);
+    if (made) join(&strands, &strand);
     arena_free(scratch);
     return true;
 }

@@ -2,7 +2,7 @@
 //
 // Requires: nothing. Ensures: no sum over X of A * (sum over D of g * v) is left where y = sum over X of A * v exists: it is
 // the sum over D of g * y, when that has fewer terms (the rule holds both ways; this decides which). Does nothing where
-// A * v is summed nowhere, or over other dims.
+// A * v is summed nowhere, or over other dims. Ledger: per sum, what it became.
 //
 //     %3 = contract y[T,D] %A %v over(S)             %3 = contract y[T,D] %A %v over(S)
 //     %4 = contract dA[T,S] %g %v over(D)            %4 = contract dA[T,S] %g %v over(D)
@@ -115,6 +115,27 @@ static NodeId dot_of(Rewrite *rewrite, const Node *sum, const Factors *factors, 
     return NODE_NONE;
 }
 
+// The name of the sum, or else the operator that it is part of.
+static const char *place_of(const Graph *graph, NodeId id) {
+    const char *name = graph_node_name(graph, id);
+    GroupId group = graph_node_group(graph, id);
+    return name ? name : group ? graph_group_at(graph, group)->place : "";
+}
+
+// The dot, or NODE_NONE where a choice forbids it.
+static NodeId choose(const Rewrite *rewrite, NodeId id, NodeId dot) {
+    const Graph *graph = rewrite->graph;
+    PassContext *context = rewrite->context;
+    Decision decision = {.pass = "row_dot", .what = "row dot", .place = place_of(graph, id)};
+    int64_t terms = graph_elements(graph, graph_node(graph, graph_node(graph, dot)->operands[0])->dims);
+    int64_t before = graph_elements(graph, graph_node(graph, graph_node(graph, id)->operands[0])->dims);
+    decision.made = !choices_forbid(context->choices, decision.pass, decision.what, decision.place, &decision.reason);
+    if (decision.made)
+        decision.reason = arena_format(context->arena, "%lld terms instead of %lld", (long long)terms, (long long)before);
+    ledger_add(context->ledger, decision);
+    return decision.made ? dot : NODE_NONE;
+}
+
 static NodeId row_dot(Rewrite *rewrite, NodeId id) {
     const Node node = *graph_node(rewrite->graph, id);
     Factors factors = {0};
@@ -123,11 +144,11 @@ static NodeId row_dot(Rewrite *rewrite, NodeId id) {
     if (factors.too_many || factors.count < 2) return NODE_NONE;
     for (int at = 0; at < factors.count; at++) {
         NodeId dot = dot_of(rewrite, &node, &factors, at);
-        if (dot != NODE_NONE) return dot;
+        if (dot != NODE_NONE) return choose(rewrite, id, dot);
     }
     return NODE_NONE;
 }
 
 Graph *pass_row_dot(const Graph *graph, PassContext *context) {
-    return rewrite_graph(graph, context->arena, row_dot, NULL);
+    return rewrite_graph(graph, context->arena, row_dot, context);
 }

@@ -156,14 +156,17 @@ static int64_t fewest_rows(const Strands *strands, const Strand *strand) {
 bool strand_weigh(const Strands *strands, Strand *strand) {
     const Target *target = strands->context->target;
     int64_t total = strand->cut.total, most = fewest_rows(strands, strand) / LEAST_ROWS;
+    const Choice *wish = strands->wish;
+    int64_t groups = wish && wish->groups ? (int64_t)wish->groups : target->cores;
     Cut chosen = {0};
     strand->seconds_by_piece = INFINITY;
     // As many groups as there are cores, so that each has a part of the sums of its own.
     if (most > total) most = total;
-    for (int64_t pieces = target->cores; pieces <= most && pieces <= UINT32_MAX; pieces += target->cores) {
-        if (total % pieces != 0 || pieces < 2) continue;
+    for (int64_t pieces = groups; pieces <= most && pieces <= UINT32_MAX; pieces += groups) {
+        bool is_unwished = wish && wish->pieces && wish->pieces != pieces;
+        if (total % pieces != 0 || pieces < 2 || is_unwished) continue;
         strand->cut.pieces = (uint32_t)pieces;
-        strand->cut.groups = (uint32_t)target->cores;
+        strand->cut.groups = (uint32_t)groups;
         Traffic traffic = traffic_of(strands, strand);
         double seconds = seconds_by_piece(target, strand, &traffic);
         if (seconds >= strand->seconds_by_piece) continue;

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     Plan *plan;
     PassContext *context;
+    Choice *wish;                     // about the strand; NULL: none
     Arena *scratch;
     StepFacts *facts;                 // by step
     uint32_t *writer, *last_reader;   // by value; NO_STEP

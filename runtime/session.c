@@ -3,7 +3,6 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "base/memory.h"
 #include "base/planted.h"
@@ -13,7 +12,6 @@ typedef struct {
     const Program *program;
     void ***buffers; // [step_count]: pointers of each step, inside `pointers`; scratch as thread 0 has it for piece 0
     void **pointers;
-    SessionCounter *counters; // [step_count]
 } BoundProgram;
 
 struct Session {
@@ -23,6 +21,7 @@ struct Session {
     size_t scratch_bytes;       // of one thread
     int program_count;
     BoundProgram *programs;
+    Trace *trace;               // made by the first session_profile
     bool profile;
 };
 
@@ -96,14 +95,12 @@ static void bind_program(Session *session, BoundProgram *bound, const Program *p
     bound->program = program;
     bound->buffers = memory_allocate_array(program->step_count, sizeof *bound->buffers);
     bound->pointers = memory_allocate_array(total, sizeof *bound->pointers);
-    bound->counters = memory_allocate_array(program->step_count, sizeof *bound->counters);
     void **next = bound->pointers;
     for (uint32_t s = 0; s < program->step_count; s++) {
         const ProgramStep *step = &program->steps[s];
         bound->buffers[s] = next;
         for (uint32_t b = 0; b < step->buffer_count; b++)
             *next++ = resolve(session, step->buffers[b]);
-        bound->counters[s].id = step->id;
     }
 }
 
@@ -141,9 +138,9 @@ void session_free(Session *session) {
     for (int i = 0; i < session->program_count; i++) {
         memory_release(session->programs[i].buffers);
         memory_release(session->programs[i].pointers);
-        memory_release(session->programs[i].counters);
     }
     memory_release(session->programs);
+    trace_free(session->trace);
     for (int m = 0; m < MEMORY_COUNT; m++)
         memory_release(session->blocks[m]);
     memory_release(session);
@@ -194,63 +191,45 @@ static inline void run_piece(const Run *run, uint32_t s, int thread, int64_t pie
     step->function(moved, piece, step->context);
 }
 
-static void run_steps(void *context, int thread, int count) {
-    const Run *run = context;
+// `trace`: NULL, or where the thread notes when each piece and each wait has ended.
+static inline __attribute__((always_inline)) void walk_steps(const Run *run, int thread, int count, TraceThread *trace) {
     const Program *program = run->bound->program;
+    if (trace) trace_add(trace, 0, TRACE_WAIT);
     for (uint32_t s = 0; s < program->step_count;) {
         uint32_t end = strand_end(program, s);
         bool wait = program->steps[s].wait && !(PLANTED(barrier_passed) && s % 2);
-        if (wait) threads_barrier(run->session->threads, thread);
+        if (wait) {
+            threads_barrier(run->session->threads, thread);
+            if (trace) trace_add(trace, s, TRACE_WAIT);
+        }
         int64_t last = first_piece(&program->steps[s], thread + 1, count);
         for (int64_t piece = first_piece(&program->steps[s], thread, count); piece < last; piece++)
-            for (uint32_t step = s; step < end; step++)
+            for (uint32_t step = s; step < end; step++) {
                 run_piece(run, step, thread, piece);
+                if (trace) trace_add(trace, step, (uint32_t)piece);
+            }
         s = end;
     }
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+static void run_steps(void *context, int thread, int count) {
+    walk_steps(context, thread, count, NULL);
 }
 
-// Adds the time since *before, which becomes now.
-static void add_time(double *seconds, double *before) {
-    double now = seconds_now();
-    *seconds += now - *before;
-    *before = now;
-}
-
-static void run_steps_timed(void *context, int thread, int count) {
+static void run_steps_traced(void *context, int thread, int count) {
     const Run *run = context;
-    if (thread != 0) {
-        run_steps(context, thread, count);
-        return;
-    }
-    const Program *program = run->bound->program;
-    SessionCounter *counters = run->bound->counters;
-    double before = seconds_now();
-    for (uint32_t s = 0; s < program->step_count;) {
-        uint32_t end = strand_end(program, s);
-        if (program->steps[s].wait) {
-            threads_barrier(run->session->threads, thread);
-            add_time(&counters[s].wait_seconds, &before);
-        }
-        int64_t last = first_piece(&program->steps[s], 1, count);
-        for (int64_t piece = 0; piece < last; piece++)
-            for (uint32_t step = s; step < end; step++) {
-                run_piece(run, step, thread, piece);
-                add_time(&counters[step].seconds, &before);
-            }
-        for (; s < end; s++)
-            counters[s].runs++;
-    }
+    walk_steps(run, thread, count, run->session->trace->threads[thread]);
 }
 
 void session_run(Session *session, const Program *program) {
     Run run = {session, find_bound(session, program)};
-    threads_run(session->threads, session->profile ? run_steps_timed : run_steps, &run);
+    if (!session->profile) {
+        threads_run(session->threads, run_steps, &run);
+        return;
+    }
+    trace_begin(session->trace, program);
+    threads_run(session->threads, run_steps_traced, &run);
+    trace_end(session->trace);
 }
 
 // ---- looking in
@@ -270,13 +249,14 @@ ThreadPool *session_threads(const Session *session) {
 
 void session_profile(Session *session, bool on) {
     session->profile = on;
-    for (int i = 0; on && i < session->program_count; i++) {
-        BoundProgram *bound = &session->programs[i];
-        for (uint32_t s = 0; s < bound->program->step_count; s++)
-            bound->counters[s] = (SessionCounter){.id = bound->program->steps[s].id};
-    }
+    if (!on || session->trace) return;
+    const Program **programs = memory_allocate_array((size_t)session->program_count, sizeof *programs);
+    for (int i = 0; i < session->program_count; i++)
+        programs[i] = session->programs[i].program;
+    session->trace = trace_create(programs, session->program_count, threads_count(session->threads));
+    memory_release(programs);
 }
 
-const SessionCounter *session_counters(const Session *session, const Program *program) {
-    return find_bound(session, program)->counters;
+const Trace *session_trace(const Session *session) {
+    return session->trace;
 }

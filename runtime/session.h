@@ -10,16 +10,9 @@
 #include "runtime/program.h"
 #include "runtime/status.h"
 #include "runtime/threads.h"
+#include "runtime/trace.h"
 
 typedef struct Session Session;
-
-// What one step of a program has cost, seen by thread 0, while session_profile was on.
-typedef struct {
-    uint32_t id;             // ProgramStep.id
-    uint64_t runs;
-    double seconds;          // thread 0 in its pieces
-    double wait_seconds;     // thread 0 at the step's barrier
-} SessionCounter;
 
 // The programs and the pool outlive the session and stay the caller's. RUNTIME_MEMORY when the blocks are refused.
 RuntimeStatus session_create(const Program *const *programs, int count, ThreadPool *threads, Session **session,
@@ -41,9 +34,9 @@ void *session_data(const Session *session, const ProgramSlot *slot);
 void *session_slot_data(const Session *session, const Program *program, SlotKind kind, const char *name);  // or NULL
 ThreadPool *session_threads(const Session *session);
 
-// Timing per step, off at first; switching it on clears the counters.
+// Noting when each thread ends each piece, off at first. It costs one clock reading a piece.
 void session_profile(Session *session, bool on);
-// program->step_count counters, in step order.
-const SessionCounter *session_counters(const Session *session, const Program *program);
+// The last run while it was on, until the next one; NULL when it never was.
+const Trace *session_trace(const Session *session);
 
 #endif

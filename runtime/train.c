@@ -217,6 +217,7 @@ static RuntimeStatus report_step(Trainer *trainer, const StepRecord *record) {
 static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record) {
     const TrainOptions *options = trainer->options;
     account(trainer, record);
+    if (options->after_step) options->after_step(options->after_step_context, record);
     RuntimeStatus status = report_step(trainer, record);
     if (!isfinite(record->loss)) return refuse_nonfinite(trainer, record->iteration, "loss", record->loss);
     if (!isfinite(record->grad_norm))

@@ -19,6 +19,7 @@
 #include "runtime/session.h"
 #include "runtime/tensor_file.h"
 #include "runtime/tokens.h"
+#include "runtime/train_log.h"
 
 typedef struct {
     Session *session;
@@ -50,6 +51,8 @@ typedef struct {
 
     void (*say)(void *context, const char *line);  // a log line without newline; NULL: silence
     void *say_context;
+    void (*after_step)(void *context, const StepRecord *record);   // what each step was; NULL: nobody listens
+    void *after_step_context;
 } TrainOptions;
 
 typedef struct {

@@ -5,49 +5,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
-#include "base/file.h"
-#include "driver/command.h"
-#include "driver/compile.h"
-#include "driver/explain.h"
-
-static const char golden_path[] = SOURCE_DIR "/tests/driver/explain_op.txt";
-
-static void set(Config *config, const char *key, const char *value, Diags *diags) {
-    assert_true(config_assign(config, key, value, (Place){0}, diags));
-}
+#include "tests/driver/explained.h"
 
 static Explained explain(Arena *arena, const char *model, FuseLevel level) {
-    static Target target;
-    target = target_default();
-    Diags *diags = diags_create(arena);
-    Config *config = config_create(arena);
-    declare_train_keys(config);
-    Spec *spec = spec_parse(arena, model, spec_embedded(model), diags);
-    assert_non_null(spec);
-    assert_true(spec_declare(spec, config, diags));
-    const char *const sizes[][2] = {{"n_layer", "3"},    {"n_head", "2"},     {"n_embd", "8"}, {"batch_size", "2"},
-                                    {"block_size", "4"}, {"vocab_size", "5"}, {"gradient_accumulation_steps", "1"}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) set(config, sizes[i][0], sizes[i][1], diags);
-    if (text_equal(model, "llama")) set(config, "n_kv_head", "1", diags);
-    StateTable *states = ARENA_NEW(arena, StateTable);
-    states->arena = arena;
-    Ledger *ledger = ledger_create(arena);
-    CompileRequest request = {.fuse = level, .target = &target, .observer = {.verify = true, .limit = -1}};
-    const Plan *plan = compile_plan(arena, spec, config, MODEL_STEP, &request, ledger, states, diags);
-    assert_non_null(plan);
-    return (Explained){.level = fuse_name(level), .plan = plan, .ledger = ledger};
-}
-
-static void write_golden(const char *text, Arena *arena) {
-    Diags *diags = diags_create(arena);
-    FileWriter *writer = file_writer_open(arena, golden_path, diags);
-    assert_non_null(writer);
-    assert_true(file_writer_write(writer, text, strlen(text), diags));
-    assert_true(file_writer_commit(writer, diags));
+    return explained_tiny(arena, model, spec_embedded(model), level);
 }
 
 static void a_tiny_model(void **state) {
@@ -56,10 +21,7 @@ static void a_tiny_model(void **state) {
     Explained shown = explain(arena, "gpt2", FUSE_OP);
     Text text = text_create(arena);
     explain_print(&shown, NULL, &text);
-    if (getenv("BLESS")) write_golden(text_string(&text), arena);
-    const char *golden = file_read_all(arena, golden_path, 1 << 20, NULL, diags_create(arena));
-    assert_non_null(golden);
-    assert_string_equal(text_string(&text), golden);
+    assert_golden("explain_op.txt", text_string(&text), arena);
     arena_free(arena);
 }
 

@@ -95,6 +95,32 @@ static void a_run_writes_a_checkpoint_that_samples(void **state) {
                             "--vocab_size=5 --train_bin=good.bin --max_iters=1");
 }
 
+static void a_value_tells_its_story(void **state) {
+    (void)state;
+    expect(0, "computed by", "explain" SMALL "--vocab_size=5 --why=layer[0].p");
+    expect(0, "in the spec layer[0].Wfc", "explain" SMALL "--vocab_size=5 --why=layer[*].Wfc");
+    expect(2, "did you mean 'logits'?", "explain" SMALL "--vocab_size=5 --why=logit");
+    expect(2, "nothing in this step is called 'layer[9].p'", "explain" SMALL "--vocab_size=5 --why=layer[9].p");
+}
+
+static void curves_of_runs(void **state) {
+    (void)state;
+    expect(0, "iter 9: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=9 --out_dir=curves");
+    expect(0, "gradient norm", "plot curves --ascii");
+    expect(0, "mean of 3 iterations", "plot curves/metrics.jsonl curves --smooth=3 --x=time");
+    expect(0, "3 panels", "plot curves --svg=curves.svg");
+    expect(5, "no/where.svg", "plot curves --svg=no/where.svg");
+    expect(2, "which run?", "plot");
+    expect(2, "smooth = -1", "plot curves --smooth=-1");
+    expect(3, "nowhere", "plot nowhere");
+    write_file("bad.jsonl", "{\"iter\":0,\"loss\":1}\n{]\n", 23);
+    expect(3, "bad.jsonl:2: not JSON", "plot bad.jsonl");
+    write_file("none.jsonl", "", 0);
+    expect(3, "no record", "plot none.jsonl");
+    expect(0, "iter 1: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=1 --out_dir=mute --metrics=none");
+    expect(3, "mute has no metrics.jsonl", "plot mute");
+}
+
 static void memory_that_cannot_fit_is_refused(void **state) {
     (void)state;
     expect(4, "MB", "train --n_layer=1 --n_head=2 --n_embd=16 --block_size=4096 --batch_size=4096 --eval_interval=0 "
@@ -133,6 +159,8 @@ int main(void) {
         cmocka_unit_test(bad_files_have_exit_code_3),
         cmocka_unit_test(explain_prints_the_plan_and_its_reasons),
         cmocka_unit_test(a_run_writes_a_checkpoint_that_samples),
+        cmocka_unit_test(a_value_tells_its_story),
+        cmocka_unit_test(curves_of_runs),
         cmocka_unit_test(memory_that_cannot_fit_is_refused),
         cmocka_unit_test(stages_are_text_and_can_be_read_again),
     };

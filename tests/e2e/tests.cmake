@@ -1,6 +1,6 @@
 # The built program, as a user runs it.
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
-foreach(name fixtures threads commands)
+foreach(name fixtures threads commands profile bench)
   sinter_test(e2e ${name} runtime base)
   target_link_libraries(test_e2e_${name} PRIVATE PkgConfig::JANSSON)
   target_compile_definitions(test_e2e_${name} PRIVATE SINTER="$<TARGET_FILE:sinter>")

@@ -9,6 +9,17 @@
 #include "ir/ledger.h"
 #include "ir/target.h"
 
+static Decision decision(const char *pass, const char *what, const char *place, bool made, const char *reason,
+                         double bytes_saved, double flops_saved) {
+    return (Decision){.pass = pass,
+                      .what = what,
+                      .place = place,
+                      .made = made,
+                      .reason = reason,
+                      .bytes_saved = bytes_saved,
+                      .flops_saved = flops_saved};
+}
+
 static void layers_are_one_line(void **state) {
     (void)state;
     Arena *arena = arena_create();
@@ -16,13 +27,13 @@ static void layers_are_one_line(void **state) {
     char place[32];
     for (int layer = 11; layer >= 0; layer--) {
         snprintf(place, sizeof place, "layer[%d].p", layer);
-        ledger_add(ledger, (Decision){"boxes", "box softmax", place, true, "rows fit the cache", 4096, 0});
+        ledger_add(ledger, decision("boxes", "box softmax", place, true, "rows fit the cache", 4096, 0));
         if (layer != 4 && layer > 1) continue;
-        ledger_add(ledger, (Decision){"boxes", "box gelu", place, false, "two readers", 0, 0});
+        ledger_add(ledger, decision("boxes", "box gelu", place, false, "two readers", 0, 0));
     }
-    ledger_add(ledger, (Decision){"boxes", "box softmax", "p", true, "rows fit the cache", 4096, 0});
-    ledger_add(ledger, (Decision){"boxes", "box softmax", "layer[3].p", true, "rows fit the cache", 1, 0});
-    ledger_add(ledger, (Decision){"memory", "", "", true, NULL, 0, 0});
+    ledger_add(ledger, decision("boxes", "box softmax", "p", true, "rows fit the cache", 4096, 0));
+    ledger_add(ledger, decision("boxes", "box softmax", "layer[3].p", true, "rows fit the cache", 1, 0));
+    ledger_add(ledger, decision("memory", "", "", true, NULL, 0, 0));
     Text text = text_create(arena);
     ledger_print(ledger, &text);
     assert_string_equal(text_string(&text),
@@ -40,9 +51,9 @@ static void reasons_follow_the_layer(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Ledger *ledger = ledger_create(arena);
-    ledger_add(ledger, (Decision){"boxes", "box norm", "layer[0].a", false, "layer[0].x is read twice", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box norm", "layer[1].a", false, "layer[1].x is read twice", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box norm", "layer[2].a", false, "layer[2].y is read twice", 0, 0});
+    ledger_add(ledger, decision("boxes", "box norm", "layer[0].a", false, "layer[0].x is read twice", 0, 0));
+    ledger_add(ledger, decision("boxes", "box norm", "layer[1].a", false, "layer[1].x is read twice", 0, 0));
+    ledger_add(ledger, decision("boxes", "box norm", "layer[2].a", false, "layer[2].y is read twice", 0, 0));
     Text text = text_create(arena);
     ledger_print(ledger, &text);
     assert_string_equal(text_string(&text), "refused  boxes: box norm at layer[0..1].a: layer[0..1].x is read twice\n"
@@ -55,12 +66,12 @@ static void stored_names_have_layers(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Ledger *ledger = ledger_create(arena);
-    ledger_add(ledger, (Decision){"boxes", "box sum", "grad.h.1.c_fc.bias", false, "two readers", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box sum", "grad.h.0.c_fc.bias", false, "two readers", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box sum", "h.7.c_fc.bias", false, "two readers", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box sum", "x.1", false, "two readers", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box sum", "x.2", false, "two readers", 0, 0});
-    ledger_add(ledger, (Decision){"boxes", "box sum", "layer[2].x.1", false, "two readers", 0, 0});
+    ledger_add(ledger, decision("boxes", "box sum", "grad.h.1.c_fc.bias", false, "two readers", 0, 0));
+    ledger_add(ledger, decision("boxes", "box sum", "grad.h.0.c_fc.bias", false, "two readers", 0, 0));
+    ledger_add(ledger, decision("boxes", "box sum", "h.7.c_fc.bias", false, "two readers", 0, 0));
+    ledger_add(ledger, decision("boxes", "box sum", "x.1", false, "two readers", 0, 0));
+    ledger_add(ledger, decision("boxes", "box sum", "x.2", false, "two readers", 0, 0));
+    ledger_add(ledger, decision("boxes", "box sum", "layer[2].x.1", false, "two readers", 0, 0));
     Text text = text_create(arena);
     ledger_print(ledger, &text);
     assert_string_equal(text_string(&text), "refused  boxes: box sum at grad.h.{0..1}.c_fc.bias: two readers\n"
@@ -76,7 +87,7 @@ static void decisions_are_copied(void **state) {
     Arena *arena = arena_create();
     Ledger *ledger = ledger_create(arena);
     char reason[] = "first";
-    ledger_add(ledger, (Decision){"pass", "what", "place", true, reason, 1, 2});
+    ledger_add(ledger, decision("pass", "what", "place", true, reason, 1, 2));
     reason[0] = 'x';
     assert_int_equal(ledger_count(ledger), 1);
     assert_string_equal(ledger_at(ledger, 0)->reason, "first");

@@ -1,0 +1,117 @@
+// Setting up a training: see training.h.
+#include "driver/training.h"
+
+void training_free(Training *training) {
+    token_file_close(training->train_tokens);
+    token_file_close(training->validation_tokens);
+    session_free(training->session);
+    threads_free(training->threads);
+    compiled_free(&training->model);
+}
+
+static int positive(Command *command, const char *key, int64_t least) {
+    int64_t value = config_int(command->config, key);
+    if (value >= least) return EXIT_DONE;
+    diag_error(command->diags, config_find(command->config, key)->place, "%s = %lld: at least %lld is needed", key,
+               (long long)value, (long long)least);
+    return EXIT_USAGE;
+}
+
+int training_check_numbers(Command *command) {
+    static const struct {
+        const char *key;
+        int64_t least;
+    } limits[] = {{"batch_size", 1}, {"block_size", 1},    {"vocab_size", 1},   {"gradient_accumulation_steps", 1},
+                  {"max_iters", 0},  {"eval_interval", 0}, {"log_interval", 0}, {"eval_iters", 1}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        int status = positive(command, limits[i].key, limits[i].least);
+        if (status != EXIT_DONE) return status;
+    }
+    return EXIT_DONE;
+}
+
+int training_compile(Command *command, const Target *target, bool evaluates, CompileRequest *request,
+                     Training *training) {
+    const Config *config = command->config;
+    int status = EXIT_DONE;
+    if (!request->choices) status = configured_choices(command->arena, config, command->diags, &request->choices);
+    if (status != EXIT_DONE) return status;
+    request->wanted[MODEL_STEP] = true;
+    request->wanted[MODEL_MICRO] = config_int(config, "gradient_accumulation_steps") > 1;
+    request->wanted[MODEL_EVAL] = evaluates;
+    request->target = target;
+    bool compiled = compile_model(command->arena, command->spec, config, request, &training->model, command->diags);
+    return compiled ? EXIT_DONE : EXIT_USAGE;
+}
+
+int training_open_tokens(Command *command, Training *training, bool evaluates) {
+    const ProgramSlot *slot = program_slot(training->model.programs[MODEL_STEP], SLOT_INPUT, "tok");
+    if (!slot || !slot->token_bytes) {
+        diag_error(command->diags, (Place){0}, "the model has no token input named 'tok'");
+        return EXIT_USAGE;
+    }
+    RuntimeStatus status =
+        token_file_open(train_tokens_path(command), slot->token_bytes, &training->train_tokens, command->diags);
+    if (status != RUNTIME_OK || !evaluates) return status;
+    return token_file_open(validation_tokens_path(command), slot->token_bytes, &training->validation_tokens,
+                           command->diags);
+}
+
+static int program_list(const Training *training, const Program *programs[MODEL_PROGRAMS]) {
+    int count = 0;
+    for (int i = 0; i < MODEL_PROGRAMS; i++) {
+        if (training->model.programs[i]) programs[count++] = training->model.programs[i];
+    }
+    return count;
+}
+
+int training_bytes(Command *command, const Training *training, int threads, size_t bytes[MEMORY_COUNT]) {
+    const Program *programs[MODEL_PROGRAMS];
+    int count = program_list(training, programs);
+    if (session_bytes(programs, count, threads, bytes)) return EXIT_DONE;
+    diag_error(command->diags, (Place){0}, "the memory of this model overflows the address space");
+    return EXIT_MEMORY;
+}
+
+int training_session(Command *command, Training *training) {
+    const Program *programs[MODEL_PROGRAMS];
+    int count = program_list(training, programs);
+    return session_create(programs, count, training->threads, &training->session, command->diags);
+}
+
+int64_t training_tokens(const Config *config) {
+    return config_int(config, "gradient_accumulation_steps") * config_int(config, "batch_size") *
+           config_int(config, "block_size");
+}
+
+TrainOptions training_options(const Config *config, const Training *training) {
+    const CompiledModel *model = &training->model;
+    return (TrainOptions){
+        .session = training->session,
+        .step = model->programs[MODEL_STEP],
+        .micro = model->programs[MODEL_MICRO],
+        .eval = model->programs[MODEL_EVAL],
+        .train_tokens = training->train_tokens,
+        .validation_tokens = training->validation_tokens,
+        .order = text_equal(config_string(config, "data_order"), "sequential") ? ORDER_SEQUENTIAL : ORDER_RANDOM,
+        .vocab_size = config_int(config, "vocab_size"),
+        .batch_size = config_int(config, "batch_size"),
+        .block_size = config_int(config, "block_size"),
+        .accumulation = config_int(config, "gradient_accumulation_steps"),
+        .max_iters = config_int(config, "max_iters"),
+        .eval_interval = config_int(config, "eval_interval"),
+        .eval_iters = config_int(config, "eval_iters"),
+        .log_interval = config_int(config, "log_interval"),
+        .eval_only = config_bool(config, "eval_only"),
+        .always_save_checkpoint = config_bool(config, "always_save_checkpoint"),
+        .best_val_loss = 1e9,
+        .schedule = {.learning_rate = config_float(config, "learning_rate"),
+                     .min_lr = config_float(config, "min_lr"),
+                     .warmup_iters = config_int(config, "warmup_iters"),
+                     .lr_decay_iters = config_int(config, "lr_decay_iters"),
+                     .decay_lr = config_bool(config, "decay_lr")},
+        .seed = (uint64_t)config_int(config, "seed"),
+        .flops_per_iteration =
+            model_flops_per_token(model->plans[MODEL_STEP], config) * (double)training_tokens(config),
+    };
+}
