@@ -82,6 +82,8 @@ TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const 
     lowering->evaluator = evaluator_create(lowering->builder, plan, step);
     lower_form(lowering);
     TileProgram *program = tile_finish(lowering->builder);
+    for (uint32_t k = 0; k < step->output_count; k++)
+        program->buffers[step->operand_count + k].far = !lowering->revisits && lower_is_far(lowering, k);
     program->name = program_name(program, arena);
     return program;
 }

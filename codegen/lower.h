@@ -48,6 +48,7 @@ typedef struct {
     // the group's part of the output too, and whether a piece before left something there (TILE_NONE: none ever does).
     TileIndex share, part;
     TileValue continues;
+    bool revisits; // outputs are read again by the step itself
 } Lowering;
 
 void lower_map(Lowering *lowering);
@@ -55,6 +56,9 @@ void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); 
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering, NodeId scatter);
+
+// Whether an output is read for the first time only after more memory has passed by than the caches hold (lower_far.c).
+bool lower_is_far(const Lowering *lowering, uint32_t output);
 
 // ---- loops and stores (lower_loops.c)
 int64_t lower_extent(const Lowering *lowering, DimList dims); // product of extents

@@ -133,7 +133,7 @@ bool lower_open_range(Lowering *lowering, CutRanges *ranges) {
     lowering->share = tile_index_sum(tile_index(0), tile_index_remainder(builder, piece, ranges->pieces), ranges->rows);
     int kept = cut_kept(lowering->plan, lowering->step);
     int64_t in_sum = cut->pieces / lower_extent(lowering, dim_list_slice(cut->dims, 0, kept));
-    if (kept < cut->dims.rank && in_sum > 1) set_continues(lowering, piece, in_sum);
+    if (kept < cut->dims.rank && in_sum > 1 && !PLANTED(chain_sum_begins_anew)) set_continues(lowering, piece, in_sum);
     return true;
 }
 

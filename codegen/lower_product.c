@@ -227,6 +227,7 @@ static int64_t block_size(const Product *product) {
     bool down_columns = reads_down_columns(product);
     if (total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM) || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;
+    if (lower_output(lowering, 0)->is_over) return 0;   // the epilogue reads what lies there
     double room = down_columns ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
     int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
     int64_t block = fit / 64 * 64;
@@ -395,6 +396,7 @@ void lower_product(Lowering *lowering) {
     open_outer(&product);
     product.block = block_size(&product);
     product.streams = streams_panels(&product);
+    lowering->revisits = product.block > 0;
     open_row_blocks(&product);
     emit_blocks(&product);
     lower_close(lowering, 0);

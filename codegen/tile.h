@@ -110,6 +110,7 @@ typedef struct {
     DType dtype;
     int64_t elements;            // bound for every access
     bool written;
+    bool far;                    // written whole, and not read before the caches have forgotten it: stores may pass them by
 } TileBuffer;
 
 typedef struct {

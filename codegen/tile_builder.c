@@ -80,7 +80,7 @@ TileRange tile_range(const TileBuilder *builder, const TileIndex *index) {
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written) {
     builder->buffers = arena_grow(builder->arena, builder->buffers, &builder->buffer_capacity,
                                   builder->buffer_count + 1, sizeof *builder->buffers);
-    builder->buffers[builder->buffer_count] = (TileBuffer){dtype, elements, written};
+    builder->buffers[builder->buffer_count] = (TileBuffer){.dtype = dtype, .elements = elements, .written = written};
     return (int)builder->buffer_count++;
 }
 

@@ -1,7 +1,7 @@
 // What a bench finds out: variants of one model, timed in turn in one process, and all that is said of them.
 //
 //     command line or record --bench_variants, bench_read--> Bench --bench_run--> Bench with figures
-//                                                              --bench_table, bench_write, bench_report--> text, JSON, HTML
+//                                                             --bench_table, _record, _report--> text, JSON, page
 //
 // A variant is a level of fusion, a level with a decision left out (ablation), or a level with a key of the config set
 // otherwise (sweep). Everything below is plain data in an arena; what runs lives in bench_run.c alone.
@@ -42,7 +42,7 @@ typedef struct {
     int64_t tokens;                     // of one training step
     double parameters;                  // as nanoGPT counts them
     double formula_flops;               // of one training step, by nanoGPT's formula
-    double product_flops, model_bytes;  // of one training step: multiply-adds of products; bytes that boxes read and write
+    double product_flops, model_bytes;  // of one step: multiply-adds of products; bytes that boxes read and write
     // what was compiled
     double state_bytes, arena_bytes, scratch_bytes;   // of its session, planned
     double resident_bytes;              // by how much the process grew when the session was made and had run once
@@ -52,6 +52,8 @@ typedef struct {
     double *seconds;                    // [rounds][steps of a visit]
     double *losses;                     // [rounds], of the last step of each visit
     double *visits;                     // [rounds]: medians of the visits
+    double *paired;                     // [rounds]: what it is compared with, right before and behind each visit;
+                                        // NULL: in the same round
     Estimate time;                      // of one training step
     CheckErrors errors;                 // against float64
     // for the report; NULL or 0 in a record read back
@@ -73,6 +75,7 @@ typedef struct {
     // what was asked for
     const char *model, *spec_file, *spec_source;
     const char *config;                 // `key = literal` lines
+    const char *choices;                // text of --choices; "" or NULL: none
     const char *tokens_path, *tokens_hash;
     int64_t tokens_bytes;
     int64_t rounds, visit_steps, warmup_steps;   // 0 rounds: chosen from `budget_seconds`
@@ -119,8 +122,9 @@ bool bench_same_work(const Variant *a, const Variant *b);
 // What `variant` is compared with: level op of the same work. What is left out is compared with level all, what is made
 // alone with level all without any. NULL: nothing.
 const Variant *bench_base(const Bench *bench, const Variant *variant);
-// How many times as fast as its base, round by round.
+// How many times as fast as its base, and how many times its step time, visit by visit.
 Estimate bench_speedup(const Bench *bench, const Variant *variant, const Variant *base);
+Estimate bench_slowdown(const Bench *bench, const Variant *variant, const Variant *base);
 // Left out, the step is more than 2 % faster, and no interval explains it: the compiler should not have made it.
 bool bench_is_loss(const Bench *bench, const Variant *variant);
 // Whether other work had a noticeable part of the processors while it was measured.

@@ -1,12 +1,12 @@
 // The levels' steps once more, every piece timed: where the time of a step goes, box by box.
 #include "driver/bench_lanes.h"
 
-enum { LEAST_TRACED = 9 };   // steps: a median of fewer says little
+enum { LEAST_TRACED = 9 }; // steps: a median of fewer says little
 
 typedef struct {
-    int64_t skipped, taken;   // steps to warm up, still to come; steps timed
+    int64_t skipped, taken; // steps to warm up, still to come; steps timed
     const Session *session;
-    double *ticks;            // [steps][plan steps]: of all threads
+    double *ticks; // [steps][plan steps]: of all threads
     uint32_t plan_steps;
 } Traced;
 
@@ -33,7 +33,8 @@ static double *box_seconds(BenchRun *run, const Traced *traced, double tick) {
     double *seconds = ARENA_ARRAY(run->command->arena, double, traced->plan_steps);
     double *column = ARENA_ARRAY(run->command->arena, double, steps);
     for (uint32_t s = 0; s < traced->plan_steps; s++) {
-        for (size_t i = 0; i < steps; i++) column[i] = traced->ticks[i * traced->plan_steps + s];
+        for (size_t i = 0; i < steps; i++)
+            column[i] = traced->ticks[i * traced->plan_steps + s];
         seconds[s] = tick * median_of(column, steps) / threads_count(run->threads);
     }
     return seconds;
@@ -45,9 +46,8 @@ static int time_boxes(BenchRun *run, Lane *lane) {
     int64_t steps = run->bench->visit_steps < LEAST_TRACED ? LEAST_TRACED : run->bench->visit_steps;
     int status = lane->training.session ? EXIT_DONE : lane_open(run, lane);
     if (status != EXIT_DONE) return status;
-    Traced traced = {.skipped = run->bench->warmup_steps,
-                     .session = lane->training.session,
-                     .plan_steps = plan->step_count};
+    Traced traced = {
+        .skipped = run->bench->warmup_steps, .session = lane->training.session, .plan_steps = plan->step_count};
     traced.ticks = arena_alloc_array(arena, (size_t)steps, plan->step_count * sizeof(double));
     session_profile(lane->training.session, true);
     TraceClock from = trace_clock();

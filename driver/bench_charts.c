@@ -1,5 +1,5 @@
-// The report's charts with axes. Their boxes are 420 wide, near the size at which they are shown on a phone and in one of
-// two columns on a desk, so that their texts keep their size.
+// The report's charts with axes. Their boxes are 420 wide, near the size at which they are shown on a phone and in one
+// of two columns on a desk, so that their texts keep their size.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@ enum { WIDTH = 420, HEIGHT = 300, LEFT = 46, RIGHT = 12, TOP = 14, BOTTOM = 40, 
 
 // From values to places in the chart; with `log`, by decades.
 typedef struct {
-    double low, high;         // log10 of the ends with `log`
-    double from, to;          // places
+    double low, high; // log10 of the ends with `log`
+    double from, to;  // places
     bool log;
 } Axis;
 
@@ -50,9 +50,15 @@ typedef struct {
     int disc_count, name_count;
 } Taken;
 
-static double intensity(const BoxFigure *box) { return box->flops / box->bytes; }
-static double rate(const BoxFigure *box) { return box->flops / box->seconds; }
-static bool is_point(const BoxFigure *box) { return box->flops > 0 && box->bytes > 0 && box->seconds > 0; }
+static double intensity(const BoxFigure *box) {
+    return box->flops / box->bytes;
+}
+static double rate(const BoxFigure *box) {
+    return box->flops / box->seconds;
+}
+static bool is_point(const BoxFigure *box) {
+    return box->flops > 0 && box->bytes > 0 && box->seconds > 0;
+}
 
 static void widen(Axis *axis, double value) {
     axis->low = fmin(axis->low, floor(log10(value)));
@@ -76,7 +82,7 @@ static void decades(Text *out, const Axis *x, const Axis *y) {
 
 static void roofs(Text *out, const Machine *machine, const Axis *x, const Axis *y) {
     double ridge = machine->peak_flops / machine->read_bandwidth, left = pow(10, x->low);
-    double low = fmax(left, pow(10, y->low) / machine->read_bandwidth);   // where the slope enters the chart
+    double low = fmax(left, pow(10, y->low) / machine->read_bandwidth); // where the slope enters the chart
     line(out, "roof", place(x, low), place(y, low * machine->read_bandwidth), place(x, ridge),
          place(y, machine->peak_flops));
     line(out, "roof", place(x, ridge), place(y, machine->peak_flops), x->to, place(y, machine->peak_flops));
@@ -99,7 +105,8 @@ static bool is_free(const Taken *taken, double x, double y, double width) {
             taken->names[i].x < x + width + 4)
             return false;
     for (int i = 0; i < taken->disc_count; i++) {
-        double near_x = fmin(fmax(taken->discs[i].x, x), x + width), near_y = fmin(fmax(taken->discs[i].y, y - 9), y + 2);
+        double near_x = fmin(fmax(taken->discs[i].x, x), x + width),
+               near_y = fmin(fmax(taken->discs[i].y, y - 9), y + 2);
         if (hypot(taken->discs[i].x - near_x, taken->discs[i].y - near_y) < taken->discs[i].radius + 1) return false;
     }
     return true;
@@ -161,7 +168,8 @@ void page_roofline(Text *out, const Machine *machine, const Variant *variant) {
         taken.discs[taken.disc_count].y = at_y;
         taken.discs[taken.disc_count++].radius = radius;
     }
-    for (int i = 0; i < taken.disc_count && i < 2 * MOST_LABELS; i++) name_disc(out, points[i], i, &taken);
+    for (int i = 0; i < taken.disc_count && i < 2 * MOST_LABELS; i++)
+        name_disc(out, points[i], i, &taken);
     text_append(out, "</svg>");
 }
 
@@ -170,7 +178,8 @@ void page_roofline(Text *out, const Machine *machine, const Variant *variant) {
 static double largest_alive(const Bench *bench) {
     double largest = 1;
     for (size_t i = 0; i < bench->variant_count; i++)
-        for (size_t s = 0; s < bench->variants[i].alive_count; s++) largest = fmax(largest, bench->variants[i].alive[s]);
+        for (size_t s = 0; s < bench->variants[i].alive_count; s++)
+            largest = fmax(largest, bench->variants[i].alive[s]);
     return largest;
 }
 
@@ -187,15 +196,16 @@ static void outline(Text *out, const Variant *variant, const Axis *x, const Axis
     text_append(out, "<path class=\"line-%s\" d=\"", fuse_name(variant->fuse));
     double count = (double)variant->alive_count, peak = 0, peak_at = 0;
     for (size_t s = 0; s < variant->alive_count; s++) {
-        double from = place(x, (double)s / count), to = place(x, (double)(s + 1) / count), at = place(y, variant->alive[s]);
+        double from = place(x, (double)s / count), to = place(x, (double)(s + 1) / count),
+               at = place(y, variant->alive[s]);
         text_append(out, "%c%.1f %.1fH%.1f", s ? 'L' : 'M', from, at, to);
         if (variant->alive[s] <= peak) continue;
         peak = variant->alive[s];
         peak_at = (from + to) / 2;
     }
     text_append(out, "\"/>");
-    words(out, arena_format(out->arena, "name text-%s", fuse_name(variant->fuse)), peak_at > WIDTH / 2 ? "end" : "start",
-          peak_at, place(y, peak) - 5,
+    words(out, arena_format(out->arena, "name text-%s", fuse_name(variant->fuse)),
+          peak_at > WIDTH / 2 ? "end" : "start", peak_at, place(y, peak) - 5,
           arena_format(out->arena, "%s %.3g MB", variant->name, 1e-6 * peak));
 }
 
@@ -210,7 +220,8 @@ void page_memory(Text *out, const Bench *bench) {
     words(out, "tick", "start", x.from, y.from + 14, "first step");
     words(out, "tick", "end", x.to, y.from + 14, "last step");
     words(out, "axis", "start", 2, TOP - 3, "MB alive");
-    words(out, "axis", "middle", (x.from + x.to) / 2, HEIGHT - 8, "through the steps of the plan: forward, backward, update");
+    words(out, "axis", "middle", (x.from + x.to) / 2, HEIGHT - 8,
+          "through the steps of the plan: forward, backward, update");
     for (size_t i = 0; i < bench->variant_count; i++)
         if (bench->variants[i].role == ROLE_LEVEL && bench->variants[i].alive_count > 0)
             outline(out, &bench->variants[i], &x, &y);

@@ -3,7 +3,8 @@
 
 #include "driver/bench.h"
 
-// How much faster a step must be without a decision to call the decision a loss.
+// How much faster a step must be without a decision to call the decision a loss. Among dozens of rows some
+// ratios stray by chance: so neither may the intervals of both times overlap.
 static const double loss_limit = 0.98;
 
 bool bench_same_work(const Variant *a, const Variant *b) {
@@ -44,22 +45,32 @@ const Variant *bench_base(const Bench *bench, const Variant *variant) {
     return NULL;
 }
 
+static const double *base_visits(const Variant *variant, const Variant *base) {
+    return variant->paired ? variant->paired : base->visits;
+}
+
 Estimate bench_speedup(const Bench *bench, const Variant *variant, const Variant *base) {
-    return estimate_ratio(base->visits, variant->visits, (size_t)bench->rounds);
+    return estimate_ratio(base_visits(variant, base), variant->visits, (size_t)bench->rounds);
+}
+
+Estimate bench_slowdown(const Bench *bench, const Variant *variant, const Variant *base) {
+    return estimate_ratio(variant->visits, base_visits(variant, base), (size_t)bench->rounds);
 }
 
 bool bench_is_loss(const Bench *bench, const Variant *variant) {
     if (variant->role != ROLE_WITHOUT) return false;
     const Variant *base = bench_base(bench, variant);
     if (!base) return false;
-    Estimate ratio = estimate_ratio(variant->visits, base->visits, (size_t)bench->rounds);
-    bool faster = ratio.median < loss_limit && variant->time.median < loss_limit * base->time.median;
-    return faster && !estimates_overlap(variant->time, base->time);
+    Estimate ratio = bench_slowdown(bench, variant, base);
+    Estimate beside = estimate_median(base_visits(variant, base), (size_t)bench->rounds);
+    return ratio.median < loss_limit && ratio.high < 1 && !estimates_overlap(variant->time, beside);
 }
 
-// Threads of the pool spin while they wait, so a process alone on the machine gets all of its threads' time but for what
-// the start of a visit costs.
-bool bench_was_disturbed(const Bench *bench) { return bench->processor_share < 0.9; }
+// Threads of the pool spin while they wait, so a process alone on the machine gets all of its threads' time but for
+// what the start of a visit costs.
+bool bench_was_disturbed(const Bench *bench) {
+    return bench->processor_share < 0.9;
+}
 
 const Variant *bench_main(const Bench *bench) {
     for (size_t i = 0; i < bench->variant_count; i++)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "driver/bench_lanes.h"
+#include "driver/draw.h"
 
 const char *effective_choices(Command *command, const Target *target, const Variant *variant) {
     const char *source = variant->choices;
@@ -59,6 +60,10 @@ static void describe(BenchRun *run, Lane *lane) {
     variant->distinct_kernels = lane->request.report.distinct_kernels;
     variant->compile_seconds = model->seconds;
     bench_plan_figures(run->command->arena, step, variant);
+    if (variant != bench_main(run->bench)) return;
+    Text drawing = text_create(run->command->arena);
+    draw_svg(step, arena_format(drawing.arena, "%s, %s", run->bench->model, variant->name), &drawing);
+    variant->drawing = text_string(&drawing);
 }
 
 // Compiles the variants from `first` on.
@@ -67,7 +72,7 @@ static int compile_variants(BenchRun *run, size_t first) {
     Lane *lanes = ARENA_ARRAY(run->command->arena, Lane, bench->variant_count);
     for (size_t i = 0; i < first; i++) {
         lanes[i] = run->lanes[i];
-        lanes[i].variant = &bench->variants[i];   // the list may have moved as it grew
+        lanes[i].variant = &bench->variants[i]; // the list may have moved as it grew
     }
     run->lanes = lanes;
     for (size_t i = first; i < bench->variant_count; i++) {
@@ -87,8 +92,10 @@ static int keep_effective(BenchRun *run, size_t first) {
         Variant variant = bench->variants[i];
         variant.choices = effective_choices(run->command, &run->target, &variant);
         if (!variant.choices) return EXIT_USAGE;
-        if (*variant.choices) bench->variants[kept++] = variant;
-        else printf("bench: '%s' changes nothing and is left out\n", variant.name);
+        if (*variant.choices)
+            bench->variants[kept++] = variant;
+        else
+            printf("bench: '%s' changes nothing and is left out\n", variant.name);
     }
     bench->variant_count = kept;
     return EXIT_DONE;
@@ -98,7 +105,7 @@ static int add_ablation(BenchRun *run) {
     Bench *bench = run->bench;
     const Lane *all = NULL;
     for (size_t i = 0; i < run->lane_count; i++)
-        if (run->lanes[i].variant->fuse == FUSE_ALL) all = &run->lanes[i];
+        if (run->lanes[i].variant == bench_main(bench)) all = &run->lanes[i];
     MadeKind *kinds;
     size_t levels = bench->variant_count;
     size_t count = choices_list_made(run->command->arena, all->training.model.ledger, &kinds);

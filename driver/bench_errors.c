@@ -26,7 +26,7 @@ static int check_small(BenchRun *run, Lane *lane, const CheckReference *referenc
     int status = lane_compile_as(small, &run->target, &variant, &request, &training);
     if (status == EXIT_DONE) status = training_session(small, &training);
     if (status == EXIT_DONE) check_compare(reference, &training.model, training.session, &lane->variant->errors);
-    training.threads = NULL;   // the bench's own
+    training.threads = NULL; // the bench's own
     training_free(&training);
     return status;
 }
@@ -36,7 +36,7 @@ static int check_lane(BenchRun *run, Lane *lane, const CheckReference *reference
     int status = lane->training.session ? EXIT_DONE : lane_open(run, lane);
     if (status != EXIT_DONE) return status;
     check_compare(reference, &lane->training.model, lane->training.session, &lane->variant->errors);
-    lane_close(lane);       // its states are the check's now
+    lane_close(lane); // its states are the check's now
     return EXIT_DONE;
 }
 

@@ -7,7 +7,8 @@
 
 // ---- bytes alive in the arena while each step runs
 //
-// A value lives from the step that writes it to the last one that reads it, an input from the start, an output to the end.
+// A value lives from the step that writes it to the last one that reads it, an input from the start, an output to the
+// end.
 
 typedef struct {
     uint32_t first, last;
@@ -17,8 +18,10 @@ static Life *find_lives(Arena *arena, const Plan *plan) {
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count; k++) lives[step->operands[k]].last = s;
-        for (uint32_t k = 0; k < step->output_count; k++) lives[step->outputs[k]] = (Life){s, s};
+        for (uint32_t k = 0; k < step->operand_count; k++)
+            lives[step->operands[k]].last = s;
+        for (uint32_t k = 0; k < step->output_count; k++)
+            lives[step->outputs[k]] = (Life){s, s};
     }
     for (ValueId v = 0; v < plan->value_count; v++)
         if (plan->values[v].kind == VALUE_INPUT || plan->values[v].kind == VALUE_OUTPUT)
@@ -32,7 +35,8 @@ static void find_alive(Arena *arena, const Plan *plan, Variant *variant) {
     variant->alive = ARENA_ARRAY(arena, double, plan->step_count);
     for (ValueId v = 0; v < plan->value_count; v++) {
         if (plan->values[v].space != SPACE_ARENA) continue;
-        for (uint32_t s = lives[v].first; s <= lives[v].last; s++) variant->alive[s] += (double)plan->values[v].bytes;
+        for (uint32_t s = lives[v].first; s <= lives[v].last; s++)
+            variant->alive[s] += (double)plan->values[v].bytes;
     }
 }
 
@@ -43,7 +47,8 @@ void bench_plan_figures(Arena *arena, const Plan *plan, Variant *variant) {
 
 double bench_model_bytes(const Plan *plan) {
     double bytes = 0;
-    for (uint32_t s = 0; s < plan->step_count; s++) bytes += plan->steps[s].bytes;
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        bytes += plan->steps[s].bytes;
     return bytes;
 }
 
@@ -69,7 +74,8 @@ void bench_box_figures(Arena *arena, const Plan *plan, const double *seconds, Va
         const Step *step = &plan->steps[s];
         const char *place = explain_place(plan, step->place, arena);
         size_t at = 0;
-        while (at < variant->box_count && !sort_takes(&sorts[at], step, place)) at++;
+        while (at < variant->box_count && !sort_takes(&sorts[at], step, place))
+            at++;
         BoxFigure *box = &variant->boxes[at];
         if (at == variant->box_count) {
             variant->box_count++;

@@ -23,6 +23,7 @@ typedef struct {
     ThreadPool *threads;
     Lane *lanes;
     size_t lane_count;
+    Lane anchors[2];          // of an ablation: all, and all without any; variant NULL: there is none
 } BenchRun;
 
 // ---- bench_compile.c: every variant, and with --ablate the rows that come of what level all decided.

@@ -22,7 +22,8 @@ static double percent(double value, double low, double high) {
 }
 
 static void interval(Text *out, double low, double high) {
-    text_append(out, "<line class=\"range\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" y2=\"%d\"/>", low, high, MIDDLE, MIDDLE);
+    text_append(out, "<line class=\"range\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" y2=\"%d\"/>", low, high, MIDDLE,
+                MIDDLE);
     const double ends[] = {low, high};
     for (int i = 0; i < 2; i++)
         text_append(out, "<line class=\"range\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" y2=\"%d\"/>", ends[i], ends[i],
@@ -31,8 +32,8 @@ static void interval(Text *out, double low, double high) {
 
 void page_bar(Text *out, const char *colour, Estimate of, double full) {
     text_append(out, "<svg class=\"mark\" width=\"100%%\" height=\"%d\" role=\"img\">", ROW_HEIGHT);
-    text_append(out, "<rect class=\"fill-%s\" x=\"0\" y=\"%d\" width=\"%.2f%%\" height=\"%d\" rx=\"2\"/>", colour, MIDDLE - 7,
-                percent(of.median, 0, full), 14);
+    text_append(out, "<rect class=\"fill-%s\" x=\"0\" y=\"%d\" width=\"%.2f%%\" height=\"%d\" rx=\"2\"/>", colour,
+                MIDDLE - 7, percent(of.median, 0, full), 14);
     interval(out, percent(of.low, 0, full), percent(of.high, 0, full));
     text_append(out, "</svg>");
 }

@@ -13,11 +13,12 @@ enum { LARGEST_RECORD = 256 << 20, MOST_VARIANTS = 1000, MOST_TIMES = 1 << 20 };
 typedef struct {
     Command *command;
     const char *path;
-    bool sound;               // nothing has been complained of
+    bool sound; // nothing has been complained of
 } Reader;
 
 static void complain(Reader *reader, const char *what) {
-    if (reader->sound) diag_error(reader->command->diags, (Place){0}, "%s: not a record of sinter bench: %s", reader->path, what);
+    if (reader->sound)
+        diag_error(reader->command->diags, (Place){0}, "%s: not a record of sinter bench: %s", reader->path, what);
     reader->sound = false;
 }
 
@@ -59,7 +60,8 @@ static int64_t read_count(Reader *reader, const json_t *object, const char *key,
 
 static bool read_truth(Reader *reader, const json_t *object, const char *key) {
     const json_t *value = member(reader, object, key);
-    if (value && !json_is_boolean(value)) complain(reader, arena_format(reader->command->arena, "'%s' is no boolean", key));
+    if (value && !json_is_boolean(value))
+        complain(reader, arena_format(reader->command->arena, "'%s' is no boolean", key));
     return value && json_is_true(value);
 }
 
@@ -108,6 +110,11 @@ static void read_times(Reader *reader, const json_t *object, const Bench *bench,
     variant->visits = ARENA_ARRAY(arena, double, rounds);
     variant->losses = ARENA_ARRAY(arena, double, rounds);
     read_numbers(reader, member(reader, object, "losses"), "losses", variant->losses, rounds, 1);
+    const json_t *paired = json_object_get(object, "paired_seconds");
+    if (paired) {
+        variant->paired = ARENA_ARRAY(arena, double, rounds);
+        read_numbers(reader, paired, "paired_seconds", variant->paired, rounds, 1);
+    }
     for (size_t round = 0; round < rounds && reader->sound; round++) {
         double *seconds = variant->seconds + round * steps;
         read_numbers(reader, json_array_get(list, round), "ns", seconds, steps, 1e-9);

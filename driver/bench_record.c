@@ -15,20 +15,29 @@
 
 static const char *const role_names[] = {"level", "without", "only", "bare"};
 
-const char *bench_role_name(VariantRole role) { return role_names[role]; }
+const char *bench_role_name(VariantRole role) {
+    return role_names[role];
+}
 
 // JSON has no infinities: null.
-static json_t *real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+static json_t *real(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
 
-static json_t *text(const char *value) { return value ? json_string(value) : json_null(); }
+static json_t *text(const char *value) {
+    return value ? json_string(value) : json_null();
+}
 
 static json_t *reals(const double *values, size_t count) {
     json_t *array = json_array();
-    for (size_t i = 0; i < count; i++) json_array_append_new(array, real(values[i]));
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, real(values[i]));
     return array;
 }
 
-static json_t *nanoseconds(double seconds) { return json_integer((json_int_t)llround(1e9 * seconds)); }
+static json_t *nanoseconds(double seconds) {
+    return json_integer((json_int_t)llround(1e9 * seconds));
+}
 
 static json_t *rounds_of_times(const Bench *bench, const Variant *variant) {
     json_t *rounds = json_array();
@@ -53,15 +62,17 @@ static json_t *boxes(const Variant *variant) {
     json_t *array = json_array();
     for (size_t i = 0; i < variant->box_count; i++) {
         const BoxFigure *box = &variant->boxes[i];
-        json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "form", box->form, "label",
-                                               box->label, "place", box->place, "count", (int)box->count, "flops",
-                                               real(box->flops), "bytes", real(box->bytes), "seconds",
-                                               real(box->seconds)));
+        json_array_append_new(array,
+                              json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "form", box->form, "label", box->label,
+                                        "place", box->place, "count", (int)box->count, "flops", real(box->flops),
+                                        "bytes", real(box->bytes), "seconds", real(box->seconds)));
     }
     return array;
 }
 
-static void set(json_t *object, const char *key, json_t *value) { json_object_set_new(object, key, value); }
+static void set(json_t *object, const char *key, json_t *value) {
+    json_object_set_new(object, key, value);
+}
 
 static json_t *variant_json(const Bench *bench, const Variant *variant) {
     json_t *object = json_object();
@@ -77,8 +88,9 @@ static json_t *variant_json(const Bench *bench, const Variant *variant) {
     set(object, "formula_flops", real(variant->formula_flops));
     set(object, "product_flops", real(variant->product_flops));
     set(object, "model_bytes", real(variant->model_bytes));
-    set(object, "planned_bytes", json_pack("{s:o, s:o, s:o}", "states", real(variant->state_bytes), "arena",
-                                           real(variant->arena_bytes), "scratch", real(variant->scratch_bytes)));
+    set(object, "planned_bytes",
+        json_pack("{s:o, s:o, s:o}", "states", real(variant->state_bytes), "arena", real(variant->arena_bytes),
+                  "scratch", real(variant->scratch_bytes)));
     set(object, "resident_bytes", real(variant->resident_bytes));
     set(object, "steps", json_integer(variant->steps));
     set(object, "kernels", json_integer(variant->kernels));
@@ -88,10 +100,12 @@ static json_t *variant_json(const Bench *bench, const Variant *variant) {
     set(object, "tokens_per_second", real((double)variant->tokens / variant->time.median));
     set(object, "mfu", real(bench_mfu(bench, variant)));
     set(object, "mfu_a100", real(variant->formula_flops / variant->time.median / NANOGPT_PEAK_FLOPS));
-    set(object, "errors", json_pack("{s:o, s:o, s:o, s:b}", "value", worst(&variant->errors.value), "gradient",
-                                    worst(&variant->errors.gradient), "update", worst(&variant->errors.update),
-                                    "passed", (int)variant->errors.passed));
+    set(object, "errors",
+        json_pack("{s:o, s:o, s:o, s:b}", "value", worst(&variant->errors.value), "gradient",
+                  worst(&variant->errors.gradient), "update", worst(&variant->errors.update), "passed",
+                  (int)variant->errors.passed));
     set(object, "losses", reals(variant->losses, (size_t)bench->rounds));
+    if (variant->paired) set(object, "paired_seconds", reals(variant->paired, (size_t)bench->rounds));
     set(object, "ns", rounds_of_times(bench, variant));
     set(object, "boxes", boxes(variant));
     set(object, "arena_bytes_by_step", reals(variant->alive, variant->alive_count));
@@ -118,8 +132,9 @@ static json_t *bench_json(Arena *arena, const Bench *bench) {
     set(object, "format", text(BENCH_FORMAT));
     set(object, "version", json_integer(BENCH_FORMAT_VERSION));
     set(object, "when", text(bench->when));
-    set(object, "versions", json_pack("{s:o, s:o, s:o}", "sinter", text(bench->sinter), "llvm", text(bench->llvm), "blas",
-                                      text(bench->blas)));
+    set(object, "versions",
+        json_pack("{s:o, s:o, s:o}", "sinter", text(bench->sinter), "llvm", text(bench->llvm), "blas",
+                  text(bench->blas)));
     set(object, "machine", machine_json(&bench->machine));
     set(object, "model", text(bench->model));
     set(object, "spec_file", text(bench->spec_file));
@@ -127,8 +142,9 @@ static json_t *bench_json(Arena *arena, const Bench *bench) {
     set(object, "spec_hash", text(bench_hash(arena, bench->spec_source)));
     set(object, "config", text(bench->config));
     set(object, "config_hash", text(bench_hash(arena, bench->config)));
-    set(object, "tokens", json_pack("{s:o, s:I, s:o}", "path", text(bench->tokens_path), "bytes",
-                                    (json_int_t)bench->tokens_bytes, "hash", text(bench->tokens_hash)));
+    set(object, "tokens",
+        json_pack("{s:o, s:I, s:o}", "path", text(bench->tokens_path), "bytes", (json_int_t)bench->tokens_bytes, "hash",
+                  text(bench->tokens_hash)));
     set(object, "ablation", json_boolean(bench->ablates));
     set(object, "resident", json_boolean(bench->resident));
     set(object, "rounds", json_integer(bench->rounds));

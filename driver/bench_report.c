@@ -21,7 +21,9 @@ static void open_section(Text *out, const char *title, const char *sentence) {
     if (sentence) paragraph(out, "lead", sentence);
 }
 
-static void close_section(Text *out) { text_append(out, "</section>\n"); }
+static void close_section(Text *out) {
+    text_append(out, "</section>\n");
+}
 
 static void cell(Text *out, const char *text) {
     text_append(out, "<td>");
@@ -31,7 +33,8 @@ static void cell(Text *out, const char *text) {
 
 static void heads(Text *out, const char *const *names, size_t count) {
     text_append(out, "<tr>");
-    for (size_t i = 0; i < count; i++) text_append(out, "<th>%s</th>", names[i]);
+    for (size_t i = 0; i < count; i++)
+        text_append(out, "<th>%s</th>", names[i]);
     text_append(out, "</tr>\n");
 }
 
@@ -52,14 +55,17 @@ static void append_headline(Text *out, const Bench *bench) {
     page_escaped(out, bench_headline(arena, bench, main, bench_base(bench, main)));
     text_append(out, ".</h1>\n");
     paragraph(out, "about",
-              arena_format(arena, "%s parameters, %lld tokens a step, %s flops a step by nanoGPT's formula. %s, %d threads. %s.",
-                           explain_quantity(arena, main->parameters), (long long)main->tokens,
-                           explain_quantity(arena, main->formula_flops), bench->machine.cpu, bench->machine.threads,
-                           bench->when));
+              arena_format(
+                  arena, "%s parameters, %lld tokens a step, %s flops a step by nanoGPT's formula. %s, %d threads. %s.",
+                  explain_quantity(arena, main->parameters), (long long)main->tokens,
+                  explain_quantity(arena, main->formula_flops), bench->machine.cpu, bench->machine.threads,
+                  bench->when));
     if (bench_was_disturbed(bench))
-        paragraph(out, "bad", arena_format(arena, "Other work took %.0f %% of the processors while this was measured: times are "
-                                                  "not those of a quiet machine.",
-                                           100 * (1 - bench->processor_share)));
+        paragraph(out, "bad",
+                  arena_format(arena,
+                               "Other work took %.0f %% of the processors while this was measured: times are "
+                               "not those of a quiet machine.",
+                               100 * (1 - bench->processor_share)));
 }
 
 // ---- times
@@ -91,7 +97,8 @@ static void append_bar(Text *out, const Bench *bench, const Variant *variant, bo
                             : arena_format(arena, "%.0f tok/s ", of.median));
     text_append(out, "<small>");
     if (base && base != variant)
-        page_escaped(out, arena_format(arena, "%.2f× %s", bench_speedup(bench, variant, base).median, base->name));
+        page_escaped(out, arena_format(arena, "%.2f× %s", bench_speedup(bench, variant, base).median,
+                                       base->fuse != variant->fuse ? fuse_name(base->fuse) : base->name));
     text_append(out, "</small></div>\n");
 }
 
@@ -100,12 +107,13 @@ static void append_times(Text *out, const Bench *bench) {
     double full = 0;
     for (size_t i = 0; i < bench->variant_count; i++)
         if (bench->variants[i].role == ROLE_LEVEL) full = fmax(full, shown(&bench->variants[i], alike).high);
-    open_section(out, alike ? "Time of a training step" : "Tokens a second",
-                 arena_format(out->arena,
-                              "Medians of %lld rounds in turn; the line on each bar is the interval that holds the median "
-                              "with at least 95 %%. Shorter is %s.%s",
-                              (long long)bench->rounds, alike ? "faster" : "slower",
-                              alike ? "" : " The variants do unlike work: their step times are not compared."));
+    open_section(
+        out, alike ? "Time of a training step" : "Tokens a second",
+        arena_format(out->arena,
+                     "Medians of %lld rounds in turn; the line on each bar is the interval that holds the median "
+                     "with at least 95 %%. %s is faster.%s",
+                     (long long)bench->rounds, alike ? "Shorter" : "Longer",
+                     alike ? "" : " The variants do unlike work: their step times are not compared."));
     text_append(out, "<div class=\"card rows\">\n");
     for (size_t i = 0; i < bench->variant_count; i++)
         if (bench->variants[i].role == ROLE_LEVEL) append_bar(out, bench, &bench->variants[i], alike, full);
@@ -115,14 +123,16 @@ static void append_times(Text *out, const Bench *bench) {
 
 // ---- ablation
 
-static void append_part(Text *out, const Bench *bench, const Variant *variant, Estimate ratio, double low, double high) {
+static void append_part(Text *out, const Bench *bench, const Variant *variant, Estimate ratio, double low,
+                        double high) {
     bool bad = bench_is_loss(bench, variant);
-    text_append(out, "<div class=\"who\">");
-    page_escaped(out, variant->name);
+    text_append(out, "<div class=\"who%s\">", bad ? " bad" : "");
+    page_escaped(out, variant->kind ? variant->kind : variant->name);
+    if (bad) text_append(out, ": faster without it");
     text_append(out, "</div><div class=\"plot\">");
     page_whisker(out, bad ? "bad" : variant->role == ROLE_ONLY ? "op" : "all", ratio, low, high);
-    text_append(out, "</div><div class=\"what%s\">%.3f <small>%.3f to %.3f%s</small></div>\n", bad ? " bad" : "",
-                ratio.median, ratio.low, ratio.high, bad ? ", faster without" : "");
+    text_append(out, "</div><div class=\"what\">%.3f <small>%.3f to %.3f</small></div>\n", ratio.median, ratio.low,
+                ratio.high);
 }
 
 static void append_parts(Text *out, const Bench *bench, VariantRole role, const char *title, const char *sentence) {
@@ -131,9 +141,9 @@ static void append_parts(Text *out, const Bench *bench, VariantRole role, const 
     for (size_t i = 0; i < bench->variant_count; i++) {
         const Variant *variant = &bench->variants[i], *base = bench_base(bench, variant);
         if (variant->role != role || !base) continue;
-        Estimate ratio = estimate_ratio(variant->visits, base->visits, (size_t)bench->rounds);
-        low = fmin(low, ratio.low);
-        high = fmax(high, ratio.high);
+        Estimate ratio = bench_slowdown(bench, variant, base);
+        low = fmin(low, ratio.median - 0.05); // a stray end of an interval must not squeeze the rest: it is cut off
+        high = fmax(high, ratio.median + 0.05);
         count++;
     }
     if (!count) return;
@@ -142,16 +152,17 @@ static void append_parts(Text *out, const Bench *bench, VariantRole role, const 
     for (size_t i = 0; i < bench->variant_count; i++) {
         const Variant *variant = &bench->variants[i], *base = bench_base(bench, variant);
         if (variant->role == role && base)
-            append_part(out, bench, variant, estimate_ratio(variant->visits, base->visits, (size_t)bench->rounds), low, high);
+            append_part(out, bench, variant, bench_slowdown(bench, variant, base), low, high);
     }
     text_append(out, "</div>\n");
     close_section(out);
 }
 
 static void append_ablation(Text *out, const Bench *bench) {
-    append_parts(out, bench, ROLE_WITHOUT, "What each decision is worth",
-                 "Time of a step with one kind of decision left out, times that of all, round by round. Right of the dotted "
-                 "line the decision pays.");
+    append_parts(
+        out, bench, ROLE_WITHOUT, "What each decision is worth",
+        "Time of a step with one kind of decision left out, times that of all, round by round. Right of the dotted "
+        "line the decision pays.");
     append_parts(out, bench, ROLE_ONLY, "Each decision alone",
                  "Time of a step with one kind of decision and none of the others, times that without any. Left of the "
                  "dotted line it gains by itself.");
@@ -169,7 +180,8 @@ static void append_boxes(Text *out, const Variant *variant) {
     Arena *arena = out->arena;
     BoxFigure *boxes = ARENA_ARRAY(arena, BoxFigure, variant->box_count + 1);
     double total = 0;
-    for (size_t i = 0; i < variant->box_count; i++) total += (boxes[i] = variant->boxes[i]).seconds;
+    for (size_t i = 0; i < variant->box_count; i++)
+        total += (boxes[i] = variant->boxes[i]).seconds;
     qsort(boxes, variant->box_count, sizeof *boxes, longer_first);
     text_append(out, "<div class=\"card scroll\"><table class=\"boxes\">\n");
     heads(out, names, sizeof names / sizeof *names);
@@ -208,7 +220,8 @@ static void append_rooflines(Text *out, const Bench *bench) {
     text_append(out, "</div>\n<p class=\"key\"><i style=\"background:var(--product)\"></i>product"
                      "<i style=\"background:var(--row)\"></i>row<i style=\"background:var(--map)\"></i>map</p>\n");
     close_section(out);
-    open_section(out, "Where the time goes", arena_format(out->arena, "The longest boxes of %s, timed one by one.", main->name));
+    open_section(out, "Where the time goes",
+                 arena_format(out->arena, "The longest boxes of %s, timed one by one.", main->name));
     append_boxes(out, main);
     close_section(out);
 }
@@ -218,9 +231,10 @@ static void append_rooflines(Text *out, const Bench *bench) {
 static void append_memory(Text *out, const Bench *bench) {
     const Variant *main = bench_main(bench);
     if (main->alive_count == 0) return;
-    open_section(out, "Memory over the step",
-                 "Bytes of the arena that are alive while each step of the plan runs: activations, gradients of "
-                 "activations and inputs. Parameters, gradients in accumulators and each thread's scratch memory come on top.");
+    open_section(
+        out, "Memory over the step",
+        "Bytes of the arena that are alive while each step of the plan runs: activations, gradients of "
+        "activations and inputs. Parameters, gradients in accumulators and each thread's scratch memory come on top.");
     text_append(out, "<div class=\"pair\">\n<div class=\"card\">");
     page_memory(out, bench);
     text_append(out, "</div>\n<div class=\"card scroll\"><table>\n");
@@ -233,7 +247,8 @@ static void append_memory(Text *out, const Bench *bench) {
                                 variant->state_bytes + variant->arena_bytes + variant->scratch_bytes};
         text_append(out, "<tr>");
         cell(out, variant->name);
-        for (size_t k = 0; k < sizeof bytes / sizeof *bytes; k++) cell(out, arena_format(out->arena, "%.1f", 1e-6 * bytes[k]));
+        for (size_t k = 0; k < sizeof bytes / sizeof *bytes; k++)
+            cell(out, arena_format(out->arena, "%.1f", 1e-6 * bytes[k]));
         text_append(out, "</tr>\n");
     }
     text_append(out, "</table></div>\n</div>\n");
@@ -244,20 +259,21 @@ static void append_drawing(Text *out, const Bench *bench) {
     const Variant *main = bench_main(bench);
     if (!main->drawing) return;
     open_section(out, "The boxes", "Every frame is one kernel; what is inside of it never leaves the core.");
-    text_append(out, "<div class=\"card drawing\">\n%s\n</div>\n", main->drawing);
+    text_append(out, "<div class=\"card scroll drawing\">\n%s\n</div>\n", main->drawing);
     close_section(out);
 }
 
 // ---- all numbers, the machine, how to run it again
 
 static void append_numbers(Text *out, const Bench *bench) {
-    static const char *const names[] = {"variant",    "ms a step", "from", "to",      "tok/s", "mfu %",  "a100 %",
+    static const char *const names[] = {"variant",    "ms a step", "from", "to",      "tok/s", "mfu %", "a100 %",
                                         "products %", "MB",        "rss",  "kernels", "bytes", "error", "last loss"};
     Arena *arena = out->arena;
-    open_section(out, "All numbers",
-                 "mfu: nanoGPT's flops against this machine's measured peak; a100: against 312 TFLOP/s, as nanoGPT prints it; "
-                 "products: true flops of the products. Errors are the worst of loss, gradients and updates against "
-                 "float64, for fused and unfused alike.");
+    open_section(
+        out, "All numbers",
+        "mfu: nanoGPT's flops against this machine's measured peak; a100: against 312 TFLOP/s, as nanoGPT prints it; "
+        "products: true flops of the products. Errors are the worst of loss, gradients and updates against "
+        "float64, for fused and unfused alike.");
     text_append(out, "<div class=\"card scroll\"><table>\n");
     heads(out, names, sizeof names / sizeof *names);
     for (size_t i = 0; i < bench->variant_count; i++) {
@@ -273,11 +289,13 @@ static void append_numbers(Text *out, const Bench *bench) {
         cell(out, arena_format(arena, "%.2f", 100 * bench_mfu(bench, variant)));
         cell(out, arena_format(arena, "%.3f", 100 * variant->formula_flops / median / NANOGPT_PEAK_FLOPS));
         cell(out, arena_format(arena, "%.2f", 100 * variant->product_flops / median / peak));
-        cell(out, arena_format(arena, "%.1f", 1e-6 * (variant->state_bytes + variant->arena_bytes + variant->scratch_bytes)));
+        cell(out, arena_format(arena, "%.1f",
+                               1e-6 * (variant->state_bytes + variant->arena_bytes + variant->scratch_bytes)));
         cell(out, arena_format(arena, "%.1f", 1e-6 * variant->resident_bytes));
         cell(out, arena_format(arena, "%u/%u", variant->kernels, variant->distinct_kernels));
         cell(out, explain_quantity(arena, variant->model_bytes));
-        cell(out, arena_format(arena, "%.1e%s", fmax(errors->value.error, fmax(errors->gradient.error, errors->update.error)),
+        cell(out, arena_format(arena, "%.1e%s",
+                               fmax(errors->value.error, fmax(errors->gradient.error, errors->update.error)),
                                errors->passed ? "" : " !"));
         cell(out, arena_format(arena, "%.9g", variant->losses[bench->rounds - 1]));
         text_append(out, "</tr>\n");
@@ -301,29 +319,38 @@ static void append_machine(Text *out, const Bench *bench) {
     median_rank((size_t)bench->rounds, &coverage);
     open_section(out, "Machine and method", NULL);
     text_append(out, "<div class=\"card\"><table class=\"left\">\n");
-    fact(out, "processor", arena_format(arena, "%s, %d cores, vectors of %d bytes", machine->cpu, machine->cores,
-                                        machine->vector_bytes));
-    fact(out, "caches", arena_format(arena, "L1d %.0f KiB, L2 %.0f KiB a core, L3 %.0f KiB", machine->l1_bytes / 1024,
-                                     machine->l2_bytes / 1024, machine->l3_bytes / 1024));
-    fact(out, "measured", arena_format(arena, "%.1f GFLOP/s f32, %.1f GB/s read, %.1f GB/s triad, %d threads",
-                                       1e-9 * machine->peak_flops, 1e-9 * machine->read_bandwidth,
-                                       1e-9 * machine->triad_bandwidth, machine->threads));
+    fact(out, "processor",
+         arena_format(arena, "%s, %d cores, vectors of %d bytes", machine->cpu, machine->cores, machine->vector_bytes));
+    fact(out, "caches",
+         arena_format(arena, "L1d %.0f KiB, L2 %.0f KiB a core, L3 %.0f KiB", machine->l1_bytes / 1024,
+                      machine->l2_bytes / 1024, machine->l3_bytes / 1024));
+    fact(out, "measured",
+         arena_format(arena, "%.1f GFLOP/s f32, %.1f GB/s read, %.1f GB/s triad, %d threads",
+                      1e-9 * machine->peak_flops, 1e-9 * machine->read_bandwidth, 1e-9 * machine->triad_bandwidth,
+                      machine->threads));
     Estimate barrier = estimate_median(bench->barriers, barriers);
-    fact(out, "barrier", arena_format(arena, "%.0f ns, %.0f to %.0f between rounds", 1e9 * barrier.median, 1e9 * barrier.low,
-                                      1e9 * barrier.high));
-    fact(out, "other work", arena_format(arena, "%.0f %% of the processors' time while this was measured%s",
-                                         fmax(0, 100 * (1 - bench->processor_share)),
-                                         bench_was_disturbed(bench) ? ": times are not those of a quiet machine" : ""));
+    fact(out, "barrier",
+         arena_format(arena, "%.0f ns, %.0f to %.0f between rounds", 1e9 * barrier.median, 1e9 * barrier.low,
+                      1e9 * barrier.high));
+    fact(out, "other work",
+         arena_format(arena, "%.0f %% of the processors' time while this was measured%s",
+                      fmax(0, 100 * (1 - bench->processor_share)),
+                      bench_was_disturbed(bench) ? ": times are not those of a quiet machine" : ""));
     fact(out, "versions", arena_format(arena, "sinter %s, LLVM %s, %s", bench->sinter, bench->llvm, bench->blas));
-    fact(out, "model", arena_format(arena, "%s, spec %s, config %s", bench->spec_file, bench_hash(arena, bench->spec_source),
-                                    bench_hash(arena, bench->config)));
-    fact(out, "rounds", arena_format(arena, "%lld rounds, all variants in turn in one process, %lld timed steps behind %lld "
-                                            "to warm up, %s",
-                                     (long long)bench->rounds, (long long)bench->visit_steps,
-                                     (long long)bench->warmup_steps,
-                                     bench->resident ? "sessions kept" : "sessions made anew for each visit"));
-    fact(out, "intervals", arena_format(arena, "order statistics of the rounds' medians (%.1f %%), widened to the medians of "
-                                               "both halves of the run", 100 * coverage));
+    fact(out, "model",
+         arena_format(arena, "%s, spec %s, config %s", bench->spec_file, bench_hash(arena, bench->spec_source),
+                      bench_hash(arena, bench->config)));
+    fact(out, "rounds",
+         arena_format(arena,
+                      "%lld rounds, all variants in turn in one process, %lld timed steps behind %lld "
+                      "to warm up, %s",
+                      (long long)bench->rounds, (long long)bench->visit_steps, (long long)bench->warmup_steps,
+                      bench->resident ? "sessions kept" : "sessions made anew for each visit"));
+    fact(out, "intervals",
+         arena_format(arena,
+                      "order statistics of the rounds' medians (%.1f %%), widened to the medians of "
+                      "both halves of the run",
+                      100 * coverage));
     fact(out, "errors", arena_format(arena, "against the float64 reference, %s", bench->error_shape));
     text_append(out, "</table></div>\n");
     close_section(out);
@@ -331,12 +358,15 @@ static void append_machine(Text *out, const Bench *bench) {
 
 static void append_replay(Text *out, const Bench *bench, const char *record_path) {
     open_section(out, "Run it again",
-                 record_path ? "The record holds spec, config, choices, seeds and every measured time; the same binary on the "
-                               "same machine gives equal losses."
-                             : "This run wrote no record; --json=FILE writes one.");
+                 record_path
+                     ? "The record holds spec, config, choices, seeds and every measured time; the same binary on the "
+                       "same machine gives equal losses."
+                     : "This run wrote no record; --json=FILE writes one.");
     text_append(out, "<pre><code>");
-    if (record_path) page_escaped(out, arena_format(out->arena, "sinter bench --replay=%s", record_path));
-    else text_append(out, "sinter bench CONFIG... --json=FILE");
+    if (record_path)
+        page_escaped(out, arena_format(out->arena, "sinter bench --replay=%s", record_path));
+    else
+        text_append(out, "sinter bench CONFIG... --json=FILE");
     text_append(out, "</code></pre>\n<pre><code>");
     page_escaped(out, bench->config);
     text_append(out, "</code></pre>\n");

@@ -2,6 +2,10 @@
 //
 //     compile A B C     round 0: A B C     round 1: B C A     round 2: C A B     ...     boxes timed     errors
 //
+// Where many variants are compared with one, as in an ablation, a round takes long and the machine may change
+// meanwhile. So that one has an anchor, a second session of the same programs, which is visited every few variants;
+// each of them is compared with the anchor's visits right before and right behind its own.
+//
 // A visit is some warm-up steps, which bring the variant's weights and code back into the caches, and some timed ones,
 // of the training loop itself (train_run) with all that belongs to it. Every variant sees the same batches. A drift of
 // the machine meets all variants of a round alike, and each place in the order.
@@ -22,14 +26,31 @@
 enum {
     WARMUP_STEPS = 2,
     CALIBRATION_STEPS = 3,
-    LEAST_ROUNDS = 7,      // fewer give no interval of 95 %
+    LEAST_ROUNDS = 7, // fewer give no interval of 95 %
     USUAL_ROUNDS = 25,
     MOST_ROUNDS = 201,
     LEAST_STEPS = 3,
-    MOST_STEPS = 200
+    MOST_STEPS = 200,
+    ANCHOR_EVERY = 6
 };
 // The largest share of what is available that sessions may take together.
 static const double resident_share = 0.7;
+
+// ---- anchors: second sessions of programs that others are compared with
+
+static void make_anchors(BenchRun *run) {
+    for (size_t i = 0; i < run->lane_count; i++) {
+        const Variant *variant = run->lanes[i].variant;
+        if (variant == bench_main(run->bench)) run->anchors[0] = run->lanes[i];
+        if (variant->role == ROLE_BARE) run->anchors[1] = run->lanes[i];
+    }
+}
+
+// Programs and tokens are the lanes'.
+static void free_anchors(BenchRun *run) {
+    for (int i = 0; i < 2; i++)
+        session_free(run->anchors[i].training.session);
+}
 
 // ---- memory
 
@@ -43,8 +64,9 @@ static double resident_bytes(void) {
 }
 
 static int refuse_memory(BenchRun *run, const Variant *variant, double needed, double available) {
-    diag_error(run->command->diags, (Place){0}, "%s needs %.1f MB and %.1f MB are available; lower batch_size or block_size",
-               variant->name, 1e-6 * needed, 1e-6 * available);
+    diag_error(run->command->diags, (Place){0},
+               "%s needs %.1f MB and %.1f MB are available; lower batch_size or block_size", variant->name,
+               1e-6 * needed, 1e-6 * available);
     return EXIT_MEMORY;
 }
 
@@ -98,16 +120,18 @@ void lane_close(Lane *lane) {
 // ---- visits
 
 typedef struct {
-    double *seconds;          // of the timed steps
-    double loss;              // of the last step
+    double *seconds; // of the timed steps
+    double loss;     // of the last step
     int64_t taken, skipped;
 } Visit;
 
 static void keep_step(void *context, const StepRecord *record) {
     Visit *visit = context;
     visit->loss = record->loss;
-    if (visit->skipped > 0) visit->skipped--;
-    else visit->seconds[visit->taken++] = record->seconds;
+    if (visit->skipped > 0)
+        visit->skipped--;
+    else
+        visit->seconds[visit->taken++] = record->seconds;
 }
 
 int lane_train(BenchRun *run, Lane *lane, int64_t warmup, int64_t steps,
@@ -153,10 +177,11 @@ static int calibrate(BenchRun *run) {
         bench->visit_steps = (int64_t)fmin(fmax(steps, LEAST_STEPS), MOST_STEPS);
     }
     double round = (double)(bench->visit_steps + bench->warmup_steps) * of_all;
+    if (bench->ablates) round *= 1 + 1.0 / ANCHOR_EVERY;
     if (bench->rounds == 0)
         bench->rounds = (int64_t)fmin(fmax(bench->budget_seconds / round, LEAST_ROUNDS), MOST_ROUNDS);
-    printf("bench: %zu variants, %lld rounds of %lld steps each behind %lld to warm up, about %.0f s\n", run->lane_count,
-           (long long)bench->rounds, (long long)bench->visit_steps, (long long)bench->warmup_steps,
+    printf("bench: %zu variants, %lld rounds of %lld steps each behind %lld to warm up, about %.0f s\n",
+           run->lane_count, (long long)bench->rounds, (long long)bench->visit_steps, (long long)bench->warmup_steps,
            round * (double)bench->rounds);
     fflush(stdout);
     return EXIT_DONE;
@@ -171,6 +196,7 @@ static void make_room(BenchRun *run) {
         bench->variants[i].seconds = arena_alloc_array(arena, rounds, steps * sizeof(double));
         bench->variants[i].visits = ARENA_ARRAY(arena, double, rounds);
         bench->variants[i].losses = ARENA_ARRAY(arena, double, rounds);
+        if (bench->variants[i].role != ROLE_LEVEL) bench->variants[i].paired = ARENA_ARRAY(arena, double, rounds);
     }
 }
 
@@ -180,25 +206,67 @@ static double processor_seconds(void) {
     return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
 }
 
+static int visit_and_keep(BenchRun *run, Lane *lane, int64_t round) {
+    const Bench *bench = run->bench;
+    Variant *variant = lane->variant;
+    Visit visit = {.seconds = variant->seconds + round * bench->visit_steps};
+    int status = visit_lane(run, lane, bench->warmup_steps, bench->visit_steps, &visit);
+    if (status != EXIT_DONE) return status;
+    variant->visits[round] = median_of(visit.seconds, (size_t)bench->visit_steps);
+    variant->losses[round] = visit.loss;
+    return EXIT_DONE;
+}
+
+static int visit_anchor(BenchRun *run, Lane *anchor, double *seconds, double *median) {
+    const Bench *bench = run->bench;
+    Visit visit = {.seconds = seconds};
+    int status = visit_lane(run, anchor, bench->warmup_steps, bench->visit_steps, &visit);
+    *median = status == EXIT_DONE ? median_of(seconds, (size_t)bench->visit_steps) : NAN;
+    return status;
+}
+
+// The lanes first..last-1 once, in an order that rotates with the round; between visits of the anchor, if there is one.
+static int visit_group(BenchRun *run, size_t first, size_t last, Lane *anchor, int64_t round) {
+    size_t count = last - first;
+    double before = 0, behind = 0;
+    int status = EXIT_DONE;
+    double *seconds = ARENA_ARRAY(run->command->arena, double, (size_t)run->bench->visit_steps);
+    if (anchor && count) status = visit_anchor(run, anchor, seconds, &before);
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
+        status = visit_and_keep(run, &run->lanes[first + ((size_t)round + i) % count], round);
+        if (!anchor || status != EXIT_DONE || ((i + 1) % ANCHOR_EVERY && i + 1 < count)) continue;
+        status = visit_anchor(run, anchor, seconds, &behind);
+        for (size_t k = i - i % ANCHOR_EVERY; k <= i; k++)
+            run->lanes[first + ((size_t)round + k) % count].variant->paired[round] = (before + behind) / 2;
+        before = behind;
+    }
+    return status;
+}
+
+// Lanes of one role lie together. Levels are compared with each other; what is left out or made alone, with an anchor.
+static int visit_all(BenchRun *run, int64_t round) {
+    size_t levels = 0, left_out = 0;
+    for (size_t i = 0; i < run->lane_count; i++) {
+        levels += run->lanes[i].variant->role == ROLE_LEVEL;
+        left_out += run->lanes[i].variant->role != ROLE_ONLY;
+    }
+    int status = visit_group(run, 0, levels, NULL, round);
+    if (status == EXIT_DONE) status = visit_group(run, levels, left_out, &run->anchors[0], round);
+    if (status == EXIT_DONE) status = visit_group(run, left_out, run->lane_count, &run->anchors[1], round);
+    return status;
+}
+
 static int run_rounds(BenchRun *run) {
     Bench *bench = run->bench;
     make_room(run);
     double start = clock_seconds(), used = processor_seconds();
     bench->barriers[0] = probe_barrier(run->threads);
     for (int64_t round = 0; round < bench->rounds; round++) {
-        for (size_t i = 0; i < run->lane_count; i++) {
-            Lane *lane = &run->lanes[((size_t)round + i) % run->lane_count];
-            Variant *variant = lane->variant;
-            Visit visit = {.seconds = variant->seconds + round * bench->visit_steps};
-            int status = visit_lane(run, lane, bench->warmup_steps, bench->visit_steps, &visit);
-            if (status != EXIT_DONE) return status;
-            variant->visits[round] = median_of(visit.seconds, (size_t)bench->visit_steps);
-            variant->losses[round] = visit.loss;
-        }
+        int status = visit_all(run, round);
+        if (status != EXIT_DONE) return status;
         bench->barriers[round + 1] = probe_barrier(run->threads);
     }
-    bench->processor_share =
-        (processor_seconds() - used) / (clock_seconds() - start) / threads_count(run->threads);
+    bench->processor_share = (processor_seconds() - used) / (clock_seconds() - start) / threads_count(run->threads);
     for (size_t i = 0; i < bench->variant_count; i++)
         bench->variants[i].time = estimate_median(bench->variants[i].visits, (size_t)bench->rounds);
     return EXIT_DONE;
@@ -227,6 +295,7 @@ static int run_all(BenchRun *run) {
     if (status != EXIT_DONE) return status;
     run->threads = threads_create(configured_threads(run->command->config), true, run->command->diags);
     if (!run->threads) return EXIT_IO;
+    make_anchors(run);
     describe_machine(run);
     if ((status = plan_residence(run)) != EXIT_DONE) return status;
     interrupt_install();
@@ -241,8 +310,9 @@ int bench_run(Command *command, Bench *bench, bool replays) {
     BenchRun run = {.command = command, .bench = bench, .replays = replays, .target = probed_target()};
     double start = clock_seconds();
     int status = run_all(&run);
+    free_anchors(&run);
     for (size_t i = 0; i < run.lane_count; i++) {
-        run.lanes[i].training.threads = NULL;   // one pool for all
+        run.lanes[i].training.threads = NULL; // one pool for all
         training_free(&run.lanes[i].training);
     }
     threads_free(run.threads);

@@ -33,7 +33,7 @@ double median_of(const double *values, size_t count) {
 // The number of values below the distribution's median is binomial(count, 1/2). The interval from the rank-th smallest
 // to the rank-th largest misses the median when fewer than `rank` are below it, or above it.
 size_t median_rank(size_t count, double *coverage) {
-    double term = pow(0.5, (double)count), missed = term;   // P(0 below); the sum up to rank - 1
+    double term = pow(0.5, (double)count), missed = term; // P(0 below); the sum up to rank - 1
     size_t rank = 1;
     while (rank < (count + 1) / 2) {
         term *= (double)(count - rank + 1) / (double)rank;
@@ -62,10 +62,13 @@ Estimate estimate_median(const double *values, size_t count) {
 
 Estimate estimate_ratio(const double *numerator, const double *denominator, size_t count) {
     double *ratios = memory_allocate_array(count ? count : 1, sizeof *ratios);
-    for (size_t i = 0; i < count; i++) ratios[i] = numerator[i] / denominator[i];
+    for (size_t i = 0; i < count; i++)
+        ratios[i] = numerator[i] / denominator[i];
     Estimate estimate = estimate_median(ratios, count);
     memory_release(ratios);
     return estimate;
 }
 
-bool estimates_overlap(Estimate a, Estimate b) { return a.low <= b.high && b.low <= a.high; }
+bool estimates_overlap(Estimate a, Estimate b) {
+    return a.low <= b.high && b.low <= a.high;
+}

@@ -24,8 +24,8 @@ double median_of(const double *values, size_t count);
 // smallest and the largest, which is less than 95 %: *coverage says how much.
 size_t median_rank(size_t count, double *coverage);
 
-// The median with that interval. Values in the order of time: a machine that drifts makes them less independent than the
-// theorem wants, so the interval also holds the medians of both halves.
+// The median with that interval. Values in the order of time: a machine that drifts makes them less independent than
+// the theorem wants, so the interval also holds the medians of both halves.
 Estimate estimate_median(const double *values, size_t count);
 
 // The same of numerator[i] / denominator[i]: how two variants compare in one and the same round.

@@ -4,12 +4,14 @@
 //     --ablate                                    ->    all without band of softmax, ..., only band of softmax, ...
 #include <string.h>
 
+#include "base/file.h"
 #include "driver/bench.h"
 
+enum { LARGEST_CHOICES = 4 << 20 };
+
 Variant *bench_add(Arena *arena, Bench *bench, Variant variant) {
-    size_t capacity = bench->variant_count;   // exactly what is there: lists are short
-    bench->variants =
-        arena_grow(arena, bench->variants, &capacity, bench->variant_count + 1, sizeof *bench->variants);
+    size_t capacity = bench->variant_count; // exactly what is there: lists are short
+    bench->variants = arena_grow(arena, bench->variants, &capacity, bench->variant_count + 1, sizeof *bench->variants);
     Variant *added = &bench->variants[bench->variant_count++];
     *added = variant;
     if (!added->choices) added->choices = "";
@@ -19,7 +21,8 @@ Variant *bench_add(Arena *arena, Bench *bench, Variant variant) {
 // ---- configurations
 
 static bool is_about_files(const char *key) {
-    static const char *const keys[] = {"out_dir", "metrics", "grads_out", "time", "full", "model", "fuse", "compile"};
+    static const char *const keys[] = {"out_dir", "metrics", "grads_out", "time",    "full",
+                                       "model",   "fuse",    "compile",   "choices", "choices_out"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (text_equal(keys[i], key)) return true;
     return false;
@@ -90,14 +93,15 @@ static int read_levels(Command *command, const char *text, FuseLevel *levels, si
 }
 
 typedef struct {
-    const char *key;          // NULL: no sweep
+    const char *key; // NULL: no sweep
     const char **values;
     size_t count;
 } Sweep;
 
 // Keys that are one for the whole process, or that are variants by other means.
 static bool cannot_sweep(const char *key) {
-    static const char *const keys[] = {"threads", "device", "dtype", "init_from", "train_bin", "val_bin", "data_dir", "dataset"};
+    static const char *const keys[] = {"threads",   "device",  "dtype",    "init_from",
+                                       "train_bin", "val_bin", "data_dir", "dataset"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (text_equal(keys[i], key)) return true;
     return is_about_files(key);
@@ -121,6 +125,7 @@ static void add_levels(Arena *arena, Bench *bench, const FuseLevel *levels, size
     for (size_t s = 0; s < (sweep->key ? sweep->count : 1); s++)
         for (size_t i = 0; i < count; i++) {
             Variant variant = {.role = ROLE_LEVEL, .fuse = levels[i], .name = fuse_name(levels[i])};
+            if (levels[i] == FUSE_ALL) variant.choices = bench->choices;
             if (sweep->key) {
                 variant.key = sweep->key;
                 variant.value = sweep->values[s];
@@ -131,6 +136,13 @@ static void add_levels(Arena *arena, Bench *bench, const FuseLevel *levels, size
         }
 }
 
+// The text of --choices: it steers level all, and all rows of an ablation.
+static int read_choices(Command *command, Bench *bench) {
+    const char *path = config_string(command->config, "choices");
+    bench->choices = *path ? file_read_all(command->arena, path, LARGEST_CHOICES, NULL, command->diags) : "";
+    return bench->choices ? EXIT_DONE : EXIT_BAD_FILE;
+}
+
 int bench_variants(Command *command, Bench *bench) {
     const Config *config = command->config;
     const char *levels_text = config_string(config, "levels");
@@ -138,16 +150,19 @@ int bench_variants(Command *command, Bench *bench) {
     size_t count;
     Sweep sweep;
     bench->ablates = config_bool(config, "ablate");
-    int status = read_sweep(command, &sweep);
+    int status = read_choices(command, bench);
+    if (status == EXIT_DONE) status = read_sweep(command, &sweep);
     if (status != EXIT_DONE) return status;
     if (sweep.key && !config_find(config, "levels")->assigned) levels_text = "all";
     if ((status = read_levels(command, levels_text, levels, &count)) != EXIT_DONE) return status;
     if (sweep.key && bench->ablates)
         return wrong(command, "sweep", "sweep '%s' and --ablate: one at a time", config_string(config, "sweep"));
     bool has_all = false;
-    for (size_t i = 0; i < count; i++) has_all |= levels[i] == FUSE_ALL;
+    for (size_t i = 0; i < count; i++)
+        has_all |= levels[i] == FUSE_ALL;
     if (bench->ablates && !has_all)
-        return wrong(command, "levels", "levels '%s': --ablate leaves parts out of level all, which is missing", levels_text);
+        return wrong(command, "levels", "levels '%s': --ablate leaves parts out of level all, which is missing",
+                     levels_text);
     add_levels(command->arena, bench, levels, count, &sweep);
     return EXIT_DONE;
 }
@@ -163,6 +178,7 @@ static const char *forbid_others(Arena *arena, const MadeKind *kinds, size_t cou
 }
 
 static void add_part(Arena *arena, Bench *bench, VariantRole role, const char *kind, const char *choices) {
+    if (bench->choices && *bench->choices) choices = arena_format(arena, "%s\n%s", bench->choices, choices);
     bench_add(arena, bench,
               (Variant){.role = role,
                         .fuse = FUSE_ALL,

@@ -11,7 +11,7 @@
 
 struct CheckReference {
     Command *command;
-    const Graph *graph;        // the whole step as primitives: what is meant
+    const Graph *graph; // the whole step as primitives: what is meant
     Reference *values;
 };
 
@@ -53,8 +53,8 @@ static double leaf_value(const Leaf *leaf, DType dtype, int64_t i, int64_t vocab
     if (leaf->token_bytes) return (double)random_below(bits, (uint64_t)vocabulary);
     if (text_equal(leaf->name, "learning_rate")) return 1e-3;
     if (text_equal(leaf->name, "seed")) return 1337;
-    if (dtype == DTYPE_I32) return 3;                                            // step, micro
-    if (strncmp(leaf->name, "adam.v.", 7) == 0) return 1e-4 * (0.5 + uniform);  // second moments are positive
+    if (dtype == DTYPE_I32) return 3;                                          // step, micro
+    if (strncmp(leaf->name, "adam.v.", 7) == 0) return 1e-4 * (0.5 + uniform); // second moments are positive
     random_normals(bits, &normal, &other);
     if (strncmp(leaf->name, "adam.m.", 7) == 0 || strncmp(leaf->name, "accumulate.", 11) == 0) return 1e-3 * normal;
     return (leaf->init == INIT_CONSTANT ? leaf->init_value : 0) + 0.05 * normal;
@@ -69,7 +69,7 @@ static double *stored_values(const CheckReference *reference, NodeId id) {
     double *stored = memory_allocate_array((size_t)count, sizeof(double));
     for (int64_t i = 0; i < count; i++) {
         stored[i] = leaf_value(leaf, node->dtype, i, vocabulary);
-        if (node->dtype == DTYPE_F32) stored[i] = (float)stored[i];   // both sides start from the same numbers
+        if (node->dtype == DTYPE_F32) stored[i] = (float)stored[i]; // both sides start from the same numbers
     }
     return stored;
 }
@@ -135,7 +135,8 @@ static DimList slot_order(const Check *check, const Value *value) {
     if (value->next_of != VALUE_NONE) return plan->values[value->next_of].leaf->stored;
     for (ValueId v = 0; v < plan->value_count; v++) {
         const Value *param = &plan->values[v];
-        if (param->is_param && text_equal(arena_format(check->reference->command->arena, "grad.%s", param->name), value->name))
+        if (param->is_param &&
+            text_equal(arena_format(check->reference->command->arena, "grad.%s", param->name), value->name))
             return param->leaf->stored;
     }
     return value->order;
@@ -147,7 +148,7 @@ static double output_error(const Check *check, const Output *output) {
     const Program *step = check->model->programs[MODEL_STEP];
     const Value *value = output_value(plan, output->name);
     const ProgramSlot *slot = program_slot(step, SLOT_OUTPUT, output->name);
-    if (!slot) slot = program_slot(step, SLOT_STATE, output->name);   // a next value, written in place
+    if (!slot) slot = program_slot(step, SLOT_STATE, output->name); // a next value, written in place
     if (!value || !slot) BUG("output '%s' is missing in the program", output->name);
     const Node *node = graph_node(check->reference->graph, output->node);
     int64_t count = graph_elements(check->reference->graph, node->dims);
@@ -175,8 +176,7 @@ static void keep_worst(WorstError *worst, double error, const char *name) {
 // The key third of a fused query-key-value bias has a gradient of exactly zero: softmax does not see a shift of all
 // scores of a row. Its computed gradient is rounding noise, to be compared with the scale of the whole tensor (which
 // output_error does); AdamW then amplifies that noise, bounded here by second moments that are not zero.
-void check_compare(const CheckReference *reference, const CompiledModel *model, Session *session,
-                   CheckErrors *errors) {
+void check_compare(const CheckReference *reference, const CompiledModel *model, Session *session, CheckErrors *errors) {
     Check check = {reference, model, session};
     write_leaves(&check);
     session_run(session, model->programs[MODEL_STEP]);
@@ -185,7 +185,9 @@ void check_compare(const CheckReference *reference, const CompiledModel *model, 
         const Output *output = graph_output_at(reference->graph, i);
         bool is_gradient = strncmp(output->name, "grad.", 5) == 0;
         bool is_value = text_equal(output->name, "loss") || text_equal(output->name, "grad_norm");
-        keep_worst(is_gradient ? &errors->gradient : is_value ? &errors->value : &errors->update,
+        keep_worst(is_gradient ? &errors->gradient
+                   : is_value  ? &errors->value
+                               : &errors->update,
                    output_error(&check, output), output->name);
     }
     errors->passed = errors->value.error <= CHECK_VALUE_LIMIT && errors->gradient.error <= CHECK_GRADIENT_LIMIT &&

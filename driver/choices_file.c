@@ -15,8 +15,8 @@ int configured_choices(Arena *arena, const Config *config, Diags *diags, Choices
     return choices_add(*choices, key->value.string, source, diags) ? EXIT_DONE : EXIT_USAGE;
 }
 
-// Plans of the programs that training compiles, in its order, over one set of states: decisions of the later ones depend
-// on what the first one decided for them.
+// Plans of the programs that training compiles, in its order, over one set of states: decisions of the later ones
+// depend on what the first one decided for them.
 static bool write_programs(Command *command, CompileRequest *request, Text *out) {
     static const char *const names[MODEL_PROGRAMS] = {"step", "micro", "eval", "logits"};
     StateTable states = {.arena = command->arena};

@@ -54,6 +54,9 @@ void config_literal(Text *text, const ConfigValue *value);
 FuseLevel configured_fuse(const Config *config);
 // The choices of --choices=FILE; NULL without. EXIT_DONE, or an exit code after diagnostics.
 int configured_choices(Arena *arena, const Config *config, Diags *diags, Choices **choices);
+// Bytes of --activation_budget=BYTES, as 512M or 1.5G; 0: no limit, also for commands without the key. False after a
+// diagnostic.
+bool configured_budget(const Config *config, Diags *diags, size_t *bytes);
 // vocab_size from the meta file beside the training tokens, unless given. EXIT_DONE or an exit code.
 int configure_vocabulary(Command *command);
 const char *train_tokens_path(const Command *command);

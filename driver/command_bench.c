@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "codegen/codegen.h"
 #include "driver/bench.h"
+#include "driver/training.h"
+#include "driver/tune.h"
 #include "runtime/input.h"
 
 enum { HASHED_TOKENS = 16 << 20 };
@@ -25,10 +27,12 @@ static int write_file(Command *command, const char *path, const char *text) {
     if (!*path) return EXIT_DONE;
     FileWriter *writer = file_writer_open(command->arena, path, command->diags);
     if (!writer) return EXIT_IO;
-    bool written = file_writer_write(writer, text, strlen(text), command->diags) &&
-                   file_writer_commit(writer, command->diags);
-    if (!written) file_writer_abandon(writer);
-    else printf("written: %s\n", path);
+    bool written =
+        file_writer_write(writer, text, strlen(text), command->diags) && file_writer_commit(writer, command->diags);
+    if (!written)
+        file_writer_abandon(writer);
+    else
+        printf("written: %s\n", path);
     return written ? EXIT_DONE : EXIT_IO;
 }
 
@@ -69,13 +73,14 @@ static int check_counts(Command *command) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         int64_t value = config_int(command->config, keys[i]);
         if (value >= 0 && value <= 1000000) continue;
-        diag_error(command->diags, config_find(command->config, keys[i])->place, "%s = %lld: 0 (chosen from --seconds) to 1000000",
-                   keys[i], (long long)value);
+        diag_error(command->diags, config_find(command->config, keys[i])->place,
+                   "%s = %lld: 0 (chosen from --seconds) to 1000000", keys[i], (long long)value);
         return EXIT_USAGE;
     }
     double seconds = config_float(command->config, "seconds");
     if (seconds > 0) return EXIT_DONE;
-    diag_error(command->diags, config_find(command->config, "seconds")->place, "seconds = %g: more than 0 is needed", seconds);
+    diag_error(command->diags, config_find(command->config, "seconds")->place, "seconds = %g: more than 0 is needed",
+               seconds);
     return EXIT_USAGE;
 }
 
@@ -88,6 +93,23 @@ static int write_results(Command *command, const Bench *bench) {
     return write_file(command, page, text_string(&text));
 }
 
+// --tune: level all with what it finds, beside the others.
+static int add_tuned(Command *command, Bench *bench) {
+    const char *file, *choices;
+    if (text_equal(config_string(command->config, "tune"), "off")) return EXIT_DONE;
+    if (*config_string(command->config, "sweep")) {
+        diag_error(command->diags, config_find(command->config, "tune")->place, "--tune and --sweep: one at a time");
+        return EXIT_USAGE;
+    }
+    Target target = probed_target();
+    int status = training_check_numbers(command);
+    if (status == EXIT_DONE) status = tune_model(command, &target, FUSE_ALL, &file, &choices);
+    if (status == EXIT_DONE && choices)
+        bench_add(command->arena, bench,
+                  (Variant){.name = "all tuned", .role = ROLE_LEVEL, .fuse = FUSE_ALL, .choices = choices});
+    return status;
+}
+
 static int measure(Command *command) {
     Bench bench = {.rounds = config_int(command->config, "rounds"),
                    .visit_steps = config_int(command->config, "steps"),
@@ -95,6 +117,7 @@ static int measure(Command *command) {
     int status = bench_variants(command, &bench);
     if (status == EXIT_DONE) status = configure_vocabulary(command);
     if (status == EXIT_DONE) status = describe_tokens(command, train_tokens_path(command), &bench);
+    if (status == EXIT_DONE) status = add_tuned(command, &bench);
     if (status != EXIT_DONE) return status;
     describe_program(command, &bench);
     if ((status = bench_run(command, &bench, false)) != EXIT_DONE) return status;
@@ -112,9 +135,11 @@ static int check_replay_keys(Command *command) {
     for (size_t i = 0; i < config_count(command->config); i++) {
         const ConfigKey *key = config_at(command->config, i);
         bool fine = !key->assigned;
-        for (size_t k = 0; k < sizeof allowed / sizeof *allowed; k++) fine |= text_equal(key->name, allowed[k]);
+        for (size_t k = 0; k < sizeof allowed / sizeof *allowed; k++)
+            fine |= text_equal(key->name, allowed[k]);
         if (fine) continue;
-        diag_error(command->diags, key->place, "%s: --replay takes all but --json and --report from the record", key->name);
+        diag_error(command->diags, key->place, "%s: --replay takes all but --json and --report from the record",
+                   key->name);
         return EXIT_USAGE;
     }
     return EXIT_DONE;
@@ -143,10 +168,11 @@ static int take_model(Command *command, const Bench *before) {
 static int check_tokens(Command *command, const Bench *before, Bench *now) {
     int status = describe_tokens(command, before->tokens_path, now);
     if (status != EXIT_DONE) return status;
-    if (now->tokens_bytes == before->tokens_bytes && text_equal(now->tokens_hash, before->tokens_hash)) return EXIT_DONE;
-    diag_error(command->diags, (Place){0}, "%s: not the tokens of the record: %lld bytes with hash %s, there %lld with %s",
-               before->tokens_path, (long long)now->tokens_bytes, now->tokens_hash, (long long)before->tokens_bytes,
-               before->tokens_hash);
+    if (now->tokens_bytes == before->tokens_bytes && text_equal(now->tokens_hash, before->tokens_hash))
+        return EXIT_DONE;
+    diag_error(command->diags, (Place){0},
+               "%s: not the tokens of the record: %lld bytes with hash %s, there %lld with %s", before->tokens_path,
+               (long long)now->tokens_bytes, now->tokens_hash, (long long)before->tokens_bytes, before->tokens_hash);
     return EXIT_BAD_FILE;
 }
 

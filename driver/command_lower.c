@@ -123,6 +123,8 @@ static int lower(Command *command, const Target *target, Choices *choices) {
         .program = program == MODEL_STEP ? PROGRAM_STEP : program == MODEL_MICRO ? PROGRAM_MICRO : PROGRAM_PLAIN,
         .choices = choices,
     };
+    if (context.program != PROGRAM_PLAIN && !configured_budget(config, command->diags, &context.activation_budget))
+        return EXIT_USAGE;
     choices_begin(choices, config_string(config, "program"));
     PassObserver observer = {
         .after = dump_after, .context = &dump, .verify = true, .limit = (int)config_int(config, "pass_limit")};
@@ -130,7 +132,7 @@ static int lower(Command *command, const Target *target, Choices *choices) {
     if (!names && text_equal(stage, "graph")) names = "";
     if (!names && text_equal(stage, "optimized")) names = all_graph_passes(command->arena, context.program);
     if (!names || *names) {
-        if (!passes_run(&graph, &plan, names, &context, &observer)) return EXIT_USAGE;
+        if (!passes_run(&graph, &plan, names, &context, &observer)) return context.least_budget ? EXIT_MEMORY : EXIT_USAGE;
         // Some passes alone do not meet every choice.
         if (!names && !choices_finish(choices, command->diags)) return EXIT_USAGE;
     }

@@ -64,10 +64,12 @@ static void describe(Command *command, const Training *training, Profile *profil
     if (micro) profile->product_flops += (double)(profile->accumulation - 1) * model_true_flops(micro);
 }
 
-static int set_up(Command *command, const Target *target, Training *training, Profile *profile) {
+static int set_up(Command *command, const Target *target, Training *training, Profile *profile, Choices **choices) {
     CompileRequest request = {.fuse = configured_fuse(command->config), .observer = {.verify = true, .limit = -1}};
     bool evaluates = config_int(command->config, "eval_interval") > 0;
-    int status = training_compile(command, target, evaluates, &request, training);
+    int status = configured_choices(command->arena, command->config, command->diags, &request.choices);
+    if (status == EXIT_DONE) status = training_compile(command, target, evaluates, &request, training);
+    *choices = request.choices;
     if (status == EXIT_DONE) status = open_tokens(command, training);
     if (status != EXIT_DONE) return status;
     describe(command, training, profile);
@@ -98,13 +100,14 @@ static int write_products(Command *command, const Profile *profile, const Timeli
 static int measure(Command *command, Training *training, Products *products) {
     Target target = probed_target();
     Profile profile;
-    int status = set_up(command, &target, training, &profile);
+    Choices *choices = NULL;
+    int status = set_up(command, &target, training, &profile, &choices);
     if (status != EXIT_DONE) return status;
     Timeline timeline = {.arena = command->arena};
     ProfileRequest request = {command, training, (int)config_int(command->config, "steps")};
     status = profile_measure(&request, &profile, products->trace ? &timeline : NULL);
     if (status != EXIT_DONE) return status;
-    profile_predict(command, training, &target, &profile);
+    profile_predict(command, training, &target, choices, &profile);
     Text text = text_create(command->arena);
     profile_print(&profile, config_bool(command->config, "full"), &text);
     fputs(text_string(&text), stdout);

@@ -9,6 +9,7 @@
 #include "driver/command.h"
 #include "driver/report.h"
 #include "driver/training.h"
+#include "driver/tune.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
 #include "runtime/weights.h"
@@ -40,6 +41,14 @@ static int initialise(Command *command, Training *training) {
     return status;
 }
 
+// What became of --activation_budget, for each program that trains.
+static void say_budget(const Ledger *ledger) {
+    for (size_t i = 0; i < ledger_count(ledger); i++) {
+        const Decision *decision = ledger_at(ledger, i);
+        if (text_equal(decision->what, "activation budget")) printf("activation budget: %s\n", decision->reason);
+    }
+}
+
 static int create_session(Command *command, Training *training) {
     size_t bytes[MEMORY_COUNT];
     int status = training_bytes(command, training, threads_count(training->threads), bytes);
@@ -48,6 +57,7 @@ static int create_session(Command *command, Training *training) {
     double scratch = (double)bytes[MEMORY_SCRATCH], needed = states + arena + scratch, available = memory_available();
     printf("memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n", 1e-6 * states, 1e-6 * arena,
            1e-6 * scratch);
+    say_budget(training->model.ledger);
     if (available > 0 && needed > available) {
         diag_error(command->diags, (Place){0},
                    "this run needs %.1f MB and %.1f MB are available; lower batch_size or block_size%s", 1e-6 * needed,
@@ -109,13 +119,22 @@ static int run(Command *command, Training *training, double peak) {
     return status;
 }
 
+static int tune(Command *command, const Target *target, CompileRequest *request) {
+    const char *file, *choices;
+    int status = tune_model(command, target, request->fuse, &file, &choices);
+    if (status != EXIT_DONE || !choices) return status;
+    request->choices = choices_create(command->arena);
+    return choices_add(request->choices, file, choices, command->diags) ? EXIT_DONE : EXIT_USAGE;
+}
+
 static int prepare_and_run(Command *command, Training *training, double start) {
     Config *config = command->config;
     PassTimes times = {0};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(config)};
     Target target = probed_target();
     bool evaluates = config_int(config, "eval_interval") > 0 || config_bool(config, "eval_only");
-    int status = training_compile(command, &target, evaluates, &request, training);
+    int status = tune(command, &target, &request);
+    if (status == EXIT_DONE) status = training_compile(command, &target, evaluates, &request, training);
     if (status != EXIT_DONE) return status;
 
     printf("tokens per iteration will be: %lld\n", (long long)training_tokens(config));

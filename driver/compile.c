@@ -1,6 +1,7 @@
 // The compiler, read top to bottom: spec -> Graph -> (passes) -> Plan -> (codegen) -> Program.
 #include "driver/compile.h"
 #include "base/clock.h"
+#include "driver/command.h"
 
 
 static const char *const program_names[MODEL_PROGRAMS] = {"step", "micro", "eval", "logits"};
@@ -33,9 +34,16 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
         .choices = request->choices,
     };
     choices_begin(request->choices, program_names[program]);
-    if (context.program != PROGRAM_PLAIN) context.optimizer = optimizer_settings(config);
+    if (context.program != PROGRAM_PLAIN) {
+        context.optimizer = optimizer_settings(config);
+        // Programs without a backward part keep nothing for later: there is nothing to make again.
+        bool is_read = request->without_budget || configured_budget(config, diags, &context.activation_budget);
+        if (!is_read) return NULL;
+    }
     Plan *plan = NULL;
-    return passes_run(&graph, &plan, NULL, &context, &request->observer) ? plan : NULL;
+    bool done = passes_run(&graph, &plan, NULL, &context, &request->observer);
+    request->least_budget = context.least_budget;
+    return done ? plan : NULL;
 }
 
 bool compile_model(Arena *arena, const Spec *spec, const Config *config, CompileRequest *request, CompiledModel *model,

@@ -17,6 +17,8 @@ typedef struct {
     bool wanted[MODEL_PROGRAMS];
     FuseLevel fuse;
     const Target *target;
+    bool without_budget;            // the key activation_budget does not count
+    size_t least_budget;            // set when it cannot be met: the smallest that can
     Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
     PassObserver observer;
     CodegenReport report;           // texts to be filled in may be set; counts and times come back

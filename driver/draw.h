@@ -1,4 +1,4 @@
-// The boxes of a training step as a picture: forward on the left, backward beside it, the optimizer below.
+// The boxes of a training step as a picture: forward down on the left, backward up beside it, the optimizer above.
 //
 //     step  0 row     layernorm  layer[0].a   reads x          +-----------+  x 3.1M   +---------------+
 //     step  9 row     layernorm  layer[1].a   reads x     ->   | layernorm |---------->| product x 4   |
@@ -11,9 +11,10 @@
 
 #include "ir/plan.h"
 
-// One <svg> element, self-contained (its style inside, all class names begin with `sd-`), to be written to a file or put
-// into a page as it is. It follows the page's light or dark scheme and scales to the width of what it stands in.
-// `title` is its heading: "gpt2, level all".
+// One <svg> element, self-contained (its style inside, all class names and ids begin with `sd-`), to be written to a
+// file or put into a page as it is. It follows the light or dark scheme. Its size is that at which its words can be
+// read, some 1200 pixels wide: in a page it belongs into a box with `overflow-x: auto`. `title` is its heading: "gpt2,
+// level all".
 void draw_svg(const Plan *plan, const char *title, Text *out);
 
 // The same as a directed graph in the language of Graphviz.

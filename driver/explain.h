@@ -28,9 +28,10 @@ typedef struct {
 // All of it; `beside` gives a second column of totals, NULL: none.
 void explain_print(const Explained *shown, const Explained *beside, Text *out);
 
-// explain_why.c: the stories of all values that `place` names: what a value is, which box computes it, where it lies, who
-// reads it, which candidates held it and what became of them. A place is a name as the spec's author writes it, a name
-// in files, or "grad." and one of these; `[*]` and `[0..3]` stand for layers. Equal stories of several layers are told once.
+// explain_why.c: the stories of all values that `place` names: what a value is, which box computes it, where it lies,
+// who reads it, which candidates held it and what became of them. A place is a name as the spec's author writes it, a
+// name in files, or "grad." and one of these; `[*]` and `[0..3]` stand for layers. Equal stories of several layers are
+// told once.
 // False with a diagnostic, which has the nearest name, when nothing is called so.
 bool explain_why(const Explained *shown, const char *place, Text *out, Diags *diags);
 // All names that it answers for, without patterns.
@@ -66,12 +67,12 @@ StepPart *explain_parts(const Plan *plan, Arena *arena);
 bool explain_computes(const Node *node);
 // "f32[B,T,C]".
 const char *explain_type(const Graph *graph, DType dtype, const DimList *order, Arena *arena);
-// A value's name; one without is called after the box that writes it: "layernorm of layer[0].a", "product to layer[0].u".
+// A value's name; one without is called after the box that writes it: "layernorm of layer[0].a".
 const char *explain_value(const Plan *plan, ValueId value, const Step *writer, Arena *arena);
 
 // ---- explain_names.c: names of values in a graph
 
-// Whether `name` is meant by `pattern`, which may have `[*]`, `[2..5]`, and `{*}`, `{2..5}` for the number between dots.
+// Whether `name` is meant by `pattern`, which may have `[*]`, `[2..5]`, and `{*}`, `{2..5}` for numbers between dots.
 bool explain_matches(const char *pattern, const char *name);
 
 // ---- explain.c, for the parts

@@ -40,7 +40,8 @@ static void add_layer_of(Arena *arena, LayerSet *set, const char *text) {
 
 static void add_place(Paragraph *paragraph, const char *place, Arena *arena) {
     size_t at = 0;
-    while (at < paragraph->place_count && !layer_text_same(paragraph->places[at].text, place)) at++;
+    while (at < paragraph->place_count && !layer_text_same(paragraph->places[at].text, place))
+        at++;
     if (at == paragraph->place_count) {
         paragraph->places =
             arena_grow(arena, paragraph->places, &paragraph->place_capacity, at + 1, sizeof *paragraph->places);
@@ -49,8 +50,8 @@ static void add_place(Paragraph *paragraph, const char *place, Arena *arena) {
     add_layer_of(arena, &paragraph->places[at].layers, place);
 }
 
-// Boxes are lines of the table already: those that save nothing say nothing more. What a level excludes as such (op: boxes
-// of different operators) goes without saying here; explain_why says it.
+// Boxes are lines of the table already: those that save nothing say nothing more. What a level excludes as such (op:
+// boxes of different operators) goes without saying here; explain_why says it.
 static bool is_shown(const Decision *decision) {
     if (!decision->made) return strncmp(decision->reason, "level ", 6) != 0;
     return strncmp(decision->what, "box ", 4) != 0 || decision->bytes_saved != 0 || decision->flops_saved != 0;
@@ -62,7 +63,8 @@ static size_t collect(const Explained *shown, bool made, bool near, Paragraph *p
         const Decision *decision = ledger_at(shown->ledger, i);
         if (decision->made != made || decision->near != near || !is_shown(decision)) continue;
         size_t at = 0;
-        while (at < count && !paragraph_takes(&paragraphs[at], decision)) at++;
+        while (at < count && !paragraph_takes(&paragraphs[at], decision))
+            at++;
         if (at == count) paragraphs[count++] = (Paragraph){.first = decision};
         Paragraph *paragraph = &paragraphs[at];
         paragraph->count++;
@@ -107,7 +109,8 @@ static void print_decisions(const Explained *shown, const char *title, bool made
     if (!made) qsort(paragraphs, count, sizeof *paragraphs, paragraph_compare);
     text_append(out, "%s\n", title);
     if (count == 0) text_append(out, "  nothing\n");
-    for (size_t i = 0; i < count; i++) paragraph_print(&paragraphs[i], out);
+    for (size_t i = 0; i < count; i++)
+        paragraph_print(&paragraphs[i], out);
     text_append(out, "\n");
 }
 

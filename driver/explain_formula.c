@@ -9,7 +9,8 @@ enum { DEEPEST = 3 };
 
 const char *formula_name(const Graph *graph, NodeId node) {
     const Node *at = graph_node(graph, node);
-    if (at->op == OP_PARAM || at->op == OP_INPUT || at->op == OP_STATE) return graph_leaf_at(graph, at->attr.leaf)->name;
+    if (at->op == OP_PARAM || at->op == OP_INPUT || at->op == OP_STATE)
+        return graph_leaf_at(graph, at->attr.leaf)->name;
     return graph_node_name(graph, node);
 }
 
@@ -61,7 +62,8 @@ static void append_node(Text *text, const Graph *graph, NodeId id, int depth) {
     text_append(text, "%s(", op_name(node->op));
     for (uint32_t k = 0; k < node->operand_count; k++) {
         text_append(text, k ? ", " : "");
-        if (depth == DEEPEST && !formula_name(graph, node->operands[k]) && op_operands(graph_node(graph, node->operands[k])->op))
+        if (depth == DEEPEST && !formula_name(graph, node->operands[k]) &&
+            op_operands(graph_node(graph, node->operands[k])->op))
             text_append(text, "..");
         else
             append_operand(text, graph, node->operands[k], depth + 1);

@@ -25,7 +25,8 @@ double explain_kept_bytes(const Plan *plan, Arena *arena) {
     const uint32_t *writer = explain_writers(plan, arena);
     const bool *kept = find_kept(plan, writer, explain_parts(plan, arena), arena);
     double bytes = 0;
-    for (ValueId v = 0; v < plan->value_count; v++) bytes += kept[v] ? (double)plan->values[v].bytes : 0;
+    for (ValueId v = 0; v < plan->value_count; v++)
+        bytes += kept[v] ? (double)plan->values[v].bytes : 0;
     return bytes;
 }
 
@@ -106,8 +107,8 @@ void explain_memory(const Plan *plan, Text *out) {
     for (ValueId v = 0; v < plan->value_count; v++) {
         const Value *value = &plan->values[v];
         if (kept[v])
-            lines_add(&lines, explain_value(plan, v, &plan->steps[writer[v]], arena), explain_type(plan->dims, value->dtype, &value->order, arena),
-                      value->bytes);
+            lines_add(&lines, explain_value(plan, v, &plan->steps[writer[v]], arena),
+                      explain_type(plan->dims, value->dtype, &value->order, arena), value->bytes);
     }
     text_append(out, "%-48s %-22s %5s %8s %8s\n", "kept for the backward part", "type", "count", "bytes", "together");
     for (size_t i = 0; i < lines.count; i++) {

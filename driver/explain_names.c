@@ -10,7 +10,7 @@
 
 // A piece of a pattern that stands for numbers, brackets or braces included.
 typedef struct {
-    size_t length;             // of the piece; 0: none begins here
+    size_t length; // of the piece; 0: none begins here
     unsigned long low, high;
 } Span;
 

@@ -9,9 +9,11 @@
 
 uint32_t *explain_writers(const Plan *plan, Arena *arena) {
     uint32_t *writer = ARENA_ARRAY(arena, uint32_t, plan->value_count);
-    for (ValueId v = 0; v < plan->value_count; v++) writer[v] = STEP_NONE;
+    for (ValueId v = 0; v < plan->value_count; v++)
+        writer[v] = STEP_NONE;
     for (uint32_t i = 0; i < plan->step_count; i++)
-        for (uint32_t k = 0; k < plan->steps[i].output_count; k++) writer[plan->steps[i].outputs[k]] = i;
+        for (uint32_t k = 0; k < plan->steps[i].output_count; k++)
+            writer[plan->steps[i].outputs[k]] = i;
     return writer;
 }
 

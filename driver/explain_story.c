@@ -26,7 +26,9 @@ static void add_fact(const Telling *telling, Story *story, const char *title, co
 
 #define ADD(title, ...) add_fact(telling, story, title, arena_format(telling->arena, __VA_ARGS__))
 
-static const char *quantity(const Telling *telling, double value) { return explain_quantity(telling->arena, value); }
+static const char *quantity(const Telling *telling, double value) {
+    return explain_quantity(telling->arena, value);
+}
 
 // Another way of reading its operand: no arithmetic, nothing new to store.
 static bool is_view(const Graph *graph, NodeId id) {
@@ -61,8 +63,8 @@ static const char *step_text(const Telling *telling, uint32_t at) {
     const Step *step = &telling->plan->steps[at];
     const char *place = explain_place(telling->plan, step->place, telling->arena);
     const char *form = text_equal(form_name(step->form), step->label) ? "" : form_name(step->form);
-    return arena_format(telling->arena, "step " FIGURE("%u") ", %s%s%s %s%s, %s", at, form, *form ? " " : "", step->label,
-                        strncmp(place, "to ", 3) == 0 ? "" : "at ", place, part_names[telling->parts[at]]);
+    return arena_format(telling->arena, "step " FIGURE("%u") ", %s%s%s %s%s, %s", at, form, *form ? " " : "",
+                        step->label, strncmp(place, "to ", 3) == 0 ? "" : "at ", place, part_names[telling->parts[at]]);
 }
 
 static bool step_holds(const Telling *telling, uint32_t at, NodeId id) {
@@ -122,7 +124,7 @@ static void tell_copies(const Telling *telling, Story *story, NodeId id, ValueId
 static void tell_memory(const Telling *telling, Story *story, NodeId id, ValueId held) {
     if (held == VALUE_NONE) {
         ADD("stored", is_view(telling->graph, id) ? "nowhere: another way of reading its operand"
-                                                                     : "nowhere: it lives in registers inside its box");
+                                                  : "nowhere: it lives in registers inside its box");
         return;
     }
     ADD("stored", "%s", place_text(telling, held));
@@ -181,11 +183,12 @@ static void tell_strand(const Telling *telling, Story *story, NodeId id) {
     for (uint32_t first = 0; first < plan->step_count; first = next) {
         next = plan_strand_end(plan, first);
         uint32_t inside = 0;
-        for (uint32_t i = first; i < next; i++) inside += step_holds(telling, i, id);
+        for (uint32_t i = first; i < next; i++)
+            inside += step_holds(telling, i, id);
         if (next - first < 2 || inside == 0) continue;
         const Cut *cut = &plan->steps[first].cut;
-        ADD("strand", "of steps " FIGURE("%u to %u") ": each thread runs them piece by piece, %u pieces", first, next - 1,
-            cut->pieces);
+        ADD("strand", "of steps " FIGURE("%u to %u") ": each thread runs them piece by piece, %u pieces", first,
+            next - 1, cut->pieces);
     }
 }
 
@@ -205,7 +208,8 @@ static void tell_bands(const Telling *telling, Story *story, NodeId id, ValueId 
         ADD("band", "%s is written", band_text(telling, &plan->values[held].band));
     for (uint32_t i = 0; i < plan->step_count; i++)
         if (plan->steps[i].band.is_set && step_holds(telling, i, id))
-            ADD("band", "step " FIGURE("%u") ": %s is computed, by whole tiles", i, band_text(telling, &plan->steps[i].band));
+            ADD("band", "step " FIGURE("%u") ": %s is computed, by whole tiles", i,
+                band_text(telling, &plan->steps[i].band));
 }
 
 // ---- candidates
@@ -231,7 +235,8 @@ static void tell_decisions(const Telling *telling, Story *story, NodeId id, cons
     for (int kind = 0; kind < 3; kind++) {
         for (size_t i = 0; i < ledger_count(ledger); i++) {
             const Decision *decision = ledger_at(ledger, i);
-            if ((decision->made ? 0 : decision->near ? 1 : 2) != kind || !is_about(telling, decision, id, name)) continue;
+            if ((decision->made ? 0 : decision->near ? 1 : 2) != kind || !is_about(telling, decision, id, name))
+                continue;
             const char *place = explain_place(telling->plan, decision->place, telling->arena);
             const char *at = *place == '\0' ? "" : strncmp(place, "to ", 3) == 0 ? " " : " at ";
             const char *saves = decision->made ? "; saves" : "; would save";
@@ -247,7 +252,8 @@ static void tell_decisions(const Telling *telling, Story *story, NodeId id, cons
     }
     if (is_any) return;
     bool is_given = graph_node(telling->graph, id)->operand_count == 0;
-    ADD("candidates", is_given ? "none: it is given, not computed" : "none: no box that holds it borders on another one");
+    ADD("candidates",
+        is_given ? "none: it is given, not computed" : "none: no box that holds it borders on another one");
 }
 
 // ---- the stories
@@ -310,7 +316,8 @@ Story story_of_lost_node(const Telling *telling, const char *name) {
     Story told = {.name = name}, *story = &told;
     const Explained *shown = telling->shown;
     size_t last = shown->stage_count;
-    while (last > 0 && find_named(shown->stages[last - 1].graph, name) == NODE_NONE) last--;
+    while (last > 0 && find_named(shown->stages[last - 1].graph, name) == NODE_NONE)
+        last--;
     CHECK(last > 0);
     const Stage *stage = &shown->stages[last - 1];
     tell_what(telling, story, stage->graph, find_named(stage->graph, name));

@@ -23,7 +23,8 @@ static NodeId copied_node(const Plan *plan, const uint32_t *writer, const NodeId
 
 static NodeId *collect_nodes(const Plan *plan, const uint32_t *writer, Arena *arena) {
     NodeId *node_of = ARENA_ARRAY(arena, NodeId, plan->value_count);
-    for (ValueId v = 0; v < plan->value_count; v++) node_of[v] = NODE_NONE;
+    for (ValueId v = 0; v < plan->value_count; v++)
+        node_of[v] = NODE_NONE;
     for (NodeId id = 0; id < graph_nodes(plan->dims); id++)
         if (plan->value_of[id] != VALUE_NONE) node_of[plan->value_of[id]] = id;
     for (ValueId v = 0; v < plan->value_count; v++)
@@ -31,9 +32,10 @@ static NodeId *collect_nodes(const Plan *plan, const uint32_t *writer, Arena *ar
     return node_of;
 }
 
-// The cone of a step: what lies between its results and its operands. `needed` and `given` are by node, all false before
-// and after.
-static Held collect_held(const Plan *plan, const NodeId *node_of, const Step *step, bool *needed, bool *given, Arena *arena) {
+// The cone of a step: what lies between its results and its operands. `needed` and `given` are by node, all false
+// before and after.
+static Held collect_held(const Plan *plan, const NodeId *node_of, const Step *step, bool *needed, bool *given,
+                         Arena *arena) {
     const Graph *graph = plan->dims;
     uint32_t pending = 0, count = 0;
     NodeId last = 0;
@@ -70,7 +72,8 @@ static Telling telling_of(const Explained *shown, Arena *arena) {
     const uint32_t *writer = explain_writers(plan, arena);
     const NodeId *node_of = collect_nodes(plan, writer, arena);
     Held *held = ARENA_ARRAY(arena, Held, plan->step_count);
-    bool *needed = ARENA_ARRAY(arena, bool, graph_nodes(plan->dims)), *given = ARENA_ARRAY(arena, bool, graph_nodes(plan->dims));
+    bool *needed = ARENA_ARRAY(arena, bool, graph_nodes(plan->dims)),
+         *given = ARENA_ARRAY(arena, bool, graph_nodes(plan->dims));
     for (uint32_t i = 0; i < plan->step_count; i++)
         held[i] = collect_held(plan, node_of, &plan->steps[i], needed, given, arena);
     return (Telling){.shown = shown,
@@ -86,8 +89,8 @@ static Telling telling_of(const Explained *shown, Arena *arena) {
 // ---- names
 
 typedef struct {
-    const char *name;      // what it is asked for by
-    NodeId node;           // NODE_NONE: only in graphs before the last pass
+    const char *name; // what it is asked for by
+    NodeId node;      // NODE_NONE: only in graphs before the last pass
 } Named;
 
 typedef struct {
@@ -129,6 +132,13 @@ static bool is_next(const Graph *graph, const char *output) {
     return false;
 }
 
+// Places of boxes, as choices and tables name them: "layer[0].s~2".
+static void add_places(NamedList *list, const Plan *plan) {
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        for (NodeId id = graph_nodes(plan->dims); id-- > 0;)
+            if (plan->value_of[id] == plan->steps[i].outputs[0]) add_named(list, plan->steps[i].place, id);
+}
+
 static NamedList collect_names(const Explained *shown, Arena *arena) {
     const Graph *graph = shown->plan->dims;
     NamedList list = {.arena = arena};
@@ -138,6 +148,7 @@ static NamedList collect_names(const Explained *shown, Arena *arena) {
         if (!is_next(graph, graph_output_at(graph, i)->name))
             add_named(&list, graph_output_at(graph, i)->name, graph_output_at(graph, i)->node);
     add_leaves(&list, graph);
+    add_places(&list, shown->plan);
     for (size_t s = 0; s < shown->stage_count; s++)
         for (NodeId id = 0; id < graph_nodes(shown->stages[s].graph); id++) {
             const char *name = graph_node_name(shown->stages[s].graph, id);
@@ -149,14 +160,16 @@ static NamedList collect_names(const Explained *shown, Arena *arena) {
 const char *const *explain_names(const Explained *shown, Arena *arena, size_t *count) {
     NamedList list = collect_names(shown, arena);
     const char **names = ARENA_ARRAY(arena, const char *, list.count);
-    for (size_t i = 0; i < list.count; i++) names[i] = list.items[i].name;
+    for (size_t i = 0; i < list.count; i++)
+        names[i] = list.items[i].name;
     *count = list.count;
     return names;
 }
 
 static void complain(const NamedList *list, const char *place, Diags *diags) {
     const char **names = ARENA_ARRAY(list->arena, const char *, list->count);
-    for (size_t i = 0; i < list->count; i++) names[i] = list->items[i].name;
+    for (size_t i = 0; i < list->count; i++)
+        names[i] = list->items[i].name;
     diag_error(diags, (Place){0}, "nothing in this step is called '%s'", place);
     const char *nearest = text_nearest(place, names, list->count);
     if (nearest) diag_note(diags, (Place){0}, "did you mean '%s'?", nearest);

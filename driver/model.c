@@ -1,4 +1,5 @@
 // What the commands that run a model share: vocabulary, device, threads, target, tokens.
+#include <stdlib.h>
 #include <string.h>
 
 #include "driver/command.h"
@@ -11,6 +12,23 @@ FuseLevel configured_fuse(const Config *config) {
     if (!config_bool(config, "compile")) level = FUSE_OP;
     if (config_find(config, "fuse")->assigned) fuse_from_name(config_string(config, "fuse"), &level);
     return level;
+}
+
+bool configured_budget(const Config *config, Diags *diags, size_t *bytes) {
+    const ConfigKey *key = config_find(config, "activation_budget");
+    *bytes = 0;
+    if (!key) return true;
+    const char *text = key->value.string, *unit;
+    char *end;
+    double number = strtod(text, &end);
+    static const char units[] = "KMGT";
+    unit = *end ? strchr(units, *end) : NULL;
+    for (int i = 0; unit && i <= unit - units; i++) number *= 1000;
+    bool is_number = *text >= '0' && *text <= '9' && (unit ? !end[1] : !*end);
+    if (!is_number || !(number >= 0 && number <= 9e18))
+        return diag_error(diags, key->place, "activation_budget = %s: bytes, as 500000000, 500M or 1.5G; 0 for no limit", text);
+    *bytes = (size_t)number;
+    return true;
 }
 
 static const char *tokens_path(const Command *command, const char *key, const char *file) {

@@ -16,8 +16,8 @@
 
 typedef struct {
     int64_t iteration;
-    double seconds;                           // of all iterations up to this one
-    double loss, grad_norm, tokens_per_second;   // NAN: not in the file, or not finite
+    double seconds;                            // of all iterations up to this one
+    double loss, grad_norm, tokens_per_second; // NAN: not in the file, or not finite
 } RunStep;
 
 typedef struct {
@@ -30,7 +30,7 @@ typedef struct {
     RunStep *steps;
     RunEvaluation *evaluations;
     size_t step_count, evaluation_count;
-    bool is_cut;                              // the last line is not whole: a run that was killed, or still writes
+    bool is_cut; // the last line is not whole: a run that was killed, or still writes
 } Run;
 
 // `path`: a metrics file, or the out_dir of a training. Where a resumed run repeats iterations, the later ones stand.
@@ -40,24 +40,24 @@ bool run_read(Arena *arena, const char *path, Run *run, Diags *diags);
 // ---- plot_figure.c: panels of curves, before anything is drawn
 
 typedef struct {
-    double x, y;                              // y NAN: a gap
+    double x, y; // y NAN: a gap
 } Point;
 
-typedef enum { CURVE_RAW, CURVE_LINE, CURVE_MARKED } CurveKind;   // RAW: the noise behind a smoothed line
+typedef enum { CURVE_RAW, CURVE_LINE, CURVE_MARKED } CurveKind; // RAW: the noise behind a smoothed line
 
 typedef struct {
     CurveKind kind;
     size_t run;
-    Point *points;                            // ascending x
+    Point *points; // ascending x
     size_t count;
 } Curve;
 
 typedef struct {
-    double low, high, step;                   // ticks at multiples of `step`
+    double low, high, step; // ticks at multiples of `step`
 } Axis;
 
 typedef struct {
-    const char *title;                        // "loss"
+    const char *title; // "loss"
     Curve *curves;
     size_t curve_count;
     Axis x, y;
@@ -66,13 +66,14 @@ typedef struct {
 typedef struct {
     const Run *runs;
     size_t run_count;
-    const char *x_title;                      // "iteration"
-    int64_t smooth;                           // lines are means over so many iterations; 1: none
+    const char *x_title; // "iteration"
+    int64_t smooth;      // lines are means over so many iterations; 1: none
     Panel *panels;
     size_t panel_count;
 } Figure;
 
-// `smooth` 0: a hundredth of the longest run. With `by_time` x is seconds of training. At most `columns` points a curve.
+// `smooth` 0: a hundredth of the longest run. With `by_time` x is seconds of training. At most `columns` points a
+// curve.
 Figure figure_create(Arena *arena, const Run *runs, size_t count, int64_t smooth, bool by_time, size_t columns);
 // "12.5k", "0.02": a tick of this axis.
 const char *figure_tick(Arena *arena, const Axis *axis, double value);
@@ -89,7 +90,7 @@ void plot_svg(const Figure *figure, Text *out);
 // plot_terminal.c
 typedef struct {
     int columns;
-    bool braille;                             // else plain ASCII
+    bool braille; // else plain ASCII
     bool colour;
 } Terminal;
 void plot_terminal(const Figure *figure, const Terminal *terminal, Text *out);

@@ -10,15 +10,21 @@ typedef struct {
     size_t run_count, columns;
     int64_t smooth;
     bool by_time;
-    Axis x;               // of all panels
+    Axis x; // of all panels
 } Request;
 
 // ---- curves
 
 typedef double Quantity(const RunStep *step);
-static double loss_of(const RunStep *step) { return step->loss; }
-static double norm_of(const RunStep *step) { return step->grad_norm; }
-static double rate_of(const RunStep *step) { return step->tokens_per_second; }
+static double loss_of(const RunStep *step) {
+    return step->loss;
+}
+static double norm_of(const RunStep *step) {
+    return step->grad_norm;
+}
+static double rate_of(const RunStep *step) {
+    return step->tokens_per_second;
+}
 
 static double x_of(const Request *request, int64_t iteration, double seconds) {
     return request->by_time ? seconds : (double)iteration;
@@ -41,10 +47,12 @@ static double smoothed(const Request *request, const Run *run, Quantity *quantit
 static Curve steps_curve(const Request *request, size_t r, Quantity *quantity, CurveKind kind) {
     const Run *run = &request->runs[r];
     size_t stride = run->step_count / request->columns + 1;
-    Curve curve = {.kind = kind, .run = r, .points = ARENA_ARRAY(request->arena, Point, 2 * (run->step_count / stride + 2))};
+    Curve curve = {
+        .kind = kind, .run = r, .points = ARENA_ARRAY(request->arena, Point, 2 * (run->step_count / stride + 2))};
     size_t next;
     for (size_t i = 0; i < run->step_count; i = next) {
-        next = i + stride < run->step_count || i + 1 == run->step_count ? i + stride : run->step_count - 1;   // and the last
+        next =
+            i + stride < run->step_count || i + 1 == run->step_count ? i + stride : run->step_count - 1; // and the last
         double x = x_of(request, run->steps[i].iteration, run->steps[i].seconds);
         if (kind == CURVE_LINE) {
             curve.points[curve.count++] = (Point){x, smoothed(request, run, quantity, i)};
@@ -65,8 +73,7 @@ static Curve steps_curve(const Request *request, size_t r, Quantity *quantity, C
 
 static Curve evaluations_curve(const Request *request, size_t r) {
     const Run *run = &request->runs[r];
-    Curve curve = {
-        .kind = CURVE_MARKED, .run = r, .points = ARENA_ARRAY(request->arena, Point, run->evaluation_count)};
+    Curve curve = {.kind = CURVE_MARKED, .run = r, .points = ARENA_ARRAY(request->arena, Point, run->evaluation_count)};
     for (size_t i = 0; i < run->evaluation_count; i++) {
         const RunEvaluation *evaluation = &run->evaluations[i];
         curve.points[curve.count++] =
@@ -173,7 +180,8 @@ static void add_panel(const Request *request, Figure *figure, const char *title,
 
 Figure figure_create(Arena *arena, const Run *runs, size_t count, int64_t smooth, bool by_time, size_t columns) {
     size_t longest = 0;
-    for (size_t r = 0; r < count; r++) longest = runs[r].step_count > longest ? runs[r].step_count : longest;
+    for (size_t r = 0; r < count; r++)
+        longest = runs[r].step_count > longest ? runs[r].step_count : longest;
     if (smooth <= 0) smooth = (int64_t)(longest / 100) + 1;
     Request request = {
         .arena = arena, .runs = runs, .run_count = count, .columns = columns, .smooth = smooth, .by_time = by_time};

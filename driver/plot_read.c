@@ -30,7 +30,8 @@ static double number(const json_t *record, const char *key) {
 // A resumed run may have gone back: what it repeats is forgotten.
 static void forget_from(Reading *reading, int64_t iteration) {
     Run *run = reading->run;
-    while (run->step_count > 0 && run->steps[run->step_count - 1].iteration >= iteration) run->step_count--;
+    while (run->step_count > 0 && run->steps[run->step_count - 1].iteration >= iteration)
+        run->step_count--;
     reading->seconds = run->step_count ? run->steps[run->step_count - 1].seconds : 0;
 }
 
@@ -97,8 +98,8 @@ bool run_read(Arena *arena, const char *path, Run *run, Diags *diags) {
     *run = (Run){.name = path};
     const char *file = is_folder(path) ? arena_format(arena, "%s/metrics.jsonl", path) : path;
     if (file != path && !file_exists(file))
-        return diag_error(diags, (Place){0}, "%s has no metrics.jsonl: not the out_dir of a training, or one with --metrics",
-                          path);
+        return diag_error(diags, (Place){0},
+                          "%s has no metrics.jsonl: not the out_dir of a training, or one with --metrics", path);
     size_t length = 0;
     const char *text = file_read_all(arena, file, LARGEST_METRICS, &length, diags);
     if (!text) return false;

@@ -5,11 +5,20 @@
 #include "driver/plot.h"
 #include "driver/svg.h"
 
-enum { WIDTH = 640, LEFT = 62, RIGHT = 14, PANEL = 230, PANEL_TOP = 34, PANEL_BOTTOM = 44, LEGEND_LINE = 24, RUN_COLUMNS = 48 };
+enum {
+    WIDTH = 640,
+    LEFT = 62,
+    RIGHT = 14,
+    PANEL = 230,
+    PANEL_TOP = 34,
+    PANEL_BOTTOM = 44,
+    LEGEND_LINE = 24,
+    RUN_COLUMNS = 48
+};
 
 typedef struct {
     const Panel *panel;
-    double top, height;   // of the plotting area
+    double top, height; // of the plotting area
 } Area;
 
 static double screen_x(const Area *area, double x) {
@@ -23,7 +32,9 @@ static double screen_y(const Area *area, double y) {
 }
 
 // Ticks at multiples of the step inside of the axis.
-static double first_tick(const Axis *axis) { return axis->step * ceil(axis->low / axis->step - 1e-9); }
+static double first_tick(const Axis *axis) {
+    return axis->step * ceil(axis->low / axis->step - 1e-9);
+}
 
 static void append_axes(Text *out, const Area *area, const char *x_title) {
     const Axis *x = &area->panel->x, *y = &area->panel->y;
@@ -35,14 +46,15 @@ static void append_axes(Text *out, const Area *area, const char *x_title) {
     }
     for (double tick = first_tick(x); tick <= x->high + 1e-9 * x->step; tick += x->step)
         svg_append_text(out, screen_x(area, tick), bottom + 18, "sp-faint", "middle", figure_tick(out->arena, x, tick));
-    text_append(out, "<line class=\"sp-axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT, bottom,
-                bottom);
+    text_append(out, "<line class=\"sp-axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT,
+                bottom, bottom);
     svg_append_text(out, WIDTH - RIGHT, bottom + 36, "sp-faint", "end", x_title);
     svg_append_text(out, LEFT, area->top - 12, "sp-title", "start", area->panel->title);
 }
 
 static void append_path(Text *out, const Area *area, const Curve *curve) {
-    text_append(out, "<path class=\"%s sp-r%zu\" d=\"", curve->kind == CURVE_RAW ? "sp-raw" : "sp-line", curve->run % SVG_COLOURS);
+    text_append(out, "<path class=\"%s sp-r%zu\" d=\"", curve->kind == CURVE_RAW ? "sp-raw" : "sp-line",
+                curve->run % SVG_COLOURS);
     bool pen_down = false;
     for (size_t i = 0; i < curve->count; i++) {
         const Point *point = &curve->points[i];
@@ -56,14 +68,16 @@ static void append_path(Text *out, const Area *area, const Curve *curve) {
 static void append_marks(Text *out, const Area *area, const Curve *curve) {
     for (size_t i = 0; i < curve->count; i++)
         if (isfinite(curve->points[i].y))
-            text_append(out, "<circle class=\"sp-mark sp-r%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", curve->run % SVG_COLOURS,
-                        screen_x(area, curve->points[i].x), screen_y(area, curve->points[i].y));
+            text_append(out, "<circle class=\"sp-mark sp-r%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n",
+                        curve->run % SVG_COLOURS, screen_x(area, curve->points[i].x),
+                        screen_y(area, curve->points[i].y));
 }
 
 static void append_panel(Text *out, const Figure *figure, size_t p, double top) {
     Area area = {.panel = &figure->panels[p], .top = top + PANEL_TOP, .height = PANEL - PANEL_TOP - PANEL_BOTTOM};
     append_axes(out, &area, figure->x_title);
-    text_append(out, "<clipPath id=\"sp-clip%zu\"><rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/></clipPath>\n", p,
+    text_append(out,
+                "<clipPath id=\"sp-clip%zu\"><rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/></clipPath>\n", p,
                 LEFT - 5, area.top - 5, WIDTH - LEFT - RIGHT + 10, area.height + 10);
     text_append(out, "<g clip-path=\"url(#sp-clip%zu)\">\n", p);
     for (size_t c = 0; c < area.panel->curve_count; c++) {
@@ -81,15 +95,15 @@ static void append_style(Text *out) {
     static const char *const dashes[] = {"none", "9 4", "3 3", "9 3 3 3", "14 4", "1 4", "14 3 3 3", "5 5"};
     text_append(out, "<style>\n");
     svg_append_colours(out, "sinter-plot");
-    text_append(out,
-                ".sinter-plot{background:var(--page);font:15px system-ui,sans-serif;max-width:100%%;height:auto}\n"
-                ".sinter-plot text{fill:var(--ink)} .sinter-plot .sp-faint{fill:var(--faint);font-size:13.5px}\n"
-                ".sinter-plot .sp-title{font-weight:600} .sp-grid{stroke:var(--line)} .sp-axis{stroke:var(--faint)}\n"
-                ".sp-line{fill:none;stroke-width:2;stroke-linejoin:round} .sp-raw{fill:none;stroke-width:1;opacity:.25}\n"
-                ".sp-mark{stroke-width:2}\n");
+    text_append(
+        out, ".sinter-plot{background:var(--page);font:15px system-ui,sans-serif;max-width:100%%;height:auto}\n"
+             ".sinter-plot text{fill:var(--ink)} .sinter-plot .sp-faint{fill:var(--faint);font-size:13.5px}\n"
+             ".sinter-plot .sp-title{font-weight:600} .sp-grid{stroke:var(--line)} .sp-axis{stroke:var(--faint)}\n"
+             ".sp-line{fill:none;stroke-width:2;stroke-linejoin:round} .sp-raw{fill:none;stroke-width:1;opacity:.25}\n"
+             ".sp-mark{stroke-width:2}\n");
     for (int r = 0; r < SVG_COLOURS; r++)
-        text_append(out, ".sp-r%d{stroke:var(--c%d)} .sp-line.sp-r%d{stroke-dasharray:%s} .sp-mark.sp-r%d{fill:%s}\n", r, r, r,
-                    dashes[r], r, r % 2 ? "var(--page)" : arena_format(out->arena, "var(--c%d)", r));
+        text_append(out, ".sp-r%d{stroke:var(--c%d)} .sp-line.sp-r%d{stroke-dasharray:%s} .sp-mark.sp-r%d{fill:%s}\n",
+                    r, r, r, dashes[r], r, r % 2 ? "var(--page)" : arena_format(out->arena, "var(--c%d)", r));
     text_append(out, "</style>\n");
 }
 
@@ -98,10 +112,11 @@ static void append_legend(Text *out, const Figure *figure) {
         double y = LEGEND_LINE * (double)(r + 1);
         const Run *run = &figure->runs[r];
         const char *cut = run->is_cut ? " (last line not whole)" : "";
-        text_append(out, "<line class=\"sp-line sp-r%zu\" x1=\"14\" x2=\"50\" y1=\"%.1f\" y2=\"%.1f\"/>\n", r % SVG_COLOURS,
-                    y - 5, y - 5);
+        text_append(out, "<line class=\"sp-line sp-r%zu\" x1=\"14\" x2=\"50\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                    r % SVG_COLOURS, y - 5, y - 5);
         size_t length = strlen(run->name);
-        const char *name = length > RUN_COLUMNS ? arena_format(out->arena, "..%s", run->name + length - RUN_COLUMNS) : run->name;
+        const char *name =
+            length > RUN_COLUMNS ? arena_format(out->arena, "..%s", run->name + length - RUN_COLUMNS) : run->name;
         svg_append_text(out, 58, y, "sp-name", "start", arena_format(out->arena, "%s%s", name, cut));
     }
     svg_append_text(out, 14, LEGEND_LINE * (double)(figure->run_count + 1), "sp-faint", "start",
@@ -117,6 +132,7 @@ void plot_svg(const Figure *figure, Text *out) {
     append_style(out);
     text_append(out, "<rect width=\"%d\" height=\"%.0f\" fill=\"var(--page)\"/>\n", WIDTH, height);
     append_legend(out, figure);
-    for (size_t p = 0; p < figure->panel_count; p++) append_panel(out, figure, p, top + PANEL * (double)p);
+    for (size_t p = 0; p < figure->panel_count; p++)
+        append_panel(out, figure, p, top + PANEL * (double)p);
     text_append(out, "</svg>\n");
 }

@@ -17,10 +17,10 @@ enum { MARGIN = 9, ROWS = 12, LEAST_COLUMNS = 20, DOTS_X = 2, DOTS_Y = 4 };
 typedef struct {
     const Terminal *terminal;
     const Panel *panel;
-    int columns;               // of the plotting area
-    int dots_x, dots_y;        // of a cell
-    unsigned char *dots;       // by cell: bits of braille, or 1
-    unsigned char *run;        // by cell: the run that drew there last, plus 1
+    int columns;         // of the plotting area
+    int dots_x, dots_y;  // of a cell
+    unsigned char *dots; // by cell: bits of braille, or 1
+    unsigned char *run;  // by cell: the run that drew there last, plus 1
 } Canvas;
 
 static void set_dot(Canvas *canvas, int x, int y, size_t run) {
@@ -61,8 +61,9 @@ static void draw_curve(Canvas *canvas, const Curve *curve) {
         }
         int to_x = dot_x(canvas, curve->points[i].x), to_y = dot_y(canvas, curve->points[i].y);
         if (curve->kind == CURVE_MARKED) {
-            for (int k = 0; k < canvas->dots_x * canvas->dots_y; k++)   // a dot that is seen: two by two
-                set_dot(canvas, to_x + k % canvas->dots_x, to_y + (canvas->dots_y > 1 ? k / canvas->dots_x % 2 : 0), curve->run);
+            for (int k = 0; k < canvas->dots_x * canvas->dots_y; k++) // a dot that is seen: two by two
+                set_dot(canvas, to_x + k % canvas->dots_x, to_y + (canvas->dots_y > 1 ? k / canvas->dots_x % 2 : 0),
+                        curve->run);
         } else {
             draw_line(canvas, pen_down ? x : to_x, pen_down ? y : to_y, to_x, to_y, curve->run);
         }
@@ -74,7 +75,7 @@ static void draw_curve(Canvas *canvas, const Curve *curve) {
 
 // ---- text
 
-static const int colours[] = {36, 33, 32, 35, 34, 31, 96, 37};   // of ECMA-48, "select graphic rendition"
+static const int colours[] = {36, 33, 32, 35, 34, 31, 96, 37}; // of ECMA-48, "select graphic rendition"
 
 static void append_cell(Text *out, const Canvas *canvas, int cell) {
     unsigned char dots = canvas->dots[cell];
@@ -84,7 +85,7 @@ static void append_cell(Text *out, const Canvas *canvas, int cell) {
     }
     size_t run = (size_t)canvas->run[cell] - 1;
     if (canvas->terminal->colour) text_append(out, "\x1b[%dm", colours[run % (sizeof colours / sizeof *colours)]);
-    if (canvas->terminal->braille)   // U+2800 and its dots, as UTF-8
+    if (canvas->terminal->braille) // U+2800 and its dots, as UTF-8
         text_append(out, "\xe2%c%c", 0xa0 | dots >> 6, 0x80 | (dots & 0x3f));
     else
         text_append(out, "%c", figure_mark(run));
@@ -104,14 +105,17 @@ static void append_line(Text *out, const Canvas *canvas, int row) {
     Text line = text_create(out->arena);
     text_append(&line, "%*s |", MARGIN - 2, row_tick(canvas, row, out->arena));
     int last = canvas->columns;
-    while (last > 0 && canvas->dots[row * canvas->columns + last - 1] == 0) last--;
-    for (int x = 0; x < last; x++) append_cell(&line, canvas, row * canvas->columns + x);
+    while (last > 0 && canvas->dots[row * canvas->columns + last - 1] == 0)
+        last--;
+    for (int x = 0; x < last; x++)
+        append_cell(&line, canvas, row * canvas->columns + x);
     text_append(out, "%s\n", text_string(&line));
 }
 
 static void append_x_axis(Text *out, const Canvas *canvas, const char *title) {
     text_append(out, "%*s+", MARGIN - 1, "");
-    for (int x = 0; x < canvas->columns; x++) text_append(out, "-");
+    for (int x = 0; x < canvas->columns; x++)
+        text_append(out, "-");
     const char *low = figure_tick(out->arena, &canvas->panel->x, canvas->panel->x.low);
     const char *high = figure_tick(out->arena, &canvas->panel->x, canvas->panel->x.high);
     int room = canvas->columns - (int)strlen(low) - (int)strlen(high);
@@ -134,7 +138,8 @@ static void append_panel(Text *out, const Figure *figure, const Panel *panel, co
     for (size_t c = 0; c < panel->curve_count; c++)
         if (panel->curves[c].kind != CURVE_RAW) draw_curve(&canvas, &panel->curves[c]);
     text_append(out, "%s\n", panel->title);
-    for (int row = 0; row < ROWS; row++) append_line(out, &canvas, row);
+    for (int row = 0; row < ROWS; row++)
+        append_line(out, &canvas, row);
     append_x_axis(out, &canvas, figure->x_title);
     text_append(out, "\n");
 }
@@ -164,5 +169,6 @@ void plot_terminal(const Figure *figure, const Terminal *terminal, Text *out) {
     // Dots of several runs look alike without colour; marks do not.
     if (figure->run_count > 1 && !used.colour) used.braille = false;
     append_legend(out, figure, &used);
-    for (size_t p = 0; p < figure->panel_count; p++) append_panel(out, figure, &figure->panels[p], &used);
+    for (size_t p = 0; p < figure->panel_count; p++)
+        append_panel(out, figure, &figure->panels[p], &used);
 }

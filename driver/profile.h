@@ -73,7 +73,7 @@ typedef struct {
     int steps;                     // profiled ones; as many were run without profiling, in turns
     double step_seconds;           // without profiling
     double profiled_seconds;       // with it
-    double spread;                 // of the middle half of the steps without it, as a part of step_seconds
+    double spread;                 // how much longer the median step without it took
     BoxTable table;
     double imbalance_seconds;      // waiting for a thread with more to do
     double barrier_seconds;        // the rest of waiting: what the last one to arrive waits
@@ -124,7 +124,7 @@ typedef struct {
 } StepSample;
 StepSample sample_create(Arena *arena, size_t boxes);
 void sample_add(StepSample *sample, const ProfiledProgram *profiled, const Trace *trace);
-// Into the profile, and its causes: the mean of the middle half of profile->steps plain and as many profiled steps.
+// Into the profile, and its causes: the mean of the fastest quarter of profile->steps plain and as many profiled steps.
 void profile_keep(Profile *profile, StepSample *plain, StepSample *profiled, double tick_seconds);
 
 // ---- from traces to tracks: profile_timeline.c
@@ -150,7 +150,8 @@ void timeline_add_run(Timeline *timeline, const ProfiledProgram *profiled, const
 
 // ---- predicting: profile_predict.c
 
-void profile_predict(Command *command, const Training *training, const Target *target, Profile *profile);
+void profile_predict(Command *command, const Training *training, const Target *target, Choices *choices,
+                     Profile *profile);
 
 // ---- telling
 

@@ -4,7 +4,9 @@
 // name cost here for each unit of work:
 //
 //     seconds of a step there = its work there * (seconds of its box here / the box's work here)
-//     work                    = flops / peak + bytes / bandwidth
+//     work                    = flops / peak, and for all but products + bytes / bandwidth
+//
+// (Weights are a fixed part of a product's bytes, but every piece reads them again: flops measure its work better.)
 //
 // Between two waits each thread has its share of the pieces, and the longest counts. What the same formula does not
 // explain of the measured step (barriers, interruptions, data) is kept in proportion. So whatever does not depend on the
@@ -18,12 +20,13 @@ typedef struct {
     Command *command;
     const Target *target;
     const Training *training;
+    Choices *choices;      // NULL: none
     Profile *profile;
 } Predictor;
 
-static double work_of(const Predictor *predictor, double flops, double bytes) {
+static double work_of(const Predictor *predictor, Form form, double flops, double bytes) {
     const ProbeResult *machine = &predictor->profile->machine;
-    return flops / machine->fma_flops + bytes / machine->read_bandwidth;
+    return flops / machine->fma_flops + (form == FORM_PRODUCT ? 0 : bytes / machine->read_bandwidth);
 }
 
 // Seconds per unit of work of the boxes of one label, or, with NULL, of one form; negative when there are none.
@@ -33,7 +36,7 @@ static double mean_rate(const Predictor *predictor, Form form, const char *label
     for (size_t i = 0; i < table->count; i++) {
         const ProfileBox *box = &table->boxes[i];
         if (box->form != form || (label && !text_equal(box->label, label))) continue;
-        work += work_of(predictor, box->flops, box->bytes);
+        work += work_of(predictor, box->form, box->flops, box->bytes);
         seconds += box->seconds;
     }
     return work > 0 ? seconds / work : -1;
@@ -42,7 +45,7 @@ static double mean_rate(const Predictor *predictor, Form form, const char *label
 // A step without a box of its place here costs what its label costs elsewhere, or else its form; at worst its roof.
 static double rate_of(const Predictor *predictor, const Plan *plan, const Step *step) {
     const ProfileBox *box = box_table_find(&predictor->profile->table, plan, step);
-    double work = box ? work_of(predictor, box->flops, box->bytes) : 0;
+    double work = box ? work_of(predictor, box->form, box->flops, box->bytes) : 0;
     if (work > 0) return box->seconds / work;
     double rate = mean_rate(predictor, step->form, step->label);
     if (rate < 0) rate = mean_rate(predictor, step->form, NULL);
@@ -52,7 +55,7 @@ static double rate_of(const Predictor *predictor, const Plan *plan, const Step *
 // Seconds of one thread that does the whole step alone.
 static double step_seconds(const Predictor *predictor, const Plan *plan, const Step *step) {
     int threads = threads_count(predictor->training->threads);
-    return threads * work_of(predictor, step->flops, step->bytes) * rate_of(predictor, plan, step);
+    return threads * work_of(predictor, step->form, step->flops, step->bytes) * rate_of(predictor, plan, step);
 }
 
 // As the session hands out pieces.
@@ -85,7 +88,9 @@ static double plan_seconds(const Predictor *predictor, const Plan *plan, int thr
 static double training_step_seconds(const Predictor *predictor, int64_t accumulation, int threads, FuseLevel level) {
     Command *command = predictor->command;
     StateTable states = {.arena = command->arena};
-    CompileRequest request = {.fuse = level, .target = predictor->target, .observer = {.limit = -1}};
+    CompileRequest request = {
+        .fuse = level, .target = predictor->target, .choices = predictor->choices, .observer = {.limit = -1}};
+    choices_reset(predictor->choices);
     double seconds = 0;
     for (ModelProgram program = MODEL_STEP; program <= MODEL_MICRO; program++) {
         if (program == MODEL_MICRO && accumulation == 1) break;
@@ -166,8 +171,10 @@ static int compare_gains(const void *left, const void *right) {
     return (a < b) - (a > b);
 }
 
-void profile_predict(Command *command, const Training *training, const Target *target, Profile *profile) {
-    Predictor predictor = {.command = command, .target = target, .training = training, .profile = profile};
+void profile_predict(Command *command, const Training *training, const Target *target, Choices *choices,
+                     Profile *profile) {
+    Predictor predictor = {.command = command, .target = target, .training = training, .choices = choices,
+                           .profile = profile};
     int threads = threads_count(training->threads);
     const Candidate same = {.accumulation = profile->accumulation, .threads = threads,
                             .level = configured_fuse(command->config)};

@@ -40,7 +40,8 @@ static void print_head(const Profile *profile, Text *out) {
 
 static void print_spread(const Profile *profile, Text *out) {
     if (profile->spread < widest_spread) return;
-    text_append(out, "note: the steps differ by %.0f%% (middle half): other work on this machine is in these figures\n\n", 100 * profile->spread);
+    text_append(out, "note: the median step took %.0f%% longer than these, the fastest quarter: other work on this machine\n\n",
+                100 * profile->spread);
 }
 
 // `who: text` lines as two columns; who is said once.
@@ -109,7 +110,7 @@ static void print_causes(const Profile *profile, Text *out) {
     print_cause(profile, "unaccounted", profile_unaccounted(profile), "the step without profiling minus all above", out);
     double overhead = percent(profile->profiled_seconds - profile->step_seconds, profile->step_seconds);
     print_cause(profile, "step", profile->step_seconds,
-                arena_format(out->arena, "with profiling %s (%+.1f%%); middle half of %d steps each",
+                arena_format(out->arena, "with profiling %s (%+.1f%%); fastest quarter of %d steps each",
                              milliseconds(profile, out->arena, profile->profiled_seconds), overhead, profile->steps), out);
     print_beside(profile, out);
 }

@@ -65,13 +65,13 @@ static int compare_samples(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-// Neither a step that was interrupted nor a lucky one counts, and sums stay sums. Sorts the samples.
-static StepSample middle_half(const Profile *profile, StepSample *samples) {
-    size_t count = (size_t)profile->steps, first = count / 4, last = count - count / 4;
+// What other work on the machine adds to a step is in the slower ones; sums stay sums. Sorts the samples.
+static StepSample fastest_quarter(const Profile *profile, StepSample *samples) {
+    size_t count = (size_t)profile->steps, kept = (count + 3) / 4;
     qsort(samples, count, sizeof *samples, compare_samples);
     StepSample mean = sample_create(profile->table.arena, profile->table.count);
-    double part = 1.0 / (double)(last - first);
-    for (size_t i = first; i < last; i++) {
+    double part = 1.0 / (double)kept;
+    for (size_t i = 0; i < kept; i++) {
         mean.total += part * samples[i].total;
         mean.data += part * samples[i].data;
         mean.imbalance += part * samples[i].imbalance;
@@ -85,12 +85,11 @@ static StepSample middle_half(const Profile *profile, StepSample *samples) {
 }
 
 void profile_keep(Profile *profile, StepSample *plain, StepSample *profiled, double tick_seconds) {
-    StepSample without = middle_half(profile, plain), with = middle_half(profile, profiled);
+    StepSample without = fastest_quarter(profile, plain), with = fastest_quarter(profile, profiled);
     double scale = tick_seconds / profile->machine.threads;
-    size_t quarter = (size_t)profile->steps / 4;
     profile->step_seconds = without.total;
     profile->profiled_seconds = with.total;
-    profile->spread = (plain[(size_t)profile->steps - 1 - quarter].total - plain[quarter].total) / without.total;
+    profile->spread = plain[profile->steps / 2].total / without.total - 1;
     profile->data_seconds = with.data;
     profile->imbalance_seconds = scale * with.imbalance;
     profile->barrier_seconds = scale * with.barrier;

@@ -13,6 +13,8 @@
 
 enum { MOST_NAMED = 4 };
 static const double worth_naming = 0.002;   // of the step
+static const double least_gain = 0.005;     // of tokens per second
+static const double disturbed_from = 0.1;   // spread
 
 static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
@@ -143,22 +145,24 @@ static void verdict(const Profile *profile, Text *out) {
     if (used >= 0.6)
         text_append(out, "The framework leaves little of it: a low mfu in nanoGPT's log is the metric's doing, which divides "
                          "by %.0f times this peak.\n", NANOGPT_PEAK_FLOPS / peak);
+    else if (profile->spread > disturbed_from)
+        text_append(out, "Steps differ too much to blame the framework: other work took a part of this machine.\n");
     else if (profile_cause_seconds(profile, CAUSE_WAITING) > 0.2 * profile->step_seconds)
-        text_append(out, "Threads wait for each other: other work on this machine, or too little to share.\n");
+        text_append(out, "Threads wait for each other: too little to share, or a core that has other work.\n");
     else
         text_append(out, "The framework loses the rest; nanoGPT's log divides by %.0f times this peak, too.\n",
                     NANOGPT_PEAK_FLOPS / peak);
 }
 
 static void next_step(const Profile *profile, Text *out) {
-    if (profile->prediction_count == 0 || profile->predictions[0].gain < 0.005) {
-        text_append(out, "next: no larger batch, longer block, more threads or other level is predicted to gain 0.5%% in "
-                         "tokens per second.\n");
-        return;
-    }
-    const Prediction *best = &profile->predictions[0];
-    text_append(out, "next: %s is predicted to gain %.1f%% in tokens per second (%s).\n", best->change, 100 * best->gain,
-                best->note);
+    const Prediction *best = profile->prediction_count > 0 ? &profile->predictions[0] : NULL;
+    if (best && best->gain >= least_gain)
+        text_append(out, "next: %s is predicted to gain %.1f%% in tokens per second (%s).", best->change, 100 * best->gain,
+                    best->note);
+    else
+        text_append(out, "next: neither batch, block, threads nor level is predicted to gain %.1f%% in tokens per second.",
+                    100 * least_gain);
+    text_append(out, " Not dtype: this build computes in float32.\n");
 }
 
 void profile_why(const Profile *profile, Text *out) {

@@ -6,19 +6,19 @@
 #include "driver/explain.h"
 
 typedef struct {
-    const uint32_t *nodes;     // descending
+    const uint32_t *nodes; // descending
     uint32_t count;
 } Held;
 
 typedef struct {
     const Explained *shown;
     const Plan *plan;
-    const Graph *graph;        // the plan is drawn from it
+    const Graph *graph; // the plan is drawn from it
     Arena *arena;
-    const uint32_t *writer;    // by value: its step
-    const StepPart *parts;     // by step
-    const NodeId *node_of;     // by value: the node that it, or what it was copied from, holds; NODE_NONE: none
-    const Held *held;          // by step: the nodes that it computes, results included
+    const uint32_t *writer; // by value: its step
+    const StepPart *parts;  // by step
+    const NodeId *node_of;  // by value: the node that it, or what it was copied from, holds; NODE_NONE: none
+    const Held *held;       // by step: the nodes that it computes, results included
 } Telling;
 
 // A fact of a story. Figures that differ from layer to layer, such as the number of a step, stand between FIGURE_BEGIN
@@ -27,7 +27,7 @@ typedef struct {
 #define FIGURE_END "\x02"
 #define FIGURE(format) FIGURE_BEGIN format FIGURE_END
 typedef struct {
-    const char *title;         // "read by"; NULL: as the one before
+    const char *title; // "read by"; NULL: as the one before
     const char *text;
 } Fact;
 

@@ -7,8 +7,11 @@
 
 // Bytes of the UTF-8 character at `text`, 0 when it is none.
 static size_t character_length(const unsigned char *text) {
-    size_t length = *text < 0x80 ? 1 : *text >= 0xc2 && *text < 0xe0 ? 2 : *text >= 0xe0 && *text < 0xf0 ? 3
-                                                                       : *text >= 0xf0 && *text < 0xf5 ? 4 : 0;
+    size_t length = *text < 0x80                    ? 1
+                    : *text >= 0xc2 && *text < 0xe0 ? 2
+                    : *text >= 0xe0 && *text < 0xf0 ? 3
+                    : *text >= 0xf0 && *text < 0xf5 ? 4
+                                                    : 0;
     for (size_t i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80) return 0;
     return length;
@@ -52,7 +55,8 @@ void svg_append_colours(Text *out, const char *scope) {
 bool svg_write(const char *path, const Text *picture, Diags *diags) {
     FileWriter *writer = file_writer_open(picture->arena, path, diags);
     if (!writer) return false;
-    if (file_writer_write(writer, text_string(picture), picture->length, diags)) return file_writer_commit(writer, diags);
+    if (file_writer_write(writer, text_string(picture), picture->length, diags))
+        return file_writer_commit(writer, diags);
     file_writer_abandon(writer);
     return false;
 }

@@ -13,8 +13,8 @@ void svg_append_escaped(Text *out, const char *text);
 // An element <text>. `class` may have several names; `anchor` is start, middle or end.
 void svg_append_text(Text *out, double x, double y, const char *class, const char *anchor, const char *text);
 
-// Colours as custom properties of `.scope`, light and dark: --page, --ink, --faint, --line, and --c0 .. --c7, the colours
-// of Okabe and Ito (Color Universal Design, 2008), which people who see red and green alike can tell apart.
+// Colours as custom properties of `.scope`, light and dark: --page, --ink, --faint, --line, and --c0 .. --c7, the
+// colours of Okabe and Ito (Color Universal Design, 2008), which people who see red and green alike can tell apart.
 void svg_append_colours(Text *out, const char *scope);
 enum { SVG_COLOURS = 8 };
 

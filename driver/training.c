@@ -41,7 +41,8 @@ int training_compile(Command *command, const Target *target, bool evaluates, Com
     request->wanted[MODEL_EVAL] = evaluates;
     request->target = target;
     bool compiled = compile_model(command->arena, command->spec, config, request, &training->model, command->diags);
-    return compiled ? EXIT_DONE : EXIT_USAGE;
+    if (compiled) return EXIT_DONE;
+    return request->least_budget ? EXIT_MEMORY : EXIT_USAGE;
 }
 
 int training_open_tokens(Command *command, Training *training, bool evaluates) {

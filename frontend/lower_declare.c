@@ -245,7 +245,9 @@ Value lower_param(Lower *lower, const Statement *param) {
     if (*lower->instance->stored) stored = arena_format(lower->arena, "%s.%s", lower->instance->stored, stored);
     leaf.name = stored;
     const char *dot = *lower->instance->report ? "." : "";
-    leaf.spec_name = arena_format(lower->arena, "%s%s%s", lower->instance->report, dot, param->name.text);
+    // A function's own name for it says nothing outside.
+    if (!lower->frame->function)
+        leaf.spec_name = arena_format(lower->arena, "%s%s%s", lower->instance->report, dot, param->name.text);
     for (size_t i = 0; i < param->axes.count; i++) {
         leaf.stored_rank = (uint8_t)(param->axes.items[i] + 1);
         leaf.group_end[param->axes.items[i]] = (uint8_t)(i + 1);

@@ -68,6 +68,8 @@ typedef struct {
                            // whoever writes the param writes it too
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
     bool in_place;         // next_of: written over the state's own memory
+    bool is_over;          // TEMPORARY: written over an operand of its step, which nobody reads later:
+    ValueId over;
     Space space;
     size_t offset, bytes;  // bytes: multiple of 64; of one piece in SPACE_SCRATCH
 } Value;

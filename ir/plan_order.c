@@ -126,15 +126,21 @@ static bool bytes_overlap(const Value *a, const Value *b) {
     return a->space == b->space && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
+// The first of the values that are written one over the other.
+static ValueId lowest(const Plan *plan, ValueId id) {
+    while (plan->values[id].is_over) id = plan->values[id].over;
+    return id;
+}
+
 // Every pair in one space: states are alive always, arena values in their lives. What is written in place shares memory
-// with its state, and was checked before.
+// with its state, or over an operand with that, and was checked before.
 static const char *check_overlaps(const Plan *plan, const Life *lives, Arena *arena) {
     for (ValueId a = 0; a < plan->value_count; a++) {
         const Value *x = &plan->values[a];
         if (x->in_place) continue;
         for (ValueId b = a + 1; b < plan->value_count; b++) {
             const Value *y = &plan->values[b];
-            if (y->in_place || !bytes_overlap(x, y)) continue;
+            if (y->in_place || !bytes_overlap(x, y) || lowest(plan, a) == lowest(plan, b)) continue;
             bool apart = lives[a].last < lives[b].first || lives[b].last < lives[a].first;
             if (x->space == SPACE_STATE || !apart)
                 return arena_format(arena, "values %%%u and %%%u are alive at the same time in the same memory", a, b);
@@ -212,6 +218,24 @@ static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer,
     return NULL;
 }
 
+// ---- values written over an operand
+
+static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writers, Arena *arena) {
+    const Value *value = &plan->values[id];
+    if (value->over >= plan->value_count) return arena_format(arena, "value %%%u is written over no value", id);
+    const Value *operand = &plan->values[value->over];
+    bool alike = value->kind == VALUE_TEMPORARY && operand->kind == VALUE_TEMPORARY && value->space == operand->space &&
+                 value->bytes == operand->bytes && value->offset == operand->offset &&
+                 layout_equal(&value->layout, &operand->layout);
+    if (!alike) return arena_format(arena, "value %%%u is written over %%%u, which is not like it", id, value->over);
+    if (!step_reads(&plan->steps[writers[id]], value->over))
+        return arena_format(arena, "value %%%u is written over %%%u, which its step does not read", id, value->over);
+    for (uint32_t s = writers[id] + 1; s < plan->step_count; s++)
+        if (step_reads(&plan->steps[s], value->over))
+            return arena_format(arena, "value %%%u is written over %%%u, which step %u reads later", id, value->over, s);
+    return NULL;
+}
+
 const char *plan_check_memory(const Plan *plan, Arena *arena) {
     uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
     const char *wrong = NULL;
@@ -219,6 +243,8 @@ const char *plan_check_memory(const Plan *plan, Arena *arena) {
         if (plan->values[id].in_place) wrong = check_in_place(plan, id, writers[id], epochs, arena);
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].space == SPACE_SCRATCH) wrong = check_scratch(plan, id, writers[id], arena);
+    for (ValueId id = 0; id < plan->value_count && !wrong; id++)
+        if (plan->values[id].is_over) wrong = check_over(plan, id, writers, arena);
     if (wrong || plan->arena_bytes == 0) return wrong;
     for (ValueId id = 0; id < plan->value_count; id++) {
         wrong = check_place(plan, &plan->values[id]);

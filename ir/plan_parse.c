@@ -166,6 +166,8 @@ static bool parse_value_memory(Parser *p, Value *value) {
         if (!parse_value_id(p, VALUE_NONE, &value->next_of)) return false;  // may come later in the text
         value->in_place = token_take_word(&p->tokens, "in_place");
     }
+    value->is_over = token_take_word(&p->tokens, "over");
+    if (value->is_over && !parse_value_id(p, VALUE_NONE, &value->over)) return false;
     for (int space = 0; space < SPACE_COUNT; space++) {
         if (!token_take_word(&p->tokens, space_words[space])) continue;
         value->space = (Space)space;

@@ -76,6 +76,7 @@ static void print_value(const Plan *plan, ValueId id, Text *out) {
     }
     if (value->next_of != VALUE_NONE) text_append(out, " next_of %%%u", value->next_of);
     if (value->in_place) text_append(out, " in_place");
+    if (value->is_over) text_append(out, " over %%%u", value->over);
     bool placed = value->offset || value->bytes || value->space != SPACE_STATE;  // else as draw_boxes leaves it
     if (placed) text_append(out, " %s+%zu", space_words[value->space], value->offset);
     if (value->bytes) text_append(out, " bytes %zu", value->bytes);

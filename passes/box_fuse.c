@@ -22,8 +22,9 @@ static void follow(const Fusing *fusing, BoxId box) {
     const char *reason = choice_follow(context->choices, fusing->choice);
     if (!fusing->last) return;
     const Box *made = &fusing->drawing->boxes[box];
+    const char *label = box_label(fusing->drawing, made);
     ledger_add(context->ledger, (Decision){.pass = "draw_boxes",
-                                           .what = arena_format(context->arena, "fuse %s", box_label(fusing->drawing, made)),
+                                           .what = arena_format(context->arena, "fuse %s", label),
                                            .place = box_place(fusing->drawing, made),
                                            .made = true,
                                            .reason = reason});
@@ -33,8 +34,11 @@ static void refuse(const Fusing *fusing, NodeId a, const char *obstacle) {
     Drawing *drawing = fusing->drawing;
     PassContext *context = drawing->context;
     const char *reason = choice_obstruct(context->choices, fusing->choice, obstacle);
-    const char *what = fusing->choice->with ? arena_format(context->arena, "fuse with %s", fusing->choice->with) : "fuse";
-    ledger_add(context->ledger, (Decision){.pass = "draw_boxes", .what = what, .place = drawing->names[a], .reason = reason});
+    const char *with = fusing->choice->with;
+    ledger_add(context->ledger, (Decision){.pass = "draw_boxes",
+                                           .what = with ? arena_format(context->arena, "fuse with %s", with) : "fuse",
+                                           .place = drawing->names[a],
+                                           .reason = reason});
 }
 
 // NULL when the two are one box now, or the first failed condition.

@@ -223,7 +223,8 @@ static bool merge_round(Drawing *drawing) {
     for (BoxId b = 0; b < drawing->box_count; b++) {
         for (BoxId a = b; a-- > 0 && !drawing->boxes[b].absorbed;) {
             Box merged;
-            if (drawing->boxes[a].absorbed || !box_is_candidate(drawing, a, b) || box_try_merge(drawing, a, b, &merged)) continue;
+            if (drawing->boxes[a].absorbed || !box_is_candidate(drawing, a, b)) continue;
+            if (box_try_merge(drawing, a, b, &merged)) continue;
             note_merge(drawing, a, b, &merged);
             box_absorb(drawing, a, b, &merged);
             changed = true;
@@ -240,6 +241,15 @@ static const char *never_asked(const Drawing *drawing, const Box *x, const Box *
                                                                   : "a product reads its operands from memory";
 }
 
+// What a choice about a refused merge is told.
+static const char *answer_choice(const Drawing *drawing, const Box *x, const Box *y, const char *refusal) {
+    Choices *choices = drawing->context->choices;
+    if (choices_count(choices) == 0) return refusal;
+    Choice *choice = choices_about(choices, "draw_boxes", merge_name(drawing, x, y), box_place(drawing, y));
+    if (!choice) return refusal;
+    return choice->verb == CHOICE_MAKE ? choice_obstruct(choices, choice, refusal) : choice_follow(choices, choice);
+}
+
 // What is left when nothing merges any more.
 static void note_refusals(Drawing *drawing) {
     for (BoxId b = 0; b < drawing->box_count; b++) {
@@ -250,6 +260,7 @@ static void note_refusals(Drawing *drawing) {
             Box merged;
             const char *refusal = box_try_merge(drawing, a, b, &merged);
             if (!asked && (!refusal || drawing->context->fuse != FUSE_ALL)) refusal = never_asked(drawing, x, y);
+            refusal = answer_choice(drawing, x, y, refusal);
             note_refusal(drawing, a, b, refusal, &merged, asked && is_near(drawing, a, b, &merged));
         }
     }

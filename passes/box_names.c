@@ -4,8 +4,8 @@
 //     %6 = where .. %5 ..                            layer[0].s~1     the first unnamed value that is nearest to it
 //     %7 = contract ..        %8 = add %7 ..  name="layer[0].x"       layer[0].x~1
 //
-// Values that the spec named, and outputs, keep their names. Any other is called after the nearest of these, along users
-// or operands (users where both are as near), and numbered in the order of the graph. So equal layers have equal names.
+// Values that the spec named, and outputs, keep their names. Any other is called after the nearest of these, along
+// users or operands (users where both are as near), and numbered in the order of the graph. So equal layers have equal names.
 #include "passes/boxes.h"
 
 // The nearest named node in one direction.
@@ -29,6 +29,11 @@ static void take_given_names(Drawing *drawing) {
         NodeId node = drawing->outputs[i].node;
         if (!drawing->names[node] && !is_taken(drawing, graph_nodes(drawing->graph), drawing->outputs[i].name))
             drawing->names[node] = drawing->outputs[i].name;
+    }
+    for (NodeId id = 0; id < graph_nodes(drawing->graph); id++) {
+        if (!drawing->live[id] || drawing->names[id] || !node_is_leaf(drawing->graph, id)) continue;
+        const char *name = graph_leaf_at(drawing->graph, graph_node(drawing->graph, id)->attr.leaf)->name;
+        if (!is_taken(drawing, graph_nodes(drawing->graph), name)) drawing->names[id] = name;
     }
 }
 

@@ -296,11 +296,7 @@ static void choose_stored(Drawing *drawing, NodeId id, uint32_t readers) {
     PassContext *context = drawing->context;
     Decision decision = {.pass = "draw_boxes", .what = "store value", .place = drawing->names[id]};
     decision.made = storing_is_cheaper(drawing, id, readers, &decision.reason);
-    Choice *choice = choices_about(context->choices, decision.pass, decision.what, decision.place);
-    if (choice) {
-        decision.made = choice->verb == CHOICE_MAKE;
-        decision.reason = choice_follow(context->choices, choice);
-    }
+    choices_decide(context->choices, true, &decision);
     drawing->stored[id] = decision.made;
     ledger_add(context->ledger, decision);
 }

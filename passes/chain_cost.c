@@ -16,7 +16,7 @@ static const double rows_part = 0.5;
 static const double l3_speed = 4;
 // Memory is worth this part of a step's time at the peak.
 static const double memory_part = 1.0 / 50;
-enum { LEAST_ROWS = 16 };
+enum { LEAST_ROWS = 8 };
 
 double chain_value_bytes(const Plan *plan, ValueId id) {
     const Value *value = &plan->values[id];

@@ -83,10 +83,20 @@ Choice *choices_about(Choices *choices, const char *pass, const char *what, cons
 
 bool choices_forbid(Choices *choices, const char *pass, const char *what, const char *place, const char **reason) {
     Choice *choice = choices_about(choices, pass, what, place);
-    if (!choice || choice->verb != CHOICE_FORBID) return false;
+    if (!choice) return false;
     const char *words = choice_follow(choices, choice);
+    if (choice->verb != CHOICE_FORBID) return false;
     if (reason) *reason = words;
     return true;
+}
+
+void choices_decide(Choices *choices, bool is_possible, Decision *decision) {
+    Choice *choice = choices_about(choices, decision->pass, decision->what, decision->place);
+    if (!choice) return;
+    bool wanted = choice->verb == CHOICE_MAKE;
+    decision->made = wanted && is_possible;
+    decision->reason = wanted && !is_possible ? choice_obstruct(choices, choice, decision->reason)
+                                              : choice_follow(choices, choice);
 }
 
 Choice *choices_of_value(Choices *choices, const char *place) {

@@ -1,6 +1,6 @@
 // Choices: decisions of the compiler, steered by text. One choice a line; later lines win; `#` begins a comment.
 //
-//     forbid band at layer[*].p            # as the ledger says it: made find_bands: band of softmax at layer[0..5].p: ...
+//     forbid band at layer[*].p            # the ledger: made find_bands: band of softmax at layer[0..5].p: ...
 //     forbid strand
 //     forbid merge product with add        # at every place
 //     make   pack at layer[0].y            # the cost model refused it; an error where it cannot be
@@ -16,9 +16,9 @@
 //     in eval                              # and so are all the lines that follow, up to the next such line
 //
 // A decision is what a ledger line says: a pass, what, a place. The words of `forbid` and `make` are words of that line
-// (pass, what, or the place); every one of them must be met, "words in quotes" by all of what, and `at PLACE` by the place. `tile`, `chunk` and `engine` may
-// name the step before its place: `chunk pack at layer[*].y 4`. A pattern is a name with `*` for any text, `[*]`, `[3]`,
-// `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of that place, layer[0].m#2 the second one.
+// (pass, what, or the place); every one of them must be met, "words in quotes" by all of what, and `at PLACE` by the place.
+// `tile`, `chunk` and `engine` may name the step before its place: `chunk pack at layer[*].y 4`. A pattern is a name with
+// `*` for any text, `[*]`, `[3]`, `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of that place, layer[0].m#2 the second one.
 //
 // A choice that is followed, or not, is in the ledger: "by choice FILE:LINE". One that matches nothing, or that can be
 // followed nowhere, is an error at its line, with the reason.
@@ -75,8 +75,8 @@ const Choice *choices_at(const Choices *choices, size_t i);
 // The next program: "step", "micro", "eval" or "logits". The first call after choices_create or choices_reset begins a
 // compile. NULL choices are allowed everywhere below.
 void choices_begin(Choices *choices, const char *program);
-// After the last program: false with a diagnostic for each line that matched nothing, or could be followed nowhere, in the
-// programs compiled.
+// After the last program: false with a diagnostic for each line that matched nothing, or could be followed nowhere, in
+// the programs compiled.
 bool choices_finish(Choices *choices, Diags *diags);
 // From now on choices_finish warns only: for a compile at other sizes than the choices were written for.
 void choices_be_lenient(Choices *choices);
@@ -87,14 +87,16 @@ void choices_reset(Choices *choices);
 
 // The last `forbid` or `make` that meets the decision; NULL when none does.
 Choice *choices_about(Choices *choices, const char *pass, const char *what, const char *place);
-// Whether that is a `forbid`. Then it is followed, and *reason is what the ledger says.
+// For what is made unless it is forbidden: whether it is. Then *reason is what the ledger says.
 bool choices_forbid(Choices *choices, const char *pass, const char *what, const char *place, const char **reason);
+// For what the cost model decides: `made` and `reason` become what the last one says, where that is possible.
+void choices_decide(Choices *choices, bool is_possible, Decision *decision);
 // The last `keep` or `redo` of a value.
 Choice *choices_of_value(Choices *choices, const char *place);
 // The last choice of the verb for a step.
 Choice *choices_of_step(Choices *choices, ChoiceVerb verb, const Step *step);
-// The last `strand`, `forbid` or `make` about the strand; and what it makes of it: *made is set, and the ledger's words are
-// returned. NULL choice: NULL, and *made stays.
+// The last `strand`, `forbid` or `make` about the strand; and what it makes of it: *made is set, and the ledger's words
+// are returned. NULL choice: NULL, and *made stays.
 Choice *choices_of_strand(Choices *choices);
 const char *choice_strand(Choices *choices, Choice *choice, bool is_possible, bool *made);
 // The lines of one verb, in order: the one after `before`, or the first; NULL at the end.
@@ -122,7 +124,7 @@ size_t choices_list_made(Arena *arena, const Ledger *ledger, MadeKind **kinds);
 // Appends the lines of a list as they were written, but for those whose decisions choices_write states one by one.
 void choices_print(const Choices *choices, Text *out);
 // Appends a section `in PROGRAM` with one line for each decision that the cost model took: behind the lines in effect
-// (choices_print) it makes the same plan again, whatever the Target.
+// (choices_print) it makes the same plan again, for other Targets too; but for chains, which are not written.
 void choices_write(const Plan *plan, const Ledger *ledger, const char *program, Text *out);
 
 #endif

@@ -226,7 +226,8 @@ static bool parse_precision(Line *line, Choice *choice) {
     if (!name) return usage_error(line, choice, "a type");
     if (!text_equal(name, "f32"))
         return diag_error(line->diags, place_of(line, line->next),
-                          "'%s': this build computes and stores in f32 only, so f32 is the only precision to choose", name);
+                          "'%s': this build computes and stores in f32 only, so f32 is the only precision to choose",
+                          name);
     line->next++;
     return true;
 }

@@ -47,8 +47,8 @@ static bool starts_with(const char *text, const char *start) {
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-// Boxes of an operator can be taken apart; others are what merges made of them. What must be, and what a choice asked for,
-// is no kind.
+// Boxes of an operator can be taken apart; others are what merges made of them. What must be, and what a choice asked
+// for, is no kind.
 static bool is_kind(const Decision *decision) {
     static const char *const others[] = {"must ", "fuse ", "tile ", "chunk "};
     Op op;
@@ -126,7 +126,8 @@ static const char *only_place(const Writing *writing, const Plan *plan, const St
         const Step *other = &plan->steps[s];
         size_t length = strlen(step->place);
         bool is_numbered = strncmp(other->place, step->place, length) == 0 && other->place[length] == '#';
-        if (is_numbered && text_equal(other->label, step->label)) return arena_format(writing->arena, "%s#1", step->place);
+        if (is_numbered && text_equal(other->label, step->label))
+            return arena_format(writing->arena, "%s#1", step->place);
     }
     return step->place;
 }

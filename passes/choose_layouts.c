@@ -137,26 +137,21 @@ static void place_param(Plan *plan, PassContext *context, ValueId param) {
     Value *value = &plan->values[param];
     PanelChoice choice = choose_panels(plan, param);
     if (!choice.read) return;
-    const char *reason = choice.refusal;
-    Choice *by = choices_about(context->choices, "choose_layouts", "param in panels", value->name);
-    if (by && by->verb == CHOICE_FORBID) {
-        choice.found = false;
-        reason = choice_follow(context->choices, by);
-    } else if (by) {
-        reason = choice.found ? choice_follow(context->choices, by) : choice_obstruct(context->choices, by, reason);
-    }
-    if (choice.found) value->layout = choice.layout;
+    Decision decision = {.pass = "choose_layouts",
+                         .what = "param in panels",
+                         .place = value->name,
+                         .made = choice.found,
+                         .reason = choice.refusal};
     if (choice.found) {
         const LayoutPiece *lanes = &choice.layout.pieces[choice.layout.count - 1];
-        reason = arena_format(plan->arena, "panels of %lld lanes, as a product reads them", (long long)lanes->extent);
+        decision.reason =
+            arena_format(plan->arena, "panels of %lld lanes, as a product reads them", (long long)lanes->extent);
     }
+    choices_decide(context->choices, choice.found, &decision);
+    if (decision.made) value->layout = choice.layout;
     double bytes = (double)graph_elements(plan->dims, dim_list_set(&value->order)) * (double)dtype_bytes(value->dtype);
-    ledger_add(context->ledger, (Decision){.pass = "choose_layouts",
-                                           .what = "param in panels",
-                                           .place = value->name,
-                                           .made = choice.found,
-                                           .reason = reason,
-                                           .bytes_saved = 2 * bytes});
+    decision.bytes_saved = 2 * bytes;
+    ledger_add(context->ledger, decision);
 }
 
 // ---- what goes with them

@@ -176,8 +176,9 @@ static const char *cut_into(const Plan *plan, const Step *step, const Choice *ch
         return NULL;
     }
     const char *obstacle = cut_units(plan, choice, units, dim_units(plan, step, units), cut);
-    if (obstacle && choice->over && panel_unit(plan, step, units) && !cut_units(plan, choice, units, 1, cut)) return NULL;
-    return obstacle;
+    bool by_panels = obstacle && choice->over && panel_unit(plan, step, units) &&
+                     !cut_units(plan, choice, units, 1, cut);
+    return by_panels ? NULL : obstacle;
 }
 
 static void cut_by_choice(const Plan *plan, Step *step, PassContext *context) {

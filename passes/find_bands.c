@@ -53,6 +53,7 @@ typedef struct {
     bool *skipped;       // by value: nobody needs it outside
     Limit *limits;       // by step
     int64_t *beyond;     // by value: how far outside it is needed
+    const char **forbidden;   // by step: the choice against a band; NULL: none
 } Bands;
 
 static DimSet half_dims(const Half *half) { return dim_bit(half->row) | dim_bit(half->column); }
@@ -245,7 +246,8 @@ static const char *band_name(const Bands *bands, const Step *step) {
 static bool is_forbidden(const Bands *bands, const Step *step) {
     Choices *choices = bands->context->choices;
     if (choices_count(choices) == 0) return false;
-    return choices_forbid(choices, "find_bands", band_name(bands, step), step->place, NULL);
+    return choices_forbid(choices, "find_bands", band_name(bands, step), step->place,
+                          &bands->forbidden[step - bands->plan->steps]);
 }
 
 static Limit limit_of_step(const Bands *bands, const Step *step) {
@@ -356,6 +358,14 @@ static void account(Bands *bands, Step *step) {
                                                   .flops_saved = saved});
 }
 
+static void note_forbidden(const Bands *bands, uint32_t s) {
+    const Step *step = &bands->plan->steps[s];
+    ledger_add(bands->context->ledger, (Decision){.pass = "find_bands",
+                                                  .what = band_name(bands, step),
+                                                  .place = step->place,
+                                                  .reason = bands->forbidden[s]});
+}
+
 static bool half_equal(const Half *a, const Half *b) {
     return a->row == b->row && a->column == b->column && a->edge == b->edge && a->above == b->above;
 }
@@ -389,10 +399,13 @@ bool pass_find_bands(Plan *plan, PassContext *context) {
                    .values = ARENA_ARRAY(scratch, Outside, plan->value_count + 1),
                    .skipped = ARENA_ARRAY(scratch, bool, plan->value_count + 1),
                    .limits = ARENA_ARRAY(scratch, Limit, plan->step_count + 1),
-                   .beyond = ARENA_ARRAY(scratch, int64_t, plan->value_count + 1)};
+                   .beyond = ARENA_ARRAY(scratch, int64_t, plan->value_count + 1),
+                   .forbidden = ARENA_ARRAY(scratch, const char *, plan->step_count + 1)};
     for (int i = 0; i < count; i++) find_half(&bands, halves[i]);
-    for (uint32_t s = 0; s < plan->step_count; s++)
+    for (uint32_t s = 0; s < plan->step_count; s++) {
         if (plan->steps[s].band.is_set) account(&bands, &plan->steps[s]);
+        if (bands.forbidden[s]) note_forbidden(&bands, s);
+    }
     arena_free(scratch);
     return true;
 }

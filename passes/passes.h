@@ -59,6 +59,8 @@ typedef struct {
     StateTable *states;
     ProgramKind program;
     Choices *choices;                   // decisions steered by text; NULL: none
+    size_t activation_budget;           // bytes for activations at one time (plan_again); 0: no limit
+    size_t least_budget;                // set when that cannot be met: the smallest one that can
 } PassContext;
 
 typedef enum {

@@ -270,27 +270,28 @@ static const char *place_of(const Strands *strands, const Chain *chain) {
     return plan->steps[chain->first].place;
 }
 
-static void report(const Strands *strands, const Chain *chain, const char *what, bool made, const char *reason, double bytes,
+// Whether it is made: as the cost model has it, or as a choice says.
+static bool report(const Strands *strands, const Chain *chain, const char *what, bool pays, const char *reason, double bytes,
                    double flops) {
-    ledger_add(strands->context->ledger, (Decision){.pass = "plan_chains",
-                                                    .what = what,
-                                                    .place = place_of(strands, chain),
-                                                    .made = made,
-                                                    .reason = reason,
-                                                    .bytes_saved = bytes,
-                                                    .flops_saved = flops});
+    Decision decision = {
+        .pass = "plan_chains", .what = what, .place = place_of(strands, chain), .made = pays, .reason = reason};
+    choices_decide(strands->context->choices, chain->cut.pieces > 0, &decision);
+    decision.bytes_saved = decision.made ? bytes : 0;
+    decision.flops_saved = decision.made ? flops : 0;
+    ledger_add(strands->context->ledger, decision);
+    return decision.made;
 }
 
 static void make_chain(Strands *strands, Chain *chain) {
     const char *reason = chain_weigh(strands, chain);
-    report(strands, chain, "chain", chain->pays, reason, chain->pays ? chain->moved_bytes : 0, 0);
+    chain->pays = report(strands, chain, "chain", chain->pays, reason, chain->moved_bytes, 0);
     if (!chain->pays) return;
     put_in_order(strands, chain);
     strands_find_users(strands);
     uint32_t reader = find_later(strands, chain);
     if (reader != NO_STEP) {
         bool pays = chain_weigh_again(strands, chain, &reason);
-        report(strands, chain, "make again", pays, reason, pays ? chain->kept_bytes : 0, pays ? -chain->again_flops : 0);
+        pays = report(strands, chain, "make again", pays, reason, chain->kept_bytes, -chain->again_flops);
         if (pays) make_again(strands, chain, reader);
     }
     join(strands, chain);

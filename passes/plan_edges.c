@@ -2,7 +2,8 @@
 //
 // requires  cuts, strands
 // ensures   every operand has its edge; a step waits when it needs all pieces of something written since the last
-//           wait, or writes over a state that was read since then; in a strand the first step waits for all
+//           wait, or writes over a state that was read since then; in a strand the first step waits for all. What waits
+//           already (plan_again) goes on to
 //
 //     step 0 cut(B)/4  out %1
 //     step 1 cut(B)/4  in %1 same     reads %1[b,..] for its own b only: thread t has those pieces already
@@ -12,6 +13,7 @@
 #include "base/planted.h"
 #include "passes/access.h"
 #include "passes/pass_functions.h"
+#include "passes/plan_measure.h"
 
 #define NO_STEP UINT32_MAX
 
@@ -59,7 +61,7 @@ static bool overwrites_what_is_read(const Edges *edges, const Step *step) {
 static void set_strand(Edges *edges, uint32_t first) {
     Plan *plan = edges->plan;
     uint32_t end = plan_strand_end(plan, first);
-    bool wait = false;
+    bool wait = plan->steps[first].wait;
     for (uint32_t s = first; s < end; s++) {
         Step *step = &plan->steps[s];
         bool reads_all = set_edges(edges, step);
@@ -71,12 +73,16 @@ static void set_strand(Edges *edges, uint32_t first) {
     if (wait) edges->last_wait = first;
 }
 
-bool pass_plan_edges(Plan *plan, PassContext *context) {
-    (void)context;
+void edges_fill(Plan *plan) {
     Edges edges = {.plan = plan,
                    .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count),
                    .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count)};
     for (ValueId id = 0; id < plan->value_count; id++) edges.writer[id] = edges.last_reader[id] = NO_STEP;
     for (uint32_t s = 0; s < plan->step_count; s = plan_strand_end(plan, s)) set_strand(&edges, s);
+}
+
+bool pass_plan_edges(Plan *plan, PassContext *context) {
+    (void)context;
+    edges_fill(plan);
     return true;
 }

@@ -7,7 +7,8 @@
 //
 // Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it
 // lives from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the
-// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps.
+// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps. At level all a
+// value is written over an operand that its step is the last to read, where that can be (memory_over.c).
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
@@ -17,7 +18,9 @@
 
 #include "base/planted.h"
 #include "base/size.h"
+#include "passes/memory_over.h"
 #include "passes/pass_functions.h"
+#include "passes/plan_measure.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -31,9 +34,16 @@ static bool value_bytes(const Value *value, size_t *bytes) {
     return size_align_up(count, ALIGNMENT, bytes);
 }
 
+static void choose_space(Value *value) {
+    if (value->space == SPACE_SCRATCH) return;
+    bool is_state = value->kind == VALUE_STATE || value->next_of != VALUE_NONE;
+    value->space = is_state ? SPACE_STATE : SPACE_ARENA;
+}
+
 static bool fill_bytes(Plan *plan, PassContext *context) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         Value *value = &plan->values[id];
+        choose_space(value);
         if (!value_bytes(value, &value->bytes))
             return diag_error(context->diags, (Place){0}, "the size of '%s' does not fit in %zu bits",
                               value->name ? value->name : "a temporary value", 8 * sizeof(size_t));
@@ -43,6 +53,12 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
             Value *value = &plan->values[plan->steps[s].outputs[k]];
             if (value->space == SPACE_SCRATCH) value->bytes /= plan->steps[s].cut.pieces;
         }
+    return true;
+}
+
+bool memory_prepare(Plan *plan, PassContext *context) {
+    if (!fill_bytes(plan, context)) return false;
+    if (context->fuse == FUSE_ALL) memory_find_overs(plan);
     return true;
 }
 
@@ -61,7 +77,6 @@ static StateTable *state_table(Plan *plan, PassContext *context) {
 }
 
 static bool place_state(StateTable *table, Value *value) {
-    value->space = SPACE_STATE;
     for (size_t i = 0; i < table->count; i++) {
         const StatePlace *place = &table->places[i];
         if (!text_equal(place->name, value->name)) continue;
@@ -84,7 +99,6 @@ static bool place_states(Plan *plan, PassContext *context) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         Value *value = &plan->values[id];
         if (value->next_of == VALUE_NONE) continue;
-        value->space = SPACE_STATE;
         value->offset = plan->values[value->next_of].offset;
         value->in_place = true;
     }
@@ -94,13 +108,7 @@ static bool place_states(Plan *plan, PassContext *context) {
 
 // ---- arena and scratch
 
-typedef struct {
-    ValueId value;
-    size_t bytes, offset;
-    uint32_t first, last;    // epochs, or steps
-} Block;
-
-static void extend(Block *block, uint32_t epoch) {
+static void extend(MemoryBlock *block, uint32_t epoch) {
     if (block->last < epoch) block->last = epoch;
 }
 
@@ -109,10 +117,10 @@ static uint32_t time_of(const Plan *plan, ValueId value, uint32_t epoch, uint32_
 }
 
 // One block per value, by value id. States have blocks too; they are not placed.
-static Block *find_lives(const Plan *plan) {
-    Block *blocks = ARENA_ARRAY(plan->arena, Block, plan->value_count);
+MemoryBlock *memory_lives(const Plan *plan) {
+    MemoryBlock *blocks = ARENA_ARRAY(plan->arena, MemoryBlock, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++)
-        blocks[id] = (Block){.value = id, .bytes = plan->values[id].bytes};
+        blocks[id] = (MemoryBlock){.value = id, .bytes = plan->values[id].bytes};
     uint32_t epoch = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
@@ -121,27 +129,33 @@ static Block *find_lives(const Plan *plan) {
         for (uint32_t k = 0; k < step->operand_count; k++)
             extend(&blocks[step->operands[k]], time_of(plan, step->operands[k], end, s));
         for (uint32_t k = 0; k < step->output_count; k++) {
-            Block *block = &blocks[step->outputs[k]];
+            MemoryBlock *block = &blocks[step->outputs[k]];
             block->first = time_of(plan, block->value, epoch, s);
             extend(block, block->first);
         }
     }
     for (ValueId id = 0; id < plan->value_count; id++)
         if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_OUTPUT) extend(&blocks[id], epoch);
+    // An operand comes into being before what is written over it.
+    for (uint32_t s = plan->step_count; s-- > 0;)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            const Value *value = &plan->values[plan->steps[s].outputs[k]];
+            if (value->is_over) extend(&blocks[value->over], blocks[plan->steps[s].outputs[k]].last);
+        }
     return blocks;
 }
 
 static int compare_blocks(const void *left, const void *right) {
-    const Block *a = left, *b = right;
+    const MemoryBlock *a = left, *b = right;
     if (a->bytes != b->bytes) return a->bytes > b->bytes ? -1 : 1;
     return a->value < b->value ? -1 : a->value > b->value;
 }
 
 // The lowest offset where `block` meets none of the placed blocks (sorted by offset) that live at the same time.
-static bool find_offset(const Block *block, const Block *placed, size_t count, size_t *offset) {
+static bool find_offset(const MemoryBlock *block, const MemoryBlock *placed, size_t count, size_t *offset) {
     *offset = 0;
     for (size_t i = 0; i < count; i++) {
-        const Block *other = &placed[i];
+        const MemoryBlock *other = &placed[i];
         size_t end;
         if (other->last < block->first || block->last < other->first) continue;
         if (!size_add(*offset, block->bytes, &end)) return false;
@@ -152,21 +166,21 @@ static bool find_offset(const Block *block, const Block *placed, size_t count, s
     return true;
 }
 
-static void insert_block(Block *placed, size_t count, Block block) {
+static void insert_block(MemoryBlock *placed, size_t count, MemoryBlock block) {
     size_t at = count;
     for (; at > 0 && placed[at - 1].offset > block.offset; at--) placed[at] = placed[at - 1];
     placed[at] = block;
 }
 
 // Places the values of one space; `bytes` becomes its size.
-static bool place_space(Plan *plan, PassContext *context, Space space, const Block *blocks, size_t *bytes) {
-    Block *placed = ARENA_ARRAY(plan->arena, Block, plan->value_count);
+static bool place_space(Plan *plan, PassContext *context, Space space, const MemoryBlock *blocks, size_t *bytes) {
+    MemoryBlock *placed = ARENA_ARRAY(plan->arena, MemoryBlock, plan->value_count);
     size_t count = 0;
     *bytes = 0;
     for (uint32_t i = 0; i < plan->value_count; i++) {
-        Block block = blocks[i];
+        MemoryBlock block = blocks[i];
         Value *value = &plan->values[block.value];
-        if (value->space != space) continue;
+        if (value->space != space || value->is_over) continue;
         size_t end;
         if (!find_offset(&block, placed, count, &block.offset) || !size_add(block.offset, block.bytes, &end))
             return too_much(context, "temporary values");
@@ -177,15 +191,20 @@ static bool place_space(Plan *plan, PassContext *context, Space space, const Blo
     return true;
 }
 
-static bool place_temporaries(Plan *plan, PassContext *context) {
-    Block *blocks = find_lives(plan);
-    qsort(blocks, plan->value_count, sizeof(Block), compare_blocks);
-    return place_space(plan, context, SPACE_ARENA, blocks, &plan->arena_bytes) &&
-           place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes);
+bool memory_place(Plan *plan, PassContext *context) {
+    MemoryBlock *blocks = memory_lives(plan);
+    qsort(blocks, plan->value_count, sizeof(MemoryBlock), compare_blocks);
+    if (!place_space(plan, context, SPACE_ARENA, blocks, &plan->arena_bytes) ||
+        !place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes))
+        return false;
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            Value *value = &plan->values[plan->steps[s].outputs[k]];
+            if (value->is_over) value->offset = plan->values[value->over].offset;
+        }
+    return true;
 }
 
 bool pass_plan_memory(Plan *plan, PassContext *context) {
-    for (ValueId id = 0; id < plan->value_count; id++)
-        if (plan->values[id].space != SPACE_SCRATCH) plan->values[id].space = SPACE_ARENA;
-    return fill_bytes(plan, context) && place_states(plan, context) && place_temporaries(plan, context);
+    return memory_prepare(plan, context) && place_states(plan, context) && memory_place(plan, context);
 }

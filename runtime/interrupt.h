@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 
-void interrupt_install(void);     // forgets an earlier request
+// Pairs nest: only the outermost forgets an earlier request, and brings back the handlers that were there before.
+void interrupt_install(void);
 bool interrupt_requested(void);
-void interrupt_restore(void);     // the handlers that were there before
+void interrupt_restore(void);
 
 #endif

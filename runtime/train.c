@@ -153,13 +153,22 @@ static RuntimeStatus evaluate(Trainer *trainer, int64_t iteration) {
 
 // ---- one iteration
 
+// A token file of so many tokens stays in the page cache: reading a batch of it takes less time than waking a thread, which
+// needs one of the cores that compute.
+enum { NEAR_TOKENS = 32 << 20 };
+
+static void read_ahead(Trainer *trainer, int64_t draw) {
+    const TrainOptions *options = trainer->options;
+    bool is_wanted = draw < (options->max_iters + 1) * options->accumulation;
+    if (is_wanted && token_file_count(trainer->source.file) > NEAR_TOKENS) prefetch_start(trainer->prefetch, draw);
+}
+
 // Takes the batch into the program's inputs, starts reading the next one, runs.
 static RuntimeStatus run_batch(Trainer *trainer, const Bound *bound, int64_t draw) {
     RuntimeStatus status = prefetch_take(trainer->prefetch, draw, bound->tokens, bound->targets, trainer->diags);
     if (status != RUNTIME_OK) return status;
-    const TrainOptions *options = trainer->options;
-    if (draw + 1 < (options->max_iters + 1) * options->accumulation) prefetch_start(trainer->prefetch, draw + 1);
-    session_run(options->session, bound->program);
+    read_ahead(trainer, draw + 1);
+    session_run(trainer->options->session, bound->program);
     return RUNTIME_OK;
 }
 
@@ -275,7 +284,7 @@ static RuntimeStatus prepare(Trainer *trainer) {
     if (status != RUNTIME_OK || !trains(options)) return status;
     trainer->prefetch = prefetch_create(&trainer->source, trainer->diags);
     if (!trainer->prefetch) return RUNTIME_MEMORY;
-    prefetch_start(trainer->prefetch, options->first_iteration * options->accumulation);
+    read_ahead(trainer, options->first_iteration * options->accumulation);
     return RUNTIME_OK;
 }
 

@@ -244,6 +244,9 @@ static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *
         emitter.cells[i].shape = shape_of(&emitter, &program->ops[i]);
     emitter.ends = find_ends(program, arena);
     emit_range(&emitter, 0, program->op_count);
+    bool far = false;
+    for (uint32_t i = 0; i < program->buffer_count; i++) far |= program->buffers[i].far;
+    if (far) LLVMBuildFence(module->builder, LLVMAtomicOrderingSequentiallyConsistent, false, "");
     LLVMBuildRetVoid(module->builder);
     return emitter.function;
 }

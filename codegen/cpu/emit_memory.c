@@ -210,6 +210,26 @@ void emit_table(Emitter *emitter, uint32_t number, int row, int vector) {
 
 // ---- stores
 
+// Every part of the store begins at a multiple of a line.
+static bool is_line_aligned(const Emitter *emitter, const TileOp *op) {
+    if (op->index.constant % TILE_LANES != 0) return false;
+    for (int i = 0; i < op->index.count; i++) {
+        const TileOp *loop = emit_op_at(emitter, op->index.terms[i].value);
+        bool is_lanes = loop->kind == TILE_LOOP && loop->loop == LOOP_LANES && loop->pieces == 0;
+        if (!is_lanes && op->index.terms[i].coefficient % TILE_LANES != 0) return false;
+    }
+    return true;
+}
+
+// Past the caches. The fence at the kernel's end puts it before what other threads read behind the next barrier.
+static void pass_caches(CpuModule *module, LLVMValueRef store) {
+    LLVMValueRef one = cpu_integer(module->i32, 1);
+    LLVMValueRef node = LLVMMetadataAsValue(
+        module->context, LLVMMDNodeInContext2(module->context, (LLVMMetadataRef[]){LLVMValueAsMetadata(one)}, 1));
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(module->context, "nontemporal", 11), node);
+    LLVMSetAlignment(store, 64);
+}
+
 void emit_store(Emitter *emitter, uint32_t number, int row, int vector) {
     CpuModule *module = emitter->module;
     const TileOp *op = emit_op_at(emitter, number);
@@ -230,10 +250,14 @@ void emit_store(Emitter *emitter, uint32_t number, int row, int vector) {
         return;
     }
     LLVMValueRef pointer = part_pointer(emitter, number, element, emitter->buffers[op->buffer], row, vector);
-    if (mask)
+    if (mask) {
         masked_call(module, "llvm.masked.store", cpu_vector(element), pointer, mask, value, NULL, alignment);
-    else
-        LLVMSetAlignment(LLVMBuildStore(module->builder, value, pointer), alignment);
+        return;
+    }
+    LLVMValueRef store = LLVMBuildStore(module->builder, value, pointer);
+    LLVMSetAlignment(store, alignment);
+    bool whole_lines = access == LANES_CONTIGUOUS && buffer->dtype == DTYPE_F32 && is_line_aligned(emitter, op);
+    if (buffer->far && whole_lines) pass_caches(module, store);
 }
 
 // One line for each part: 16 lanes of f32 are a line of 64 bytes. Kept in all cache levels.

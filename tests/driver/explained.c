@@ -29,9 +29,15 @@ static Config *configure(Arena *arena, const Spec *spec, Diags *diags) {
     Config *config = config_create(arena);
     declare_train_keys(config);
     assert_true(spec_declare(spec, config, diags));
-    const char *const sizes[][2] = {{"n_layer", "3"},    {"n_head", "2"},     {"n_embd", "8"}, {"batch_size", "2"},
-                                    {"block_size", "4"}, {"vocab_size", "5"}, {"gradient_accumulation_steps", "1"},
-                                    {"n_kv_head", "1"},  {"n_ffn", "16"}};
+    const char *const sizes[][2] = {{"n_layer", "3"},
+                                    {"n_head", "2"},
+                                    {"n_embd", "8"},
+                                    {"batch_size", "2"},
+                                    {"block_size", "4"},
+                                    {"vocab_size", "5"},
+                                    {"gradient_accumulation_steps", "1"},
+                                    {"n_kv_head", "1"},
+                                    {"n_ffn", "16"}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (config_find(config, sizes[i][0]))
             assert_true(config_assign(config, sizes[i][0], sizes[i][1], (Place){0}, diags));

@@ -14,7 +14,7 @@ static void medians(void **state) {
     const double odd[] = {3, 1, 2}, even[] = {4, 1, 3, 2};
     assert_float_equal(median_of(odd, 3), 2, 0);
     assert_float_equal(median_of(even, 4), 2.5, 0);
-    assert_float_equal(odd[0], 3, 0);   // as they were
+    assert_float_equal(odd[0], 3, 0); // as they were
     assert_true(isnan(median_of(odd, 0)));
 }
 
@@ -24,7 +24,7 @@ static void ranks_are_those_of_tables(void **state) {
     static const struct {
         size_t count, rank;
         double coverage;
-    } table[] = {{6, 1, 0.96875},  {8, 1, 0.9921875}, {9, 2, 0.9609375},  {11, 2, 0.98828125}, {12, 3, 0.961426},
+    } table[] = {{6, 1, 0.96875},   {8, 1, 0.9921875}, {9, 2, 0.9609375}, {11, 2, 0.98828125}, {12, 3, 0.961426},
                  {15, 4, 0.964844}, {20, 6, 0.958611}, {25, 8, 0.956715}, {30, 10, 0.957226},  {50, 18, 0.967161}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         double coverage;
@@ -32,7 +32,7 @@ static void ranks_are_those_of_tables(void **state) {
         assert_float_equal(coverage, table[i].coverage, 1e-6);
     }
     double coverage;
-    assert_int_equal(median_rank(3, &coverage), 1);   // too few: said by the coverage
+    assert_int_equal(median_rank(3, &coverage), 1); // too few: said by the coverage
     assert_float_equal(coverage, 0.75, 1e-12);
     assert_int_equal(median_rank(1, &coverage), 1);
     assert_float_equal(coverage, 0, 1e-12);
@@ -41,11 +41,12 @@ static void ranks_are_those_of_tables(void **state) {
 static void intervals_are_order_statistics(void **state) {
     (void)state;
     double values[15];
-    for (int i = 0; i < 15; i++) values[i] = (i * 7) % 15;   // 0 to 14 in another order
+    for (int i = 0; i < 15; i++)
+        values[i] = (i * 7) % 15; // 0 to 14 in another order
     Estimate estimate = estimate_median(values, 15);
     assert_float_equal(estimate.median, 7, 0);
-    assert_float_equal(estimate.low, 3, 0);    // the 4th smallest
-    assert_float_equal(estimate.high, 11, 0);  // the 4th largest
+    assert_float_equal(estimate.low, 3, 0);   // the 4th smallest
+    assert_float_equal(estimate.high, 11, 0); // the 4th largest
     assert_int_equal(estimate.count, 15);
 }
 
@@ -88,7 +89,7 @@ static void intervals_cover_the_median(void **state) {
         for (int i = 0; i < 12; i++) {
             bits = bits * 6364136223846793005u + 1442695040888963407u;
             double uniform = (double)(bits >> 11) / 9007199254740992.0;
-            values[i] = -log(1 - uniform);   // exponential: median ln 2
+            values[i] = -log(1 - uniform); // exponential: median ln 2
         }
         Estimate estimate = estimate_median(values, 12);
         held += estimate.low <= log(2) && log(2) <= estimate.high;

@@ -36,13 +36,15 @@ static bool read_text(Arena *arena, const char *text, Run *run, Diags *diags) {
 }
 
 #define EVALUATION(iter, val) "{\"iter\":" #iter ",\"train_loss\":1,\"val_loss\":" #val "}\n"
-#define STEP(iter, loss) "{\"iter\":" #iter ",\"loss\":" #loss ",\"grad_norm\":2,\"lr\":0.1,\"ms\":500,\"tok_s\":1000}\n"
+#define STEP(iter, loss)                                                                                               \
+    "{\"iter\":" #iter ",\"loss\":" #loss ",\"grad_norm\":2,\"lr\":0.1,\"ms\":500,\"tok_s\":1000}\n"
 
 static void a_run_is_read(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Run run;
-    assert_true(read_text(arena, EVALUATION(0, 4.5) STEP(0, 4) STEP(1, null) STEP(2, 3) EVALUATION(2, 3.5), &run, NULL));
+    assert_true(
+        read_text(arena, EVALUATION(0, 4.5) STEP(0, 4) STEP(1, null) STEP(2, 3) EVALUATION(2, 3.5), &run, NULL));
     assert_int_equal(run.step_count, 3);
     assert_int_equal(run.evaluation_count, 2);
     assert_true(run.steps[0].loss == 4 && isnan(run.steps[1].loss) && run.steps[2].loss == 3);
@@ -57,7 +59,8 @@ static void the_later_one_stands(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Run run;
-    assert_true(read_text(arena, STEP(0, 9) STEP(1, 8) STEP(2, 7) EVALUATION(2, 7) STEP(1, 6) EVALUATION(1, 5), &run, NULL));
+    assert_true(
+        read_text(arena, STEP(0, 9) STEP(1, 8) STEP(2, 7) EVALUATION(2, 7) STEP(1, 6) EVALUATION(1, 5), &run, NULL));
     assert_int_equal(run.step_count, 2);
     assert_int_equal(run.evaluation_count, 1);
     assert_true(run.steps[1].loss == 6 && run.steps[1].seconds == 1 && run.evaluations[0].iteration == 1);
@@ -94,14 +97,15 @@ static void broken_files_are_refused(void **state) {
         Text complaint = text_create(arena);
         assert_false(read_text(arena, cases[i][0], &run, diags));
         diags_render(diags, &complaint);
-        if (!strstr(text_string(&complaint), cases[i][1])) fail_msg("'%s' in: %s", cases[i][1], text_string(&complaint));
+        if (!strstr(text_string(&complaint), cases[i][1]))
+            fail_msg("'%s' in: %s", cases[i][1], text_string(&complaint));
         arena_free(arena);
     }
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     Run run;
     assert_false(run_read(arena, "/no/such/run", &run, diags));
-    assert_false(run_read(arena, "/tmp/..", &run, diags));   // a folder without metrics
+    assert_false(run_read(arena, "/tmp/..", &run, diags)); // a folder without metrics
     assert_int_equal(diags_errors(diags), 2);
     arena_free(arena);
 }
@@ -109,8 +113,11 @@ static void broken_files_are_refused(void **state) {
 // ---- figures
 
 static Run synthetic(Arena *arena, const char *name, size_t steps, double scale) {
-    Run run = {.name = name, .steps = ARENA_ARRAY(arena, RunStep, steps), .step_count = steps,
-               .evaluations = ARENA_ARRAY(arena, RunEvaluation, 3), .evaluation_count = 3};
+    Run run = {.name = name,
+               .steps = ARENA_ARRAY(arena, RunStep, steps),
+               .step_count = steps,
+               .evaluations = ARENA_ARRAY(arena, RunEvaluation, 3),
+               .evaluation_count = 3};
     for (size_t i = 0; i < steps; i++)
         run.steps[i] = (RunStep){.iteration = (int64_t)i,
                                  .seconds = 0.01 * (double)(i + 1),
@@ -118,7 +125,8 @@ static Run synthetic(Arena *arena, const char *name, size_t steps, double scale)
                                  .grad_norm = 1,
                                  .tokens_per_second = 90000 + 100 * (double)(i % 7)};
     for (size_t i = 0; i < 3; i++)
-        run.evaluations[i] = (RunEvaluation){.iteration = (int64_t)(i * (steps - 1) / 2), .validation_loss = 2.5 + scale / (1 + (double)i)};
+        run.evaluations[i] = (RunEvaluation){.iteration = (int64_t)(i * (steps - 1) / 2),
+                                             .validation_loss = 2.5 + scale / (1 + (double)i)};
     return run;
 }
 
@@ -145,7 +153,8 @@ static void smoothing_and_ranges(void **state) {
     // The alternation of 0.1 is gone from the line.
     const Curve *line = &figure.panels[0].curves[1];
     assert_int_equal(line->kind, CURVE_LINE);
-    for (size_t i = 2; i + 2 < line->count; i++) assert_true(line->points[i].y <= line->points[i - 1].y + 0.01);
+    for (size_t i = 2; i + 2 < line->count; i++)
+        assert_true(line->points[i].y <= line->points[i - 1].y + 0.01);
     Figure plain = figure_create(arena, &run, 1, 1, true, 300);
     assert_string_equal(figure_note(&plain, arena), "line: every iteration, not smoothed; points: validation loss");
     assert_true(plain.panels[0].x.high > 49.9 && plain.panels[0].curves[0].kind == CURVE_LINE);
@@ -168,7 +177,8 @@ static void pictures_are_sound(void **state) {
     (void)state;
     Arena *arena = arena_create();
     // Names that XML does not allow as they are, one step alone, nothing finite at all.
-    Run runs[3] = {synthetic(arena, "a<b>&\"c\x01\xff", 200, 2), synthetic(arena, "one", 1, 1), synthetic(arena, "none", 3, 1)};
+    Run runs[3] = {synthetic(arena, "a<b>&\"c\x01\xff", 200, 2), synthetic(arena, "one", 1, 1),
+                   synthetic(arena, "none", 3, 1)};
     for (int i = 0; i < 3; i++)
         runs[2].steps[i].loss = runs[2].steps[i].grad_norm = runs[2].steps[i].tokens_per_second = NAN;
     runs[2].evaluation_count = 0;
@@ -180,7 +190,7 @@ static void pictures_are_sound(void **state) {
         if (fault) fail_msg("%s", fault);
         assert_int_equal(text_count(text_string(&svg), "nan"), 0);
         assert_int_equal(text_count(text_string(&svg), "inf"), 0);
-        assert_int_equal(text_count(text_string(&svg), "http"), 1);   // the namespace: nothing is fetched
+        assert_int_equal(text_count(text_string(&svg), "http"), 1); // the namespace: nothing is fetched
     }
     Figure figure = figure_create(arena, &runs[2], 1, 0, false, 100);
     Text svg = text_create(arena), text = text_create(arena);
@@ -199,7 +209,8 @@ static void in_a_terminal(void **state) {
     Text text = text_create(arena);
     plot_terminal(&two, &(Terminal){.columns = 60}, &text);
     plot_terminal(&one, &(Terminal){.columns = 60, .braille = true}, &text);
-    for (const char *c = text_string(&text); *c; c++) assert_true(*c != '\x1b');
+    for (const char *c = text_string(&text); *c; c++)
+        assert_true(*c != '\x1b');
     assert_golden("plot.txt", text_string(&text), arena);
     Text colour = text_create(arena);
     plot_terminal(&two, &(Terminal){.columns = 5, .braille = true, .colour = true}, &colour);
@@ -210,10 +221,10 @@ static void in_a_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_run_is_read),            cmocka_unit_test(the_later_one_stands),
-        cmocka_unit_test(a_cut_line_is_left_out),   cmocka_unit_test(broken_files_are_refused),
-        cmocka_unit_test(smoothing_and_ranges),     cmocka_unit_test(ticks),
-        cmocka_unit_test(pictures_are_sound),       cmocka_unit_test(in_a_terminal),
+        cmocka_unit_test(a_run_is_read),          cmocka_unit_test(the_later_one_stands),
+        cmocka_unit_test(a_cut_line_is_left_out), cmocka_unit_test(broken_files_are_refused),
+        cmocka_unit_test(smoothing_and_ranges),   cmocka_unit_test(ticks),
+        cmocka_unit_test(pictures_are_sound),     cmocka_unit_test(in_a_terminal),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,10 +9,9 @@
 #include "base/file.h"
 #include "tests/driver/explained.h"
 
-static const char *const specs[] = {"models/gpt2",           "models/llama",
-                                    "examples/geglu",        "examples/qk_norm_sigmoid",
-                                    "examples/relu_squared", "examples/soft_capped",
-                                    "examples/swiglu",       "examples/window_alibi"};
+static const char *const specs[] = {
+    "models/gpt2",           "models/llama",         "examples/geglu",  "examples/qk_norm_sigmoid",
+    "examples/relu_squared", "examples/soft_capped", "examples/swiglu", "examples/window_alibi"};
 enum { SPECS = sizeof specs / sizeof *specs };
 
 static Explained explain(Arena *arena, const char *spec, FuseLevel level) {
@@ -65,14 +64,40 @@ static void every_name_has_a_story(void **state) {
 // What the author of the spec writes, whatever passes made of it.
 static void the_specs_own_names(void **state) {
     (void)state;
-    static const char *const gpt2[] = {
-        "x", "layer[2].a", "layer[2].t", "layer[1].q", "layer[1].k", "layer[1].v", "layer[1].s", "layer[1].p",
-        "layer[1].y", "layer[1].x", "layer[1].m", "layer[1].u", "layer[1].x.1", "logits", "loss", "wte", "wpe",
-        "layer[0].Wqkv", "layer[0].Wo", "layer[0].Wfc", "layer[0].Wpr", "grad.layer[0].Wqkv", "grad.wte", "grad.logits",
-        "grad.layer[1].p", "grad.h.1.mlp.c_fc.weight", "layer[*].p", "layer[0..1].p", "h.{*}.ln_1.weight", "tok"};
-    static const char *const llama[] = {
-        "x", "layer[2].a", "layer[1].q", "layer[1].k", "layer[1].v", "layer[1].s", "layer[1].p", "layer[1].y",
-        "layer[1].m", "layer[1].u", "layer[1].x.1", "logits", "loss", "layer[0].q.angle", "layer[0].Wg", "grad.layer[0].Wd"};
+    static const char *const gpt2[] = {"x",
+                                       "layer[2].a",
+                                       "layer[2].t",
+                                       "layer[1].q",
+                                       "layer[1].k",
+                                       "layer[1].v",
+                                       "layer[1].s",
+                                       "layer[1].p",
+                                       "layer[1].y",
+                                       "layer[1].x",
+                                       "layer[1].m",
+                                       "layer[1].u",
+                                       "layer[1].x.1",
+                                       "logits",
+                                       "loss",
+                                       "wte",
+                                       "wpe",
+                                       "layer[0].Wqkv",
+                                       "layer[0].Wo",
+                                       "layer[0].Wfc",
+                                       "layer[0].Wpr",
+                                       "grad.layer[0].Wqkv",
+                                       "grad.wte",
+                                       "grad.logits",
+                                       "grad.layer[1].p",
+                                       "grad.h.1.mlp.c_fc.weight",
+                                       "layer[*].p",
+                                       "layer[0..1].p",
+                                       "h.{*}.ln_1.weight",
+                                       "tok"};
+    static const char *const llama[] = {"x",          "layer[2].a",       "layer[1].q",   "layer[1].k",
+                                        "layer[1].v", "layer[1].s",       "layer[1].p",   "layer[1].y",
+                                        "layer[1].m", "layer[1].u",       "layer[1].x.1", "logits",
+                                        "loss",       "layer[0].q.angle", "layer[0].Wg",  "grad.layer[0].Wd"};
     for (int level = FUSE_NONE; level <= FUSE_ALL; level++) {
         Arena *arena = arena_create();
         Explained shown[] = {explain(arena, specs[0], (FuseLevel)level), explain(arena, specs[1], (FuseLevel)level)};
@@ -136,7 +161,8 @@ static NodeId node_of(const Plan *plan, ValueId value) {
 static bool is_refused(const Explained *shown, NodeId made, NodeId result) {
     for (size_t i = 0; i < ledger_count(shown->ledger); i++) {
         const Decision *decision = ledger_at(shown->ledger, i);
-        if (!decision->made && names_node(decision, made) && names_node(decision, result) && *decision->reason) return true;
+        if (!decision->made && names_node(decision, made) && names_node(decision, result) && *decision->reason)
+            return true;
     }
     return false;
 }
@@ -159,8 +185,8 @@ static void every_edge_has_a_reason(void **state) {
                     if (made == NODE_NONE || writer[step->operands[k]] == STEP_NONE) continue;
                     edges++;
                     if (!is_refused(&shown, made, result))
-                        fail_msg("%s, level %s: nothing says why step %u is not one with step %u", specs[s], shown.level, i,
-                                 writer[step->operands[k]]);
+                        fail_msg("%s, level %s: nothing says why step %u is not one with step %u", specs[s],
+                                 shown.level, i, writer[step->operands[k]]);
                 }
             }
             assert_true(edges > 100);
@@ -187,8 +213,8 @@ static void patterns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_name_has_a_story), cmocka_unit_test(the_specs_own_names),
-        cmocka_unit_test(a_story_in_full),        cmocka_unit_test(an_unknown_place),
+        cmocka_unit_test(every_name_has_a_story),  cmocka_unit_test(the_specs_own_names),
+        cmocka_unit_test(a_story_in_full),         cmocka_unit_test(an_unknown_place),
         cmocka_unit_test(every_edge_has_a_reason), cmocka_unit_test(patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,15 @@ enum { DEEPEST = 64 };
 
 typedef struct {
     const char *at;
-    const char *open[DEEPEST];   // names of open elements
+    const char *open[DEEPEST]; // names of open elements
     size_t length[DEEPEST];
     int depth;
 } Xml;
 
 static size_t name_length(const char *text) {
     size_t length = 0;
-    while (isalnum((unsigned char)text[length]) || (length > 0 && strchr("-_:", text[length]) && text[length])) length++;
+    while (isalnum((unsigned char)text[length]) || (length > 0 && strchr("-_:", text[length]) && text[length]))
+        length++;
     return length;
 }
 
@@ -101,6 +102,7 @@ const char *xml_fault(const char *text) {
 
 unsigned text_count(const char *text, const char *part) {
     unsigned count = 0;
-    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part)) count++;
+    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part))
+        count++;
     return count;
 }

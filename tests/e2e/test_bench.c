@@ -11,8 +11,9 @@
 #include "base/file.h"
 #include "run.h"
 
-#define TINY " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --vocab_size=5 --train_bin=t.bin " \
-             "--gradient_accumulation_steps=1 --rounds=3 --steps=2 "
+#define TINY                                                                                                           \
+    " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --vocab_size=5 --train_bin=t.bin "              \
+    "--gradient_accumulation_steps=1 --rounds=3 --steps=2 "
 
 static const char *read_file(Arena *arena, const char *name) {
     Diags *diags = diags_create(arena);
@@ -27,7 +28,8 @@ static void expect(int code, const char *fragment, const char *arguments) {
     int status = run_sinter("%s", arguments);
     const char *log = read_file(arena, "log");
     if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.3000s", arguments, status, code, fragment, log);
+        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.3000s", arguments, status, code, fragment,
+                 log);
     arena_free(arena);
 }
 
@@ -50,7 +52,8 @@ static void levels_are_measured_and_recorded(void **state) {
     Arena *arena = arena_create();
     const char *record = read_file(arena, "a.json"), *page = read_file(arena, "a.html"), *log = read_file(arena, "log");
     static const char *const names[] = {"\"name\": \"none\"", "\"name\": \"op\"", "\"name\": \"all\""};
-    for (size_t i = 0; i < 3; i++) assert_non_null(strstr(record, names[i]));
+    for (size_t i = 0; i < 3; i++)
+        assert_non_null(strstr(record, names[i]));
     assert_non_null(strstr(page, "</html>"));
     assert_non_null(strstr(page, "Roofline"));
     assert_null(strstr(log, "beyond the limits of check\n!"));
@@ -60,7 +63,7 @@ static void levels_are_measured_and_recorded(void **state) {
 static void replays_give_equal_losses(void **state) {
     (void)state;
     expect(0, "losses: equal", "bench --replay=a.json --json=b.json");
-    expect(0, "losses: equal", "bench --replay=b.json");   // a replay's record is one, too
+    expect(0, "losses: equal", "bench --replay=b.json"); // a replay's record is one, too
     expect(2, "batch_size: --replay takes all", "bench --replay=a.json --batch_size=3");
     expect(3, "missing.json", "bench --replay=missing.json");
     expect(3, "not a record of sinter bench", "bench --replay=t.bin");
@@ -85,6 +88,43 @@ static void sweeps_flag_unlike_work(void **state) {
     expect(2, "unknown key 'batchsize'", "bench" TINY "--sweep=batchsize:1,2");
     expect(2, "threads", "bench" TINY "--sweep=threads:1,2");
     expect(2, "batch_size = 0", "bench" TINY "--sweep=batch_size:2,0");
+}
+
+// A model of few decisions: every row is compiled.
+static void decisions_are_left_out_and_made_alone(void **state) {
+    (void)state;
+    static const char spec[] = "model tiny\n"
+                               "config n_embd=16 block_size=8 vocab_size=5\n"
+                               "dim B=batch_size T=block_size V=vocab_size C=n_embd F=2*C\n"
+                               "input tok[B,T]:u16 target[B,T]:u16\n"
+                               "init default normal(0.02)\n"
+                               "param wte[V,C] as \"wte.weight\"\n"
+                               "param W[C,F] as \"w.weight\"\n"
+                               "param U[F,C] as \"u.weight\"\n"
+                               "x[B,T,C] = wte[V=tok]\n"
+                               "h[B,T,F] = gelu(sum(C) x * W)\n"
+                               "x = x + sum(F) h * U\n"
+                               "logits[B,T,V] = sum(C) x * wte\n"
+                               "loss = mean(B,T) cross_entropy(V)(logits, target)\n";
+    char path[200];
+    snprintf(path, sizeof path, "%s/tiny.spec", run_folder);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs(spec, file);
+    assert_int_equal(fclose(file), 0);
+    expect(0, "none of these made",
+           "bench tiny.spec --vocab_size=5 --n_embd=16 --block_size=8 --batch_size=2 "
+           "--train_bin=t.bin --gradient_accumulation_steps=1 --rounds=2 --steps=2 --ablate "
+           "--levels=all --json=ab.json --report=ab.html");
+    Arena *arena = arena_create();
+    const char *log = read_file(arena, "log"), *record = read_file(arena, "ab.json");
+    assert_non_null(strstr(log, "all without "));
+    assert_non_null(strstr(log, "made alone"));
+    assert_null(strstr(record, "\"passed\": false"));
+    assert_non_null(strstr(record, "\"choices\": \"forbid "));
+    assert_non_null(strstr(read_file(arena, "ab.html"), "What each decision is worth"));
+    arena_free(arena);
+    expect(0, "losses: equal", "bench --replay=ab.json");
 }
 
 static void accumulated_gradients_are_measured_too(void **state) {
@@ -121,6 +161,7 @@ int main(void) {
         cmocka_unit_test(levels_are_measured_and_recorded),
         cmocka_unit_test(replays_give_equal_losses),
         cmocka_unit_test(sweeps_flag_unlike_work),
+        cmocka_unit_test(decisions_are_left_out_and_made_alone),
         cmocka_unit_test(accumulated_gradients_are_measured_too),
         cmocka_unit_test(wrong_flags_are_refused),
         cmocka_unit_test(files_that_cannot_be_written_are_found_out_first),

@@ -103,6 +103,15 @@ static void a_value_tells_its_story(void **state) {
     expect(2, "nothing in this step is called 'layer[9].p'", "explain" SMALL "--vocab_size=5 --why=layer[9].p");
 }
 
+static void a_step_is_drawn(void **state) {
+    (void)state;
+    expect(0, "step.svg: ", "explain" SMALL "--vocab_size=5 --svg=step.svg --dot=step.dot");
+    expect(0, "step.dot: ", "explain --model=llama --n_layer=2 --n_head=2 --n_kv_head=1 --n_embd=16 --vocab_size=5 --block_size=8 "
+                            "--fuse=op --dot=step.dot");
+    expect(5, "no/step.svg", "explain" SMALL "--vocab_size=5 --svg=no/step.svg");
+    expect(5, "no/step.dot", "explain" SMALL "--vocab_size=5 --dot=no/step.dot");
+}
+
 static void curves_of_runs(void **state) {
     (void)state;
     expect(0, "iter 9: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=9 --out_dir=curves");
@@ -160,6 +169,7 @@ int main(void) {
         cmocka_unit_test(explain_prints_the_plan_and_its_reasons),
         cmocka_unit_test(a_run_writes_a_checkpoint_that_samples),
         cmocka_unit_test(a_value_tells_its_story),
+        cmocka_unit_test(a_step_is_drawn),
         cmocka_unit_test(curves_of_runs),
         cmocka_unit_test(memory_that_cannot_fit_is_refused),
         cmocka_unit_test(stages_are_text_and_can_be_read_again),

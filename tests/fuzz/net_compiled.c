@@ -13,6 +13,7 @@
 #include "passes/passes.h"
 #include "runtime/session.h"
 #include "runtime/slot.h"
+#include "tests/fuzz/budgeted.h"
 #include "tests/fuzz/net.h"
 #include "tests/fuzz/rounding.h"
 #include "tests/fuzz/values.h"
@@ -67,6 +68,13 @@ static Target drawn_target(uint64_t seed) {
     return target;
 }
 
+// Strands take what chains could have: in a third of the trials there are none.
+static Choices *drawn_choices(Arena *arena, uint64_t seed, Diags *diags) {
+    Choices *choices = choices_create(arena);
+    if (drawn(seed, 4, 3) == 0) CHECK(choices_add(choices, "drawn", "forbid strand\n", diags));
+    return choices;
+}
+
 static bool compile(Trial *trial) {
     Diags *diags = diags_create(trial->arena);
     Target target = drawn_target(trial->seed);
@@ -76,13 +84,16 @@ static bool compile(Trial *trial) {
                            .ledger = ledger_create(trial->arena),
                            .target = &target,
                            .fuse = trial->level,
+                           .choices = drawn_choices(trial->arena, trial->seed, diags),
                            .states = &states,
                            .program = PROGRAM_PLAIN};
     Graph *graph = (Graph *)(uintptr_t)trial->graph; // passes_run only reads it
     Plan *plan = NULL;
     CodegenReport report_ = {0};
     const char *name = "trial";
-    bool done = passes_run(&graph, &plan, NULL, &context, NULL);
+    bool is_budgeted = drawn(trial->seed, 5, 3) == 0;
+    bool done = is_budgeted ? passes_run_budgeted(graph, &plan, NULL, &context, drawn(trial->seed, 6, 100))
+                            : passes_run(&graph, &plan, NULL, &context, NULL);
     trial->plan = plan;
     done = done && codegen_cpu(&trial->plan, &name, 1, &target, &report_, &trial->program, diags);
     if (!done) report(trial, VERDICT_REFUSED, words_of(trial, diags));

@@ -6,6 +6,7 @@
 
 #include "passes/passes.h"
 #include "tests/boxes/same_piece.h"
+#include "tests/fuzz/budgeted.h"
 #include "tests/fuzz/net.h"
 #include "tests/fuzz/values.h"
 #include "tests/passes/same_values.h"
@@ -80,7 +81,11 @@ static void draw(Trial *trial) {
     // Caches so small that small graphs have strands.
     if (below(trial, 2)) trial->target.l1_bytes = 1024, trial->target.l2_bytes = 4096, trial->target.l3_bytes = 16384;
     text_append(&trial->done, " then drawn at level %s", fuse_name(trial->context.fuse));
-    if (!passes_run(&graph, &plan, plan_passes(trial->arena), &trial->context, NULL)) {
+    const char *names = plan_passes(trial->arena);
+    bool is_budgeted = below(trial, 3) == 0;
+    if (is_budgeted) text_append(&trial->done, " with a budget");
+    if (is_budgeted ? !passes_run_budgeted(graph, &plan, names, &trial->context, below(trial, 100))
+                    : !passes_run(&graph, &plan, names, &trial->context, NULL)) {
         report(trial, VERDICT_REFUSED, "the plan was refused");
         return;
     }

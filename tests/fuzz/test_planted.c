@@ -35,7 +35,7 @@ static const struct {
 } nets[] = {
     {"derived", PLANT_box_not_convex, {.net = net_derived, .graphs = 500, .largest = 5}},
     {"passes", PLANT_stale_row_maximum, {.net = net_passes, .graphs = 1500, .largest = 5}},
-    {"compiled", PLANT_COUNT, {.net = net_compiled_any, .graphs = 400, .largest = 97, .extends = true}},
+    {"compiled", PLANT_COUNT, {.net = net_compiled_any, .graphs = 1000, .largest = 97, .extends = true}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 

@@ -1,6 +1,6 @@
 # Random graphs: what is generated, pass by pass, compiled, reduced.
 set(FUZZ_SOURCES fuzz/generate.c fuzz/generate_chain.c fuzz/generate_nodes.c fuzz/values.c fuzz/rounding.c fuzz/extended.c
-  fuzz/net_passes.c fuzz/net_derived.c fuzz/net_compiled.c fuzz/isolated.c fuzz/reduce.c passes/same_values.c boxes/same_piece.c)
+  fuzz/net_passes.c fuzz/net_derived.c fuzz/net_compiled.c fuzz/budgeted.c fuzz/isolated.c fuzz/reduce.c passes/same_values.c boxes/same_piece.c)
 add_library(fuzz STATIC ${FUZZ_SOURCES})
 target_link_libraries(fuzz PUBLIC passes codegen runtime ir base m)
 

@@ -1,2 +1,4 @@
 add_test(NAME lint.rooms COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/rooms.sh ${CMAKE_SOURCE_DIR})
 set_tests_properties(lint.rooms PROPERTIES LABELS lint)
+add_test(NAME lint.docs COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/docs.sh ${CMAKE_SOURCE_DIR})
+set_tests_properties(lint.docs PROPERTIES LABELS lint)

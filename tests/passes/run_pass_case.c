@@ -1,8 +1,9 @@
 // The runner of pass tests: one case file in, exit code 0 or 1 out.
 //
 //     # pass: simplify               passes, comma-separated
-//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, and l2 and l3:
-//                                    bytes of the Target's caches
+//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, l2 and l3: bytes of
+//                                    the Target's caches, and budget: bytes of activations
+//     # choice: keep p               any number of these
 //     graph "case"                   input: a graph or a plan
 //     ...
 //     ---
@@ -60,11 +61,26 @@ static bool read_options(Case *test) {
     if (accumulation) context->optimizer.accumulation = atoi(accumulation);
     if (clip) context->optimizer.grad_clip = atof(clip);
     if (decay) context->optimizer.weight_decay = atof(decay);
-    const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3");
+    const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3"), *budget = head_value(test, "budget");
     if (l2) test->target.l2_bytes = atof(l2);
     if (l3) test->target.l3_bytes = atof(l3);
+    if (budget) context->activation_budget = (size_t)atoll(budget);
     test->names = head_value(test, "pass");
     return test->names != NULL;
+}
+
+// Every line `# choice: ...`, as a text with these lines alone where they stand.
+static bool read_choices(Case *test) {
+    static const char key[] = "# choice:";
+    Text text = text_create(test->arena);
+    for (const char *line = test->head; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        bool is_choice = strncmp(line, key, strlen(key)) == 0;
+        const char *begin = is_choice ? line + strlen(key) : "";
+        text_append(&text, "%s\n", arena_copy_range(test->arena, begin, strcspn(begin, "\n")));
+    }
+    test->context.choices = choices_create(test->arena);
+    choices_begin(test->context.choices, "step");
+    return choices_add(test->context.choices, "choices", text_string(&text), test->diags);
 }
 
 static void read_parts(Case *test, const char *text) {
@@ -101,6 +117,7 @@ static bool read_case(Case *test, const char *path) {
     if (!text) return false;
     read_parts(test, text);
     if (!read_options(test)) return diag_error(test->diags, (Place){.file = path}, "the head lines are not right");
+    if (!read_choices(test)) return false;
     return read_input(test);
 }
 
@@ -180,7 +197,7 @@ static int run_case(Case *test) {
     Graph *graph = test->graph;
     bool refused = false;
     if (run_passes(test, &graph, &plan, &refused)) return 1;
-    if (refused) return compare_refusal(test);
+    if (refused || !choices_finish(test->context.choices, test->diags)) return compare_refusal(test);
     const char *after = print_result(test, graph, plan);
     bool same = graph == test->graph && text_equal(before, after);
     if (check_stable(test, after) || check_values(test, graph, plan)) return 1;

@@ -4,6 +4,7 @@ target_link_libraries(run_pass_case PRIVATE passes ir base)
 
 sinter_test(passes pipeline passes ir base)
 sinter_test(passes rewrites passes ir base)
+sinter_test(passes choices passes ir base)
 target_sources(test_passes_rewrites PRIVATE passes/same_values.c)
 
 file(GLOB PASS_CASES CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/passes passes/*/*.ir)

@@ -175,6 +175,8 @@ static void unsound_cuts_and_edges(void **state) {
     expect_complaint(edited("inner(C) cut(B)/2", "inner(C) cut(F)/2"), "cut along dims that one of its outputs lacks");
     expect_complaint(edited("inner(C) cut(B)/2", "inner(C) cut(B)/2 groups 3"), "groups of different numbers");
     expect_complaint(edited("name \"centred\"", "parts 2 name \"centred\""), "in other parts than its cut has groups");
+    expect_complaint(edited("name \"centred\"", "name \"centred\" over %0"), "written over %0, which is not like it");
+    expect_complaint(edited("name \"centred\"", "name \"centred\" over %99"), "written over no value");
     expect_complaint(edited("inner(C) cut(B)/2", "inner(C) cut(B,C)/2"), "cut along an inner dim");
     expect_complaint(edited("inner(C) cut(B)/2", "inner(C) cut(B)/5"), "more pieces than rows");
     expect_complaint(edited("inner(C) cut(B)/2", "inner(C) cut(B)/4"), "needs piece for piece");
