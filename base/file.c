@@ -38,6 +38,8 @@ static bool read_into(int file, const char *path, char *bytes, size_t count, Dia
     return true;
 }
 
+static void close_number(void *file) { file_table.close(*(int *)file); }
+
 char *file_read_all(Arena *arena, const char *path, size_t limit, size_t *length, Diags *diags) {
     int file = file_table.open(path, O_RDONLY, 0);
     if (file < 0) {
@@ -51,7 +53,10 @@ char *file_read_all(Arena *arena, const char *path, size_t limit, size_t *length
     } else if ((uint64_t)bytes > limit) {
         diag_error(diags, (Place){0}, "%s: %lld bytes, more than the limit of %zu", path, (long long)bytes, limit);
     } else {
+        MemoryOwned owned;
+        memory_own(&owned, close_number, &file);
         contents = arena_alloc(arena, (size_t)bytes + 1);
+        memory_disown(&owned);
         if (!read_into(file, path, contents, (size_t)bytes, diags)) contents = NULL;
     }
     file_table.close(file);
@@ -83,9 +88,12 @@ bool file_write_all(int file, const char *path, const void *bytes, size_t count,
 }
 
 struct FileWriter {
+    MemoryOwned owned;
     char *path, *temporary, *directory;
     int file;  // -1: closed
 };
+
+static void abandon(void *writer) { file_writer_abandon(writer); }
 
 static char *directory_of(Arena *arena, const char *path) {
     const char *slash = strrchr(path, '/');
@@ -103,6 +111,7 @@ FileWriter *file_writer_open(Arena *arena, const char *path, Diags *diags) {
         fail(diags, writer->temporary, "cannot create");
         return NULL;
     }
+    memory_own(&writer->owned, abandon, writer);
     return writer;
 }
 
@@ -120,6 +129,7 @@ static bool sync_directory(const FileWriter *writer, Diags *diags) {
 }
 
 bool file_writer_commit(FileWriter *writer, Diags *diags) {
+    memory_disown(&writer->owned);
     bool synced = file_table.sync(writer->file) == 0;
     if (!synced) fail(diags, writer->temporary, "cannot sync");
     bool closed = file_table.close(writer->file) == 0;
@@ -139,6 +149,7 @@ bool file_writer_commit(FileWriter *writer, Diags *diags) {
 
 void file_writer_abandon(FileWriter *writer) {
     if (writer->file < 0) return;
+    memory_disown(&writer->owned);
     file_table.close(writer->file);
     writer->file = -1;
     file_table.remove(writer->temporary);

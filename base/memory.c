@@ -19,17 +19,80 @@ static void table_release(void *context, void *memory) {
     free(memory);
 }
 
-AllocTable alloc_table = {table_allocate, table_release, NULL};
+AllocTable alloc_table = {table_allocate, table_release, NULL, 0};
+
+// ---- owning: rings of what a guard has to release
 
 static _Thread_local MemoryGuard *innermost_guard;
+
+static void ring_init(MemoryOwned *ring) { *ring = (MemoryOwned){.before = ring, .after = ring}; }
+
+static void ring_insert(MemoryOwned *ring, MemoryOwned *owned) {
+    owned->before = ring->before;
+    owned->after = ring;
+    owned->before->after = owned;
+    ring->before = owned;
+}
+
+static void ring_remove(MemoryOwned *owned) {
+    owned->before->after = owned->after;
+    owned->after->before = owned->before;
+    owned->before = owned->after = owned;
+}
+
+// All of `inner` behind what `ring` has.
+static void ring_append(MemoryOwned *ring, MemoryOwned *inner) {
+    if (inner->after == inner) return;
+    inner->after->before = ring->before;
+    ring->before->after = inner->after;
+    inner->before->after = ring;
+    ring->before = inner->before;
+    ring_init(inner);
+}
+
+// Nobody's: each alone, so that memory_disown needs to know nothing.
+static void ring_dissolve(MemoryOwned *ring) {
+    while (ring->after != ring) ring_remove(ring->after);
+}
+
+void memory_own(MemoryOwned *owned, void (*release)(void *object), void *object) {
+    *owned = (MemoryOwned){owned, owned, release, object};
+    if (innermost_guard) ring_insert(&innermost_guard->objects, owned);
+}
+
+void memory_disown(MemoryOwned *owned) {
+    if (owned->before) ring_remove(owned);
+}
 
 void memory_guard_push(MemoryGuard *guard) {
     guard->outer = innermost_guard;
     guard->wanted = 0;
+    ring_init(&guard->objects);
+    ring_init(&guard->blocks);
     innermost_guard = guard;
 }
 
-void memory_guard_pop(void) { innermost_guard = innermost_guard->outer; }
+void memory_guard_pop(void) {
+    MemoryGuard *guard = innermost_guard, *outer = guard->outer;
+    innermost_guard = outer;
+    if (outer) {
+        ring_append(&outer->objects, &guard->objects);
+        ring_append(&outer->blocks, &guard->blocks);
+    } else {
+        ring_dissolve(&guard->objects);
+        ring_dissolve(&guard->blocks);
+    }
+}
+
+// Objects first: their release functions still read their memory.
+static void release_owned(MemoryGuard *guard) {
+    while (guard->objects.before != &guard->objects) {
+        MemoryOwned *newest = guard->objects.before;
+        ring_remove(newest);
+        newest->release(newest->object);
+    }
+    while (guard->blocks.before != &guard->blocks) memory_release(guard->blocks.before->object);
+}
 
 void memory_exhausted(size_t bytes) {
     MemoryGuard *guard = innermost_guard;
@@ -37,6 +100,7 @@ void memory_exhausted(size_t bytes) {
         fprintf(stderr, "sinter: out of memory (%zu bytes wanted)\n", bytes);
         abort();
     }
+    release_owned(guard);
     innermost_guard = guard->outer;
     guard->wanted = bytes;
     longjmp(guard->jump, 1);
@@ -50,9 +114,20 @@ static void *allocate_raw(size_t bytes) {
     return memory;
 }
 
+// In front of each block, in a line of its own.
+typedef struct {
+    MemoryOwned owned;
+} Header;
+_Static_assert(sizeof(Header) <= MEMORY_ALIGNMENT, "contents start aligned after the header");
+
 void *memory_allocate(size_t bytes) {
-    if (bytes == 0) bytes = 1;
-    return memset(allocate_raw(bytes), 0, bytes);
+    size_t whole;
+    if (!size_add(bytes ? bytes : 1, MEMORY_ALIGNMENT, &whole)) memory_exhausted(bytes);
+    char *memory = (char *)memset(allocate_raw(whole), 0, whole) + MEMORY_ALIGNMENT;
+    MemoryOwned *owned = &((Header *)(memory - MEMORY_ALIGNMENT))->owned;
+    *owned = (MemoryOwned){owned, owned, NULL, memory};
+    if (innermost_guard) ring_insert(&innermost_guard->blocks, owned);
+    return memory;
 }
 
 void *memory_allocate_array(size_t count, size_t size) {
@@ -62,6 +137,17 @@ void *memory_allocate_array(size_t count, size_t size) {
 }
 
 void memory_release(void *memory) {
+    if (!memory) return;
+    Header *header = (Header *)((char *)memory - MEMORY_ALIGNMENT);
+    ring_remove(&header->owned);
+    alloc_table.release(alloc_table.context, header);
+}
+
+void *memory_allocate_large(size_t bytes, size_t alignment) {
+    return alloc_table.allocate(alloc_table.context, bytes, alignment);
+}
+
+void memory_release_large(void *memory) {
     if (memory) alloc_table.release(alloc_table.context, memory);
 }
 
@@ -73,6 +159,7 @@ typedef struct Block {
 } Block;
 
 struct Arena {
+    MemoryOwned owned;
     Block *newest;
     size_t bytes;
 };
@@ -90,8 +177,11 @@ static Block *block_create(size_t capacity, Block *older) {
 
 static char *block_contents(Block *block) { return (char *)block + MEMORY_ALIGNMENT; }
 
+static void release_arena(void *arena) { arena_free(arena); }
+
 Arena *arena_create(void) {
     Arena *arena = memory_allocate(sizeof(Arena));
+    memory_own(&arena->owned, release_arena, arena);
     return arena;
 }
 
@@ -99,7 +189,7 @@ void arena_reset(Arena *arena) {
     while (arena->newest && arena->newest->older) {
         Block *block = arena->newest;
         arena->newest = block->older;
-        memory_release(block);
+        memory_release_large(block);
     }
     if (arena->newest) arena->newest->used = 0;
     arena->bytes = 0;
@@ -107,8 +197,9 @@ void arena_reset(Arena *arena) {
 
 void arena_free(Arena *arena) {
     if (!arena) return;
+    memory_disown(&arena->owned);
     arena_reset(arena);
-    memory_release(arena->newest);
+    memory_release_large(arena->newest);
     memory_release(arena);
 }
 
@@ -117,7 +208,8 @@ static Block *arena_block(Arena *arena, size_t bytes) {
     Block *block = arena->newest;
     if (block && block->capacity - block->used >= bytes) return block;
     size_t capacity = block ? block->capacity * 2 : ARENA_FIRST_BLOCK;
-    if (capacity > ARENA_LARGEST_STEP) capacity = ARENA_LARGEST_STEP;
+    size_t largest = alloc_table.largest_block ? alloc_table.largest_block : ARENA_LARGEST_STEP;
+    if (capacity > largest) capacity = largest;
     if (capacity < bytes) capacity = bytes;
     return arena->newest = block_create(capacity, block);
 }

@@ -14,6 +14,7 @@ typedef struct {
     void *(*allocate)(void *context, size_t bytes, size_t alignment);  // uninitialised memory, or NULL
     void (*release)(void *context, void *memory);
     void *context;
+    size_t largest_block;  // arenas take blocks of at most so many bytes, unless more is asked for at once; 0: 4 MiB
 } AllocTable;
 
 extern AllocTable alloc_table;
@@ -24,16 +25,41 @@ void *memory_allocate(size_t bytes);
 void *memory_allocate_array(size_t count, size_t size);
 void memory_release(void *memory);  // NULL is allowed
 
-// The guard: `if (setjmp(guard.jump)) { out of memory } `. memory_exhausted longjmps to the innermost guard of this
-// thread, or, without one, prints one line and aborts.
+// For blocks of a session's size: uninitialised, aligned as asked for, owned by nobody; NULL when there is none.
+void *memory_allocate_large(size_t bytes, size_t alignment);
+void memory_release_large(void *memory);  // NULL is allowed
+
+// A thing that must not be left behind when memory runs out: memory, a file, a thread, an object of a library.
+typedef struct MemoryOwned {
+    struct MemoryOwned *before, *after;
+    void (*release)(void *object);
+    void *object;
+} MemoryOwned;
+
+// The guard: `if (setjmp(guard.jump)) { out of memory }`. memory_exhausted releases what this thread has come to own
+// since the guard was pushed, the newest first, and longjmps to the innermost guard; without one it prints one line and
+// aborts. What is still owned when a guard is popped belongs to the guard around it, or to nobody.
 typedef struct MemoryGuard {
     jmp_buf jump;
-    size_t wanted;  // bytes of the request that failed
+    size_t wanted;                // bytes of the request that failed
+    MemoryOwned objects, blocks;  // rings: what has a `release`, and plain memory
     struct MemoryGuard *outer;
 } MemoryGuard;
 void memory_guard_push(MemoryGuard *guard);
 void memory_guard_pop(void);
 _Noreturn void memory_exhausted(size_t bytes);
+
+// memory_allocate and arena_create own what they return by themselves. All else says so with a MemoryOwned inside of the
+// object, or on the stack for as long as a function needs it:
+//
+//     file->file = open(...);
+//     memory_own(&file->owned, close_file, file);      // from here on close_file(file) is called when memory runs out
+//     ...
+//     memory_disown(&file->owned);                     // first thing in the object's own _free
+//
+// Release functions may release memory, and must not ask for any. Both calls belong to the thread that has the guard.
+void memory_own(MemoryOwned *owned, void (*release)(void *object), void *object);
+void memory_disown(MemoryOwned *owned);  // also allowed when nobody owns it, or when it is all zero
 
 // A bump allocator: everything in it lives until arena_reset or arena_free.
 typedef struct Arena Arena;

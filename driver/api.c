@@ -2,6 +2,7 @@
 #include "sinter.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "driver/command.h"
@@ -73,8 +74,14 @@ static bool bind(SinterModel *model, int threads, Diags *diags) {
     return true;
 }
 
-SinterModel *sinter_open(const char *spec, const char *name, const char *const *settings, size_t count, int threads) {
-    last_error[0] = '\0';
+// What the guard of a call caught; the memory is given back already.
+static int exhausted(const MemoryGuard *guard) {
+    snprintf(last_error, sizeof last_error, "out of memory (%zu bytes wanted)\n", guard->wanted);
+    return EXIT_MEMORY;
+}
+
+static SinterModel *open_model(const char *spec, const char *name, const char *const *settings, size_t count,
+                               int threads) {
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     SinterModel *model = ARENA_NEW(arena, SinterModel);
@@ -84,6 +91,19 @@ SinterModel *sinter_open(const char *spec, const char *name, const char *const *
     keep_errors(diags);
     sinter_close(model);
     return NULL;
+}
+
+SinterModel *sinter_open(const char *spec, const char *name, const char *const *settings, size_t count, int threads) {
+    last_error[0] = '\0';
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) {
+        exhausted(&guard);
+        return NULL;
+    }
+    SinterModel *model = open_model(spec, name, settings, count, threads);
+    memory_guard_pop();
+    return model;
 }
 
 void sinter_close(SinterModel *model) {
@@ -158,36 +178,49 @@ static const ProgramSlot *find_parameter(const SinterModel *model, const char *n
 }
 
 int sinter_read_parameter(const SinterModel *model, const char *name, float *values, size_t count) {
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) return exhausted(&guard);
     const ProgramSlot *slot = find_parameter(model, name, count);
-    if (!slot) return EXIT_BAD_FILE;
     Arena *scratch = arena_create();
-    slot_unpack(slot, session_data(model->session, slot), values, scratch);
+    if (slot) slot_unpack(slot, session_data(model->session, slot), values, scratch);
     arena_free(scratch);
-    return EXIT_DONE;
+    memory_guard_pop();
+    return slot ? EXIT_DONE : EXIT_BAD_FILE;
 }
 
 int sinter_write_parameter(SinterModel *model, const char *name, const float *values, size_t count) {
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) return exhausted(&guard);
     const ProgramSlot *slot = find_parameter(model, name, count);
-    if (!slot) return EXIT_BAD_FILE;
     Arena *scratch = arena_create();
-    weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch);
+    if (slot) weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch);
     arena_free(scratch);
-    return EXIT_DONE;
+    memory_guard_pop();
+    return slot ? EXIT_DONE : EXIT_BAD_FILE;
 }
 
 int sinter_save(const SinterModel *model, const char *path) {
     last_error[0] = '\0';
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) return exhausted(&guard);
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     RuntimeStatus status =
         weights_save(model->session, model->compiled.programs[MODEL_STEP], path, NULL, 0, diags);
     if (status != RUNTIME_OK) keep_errors(diags);
     arena_free(arena);
+    memory_guard_pop();
     return status;
 }
 
 int sinter_load(SinterModel *model, const char *path) {
     last_error[0] = '\0';
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) return exhausted(&guard);
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     TensorFile *file = NULL;
@@ -196,5 +229,6 @@ int sinter_load(SinterModel *model, const char *path) {
     tensor_file_close(file);
     if (status != RUNTIME_OK) keep_errors(diags);
     arena_free(arena);
+    memory_guard_pop();
     return status;
 }

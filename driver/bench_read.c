@@ -2,11 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/file.h"
 #include "driver/bench.h"
 #include "driver/bench_json.h"
+#include "runtime/json_text.h"
 
 enum { LARGEST_RECORD = 256 << 20, MOST_VARIANTS = 1000, MOST_TIMES = 1 << 20 };
 
@@ -178,18 +177,18 @@ int bench_read(Command *command, const char *path, Bench *bench) {
     *bench = (Bench){0};
     Reader reader = {command, path, true};
     json_error_t error;
-    json_t *object = json_loadb(source, length, JSON_REJECT_DUPLICATES, &error);
-    if (!object) {
+    JsonText text;
+    if (!json_text_read(&text, source, length, JSON_REJECT_DUPLICATES, &error)) {
         complain(&reader, arena_format(command->arena, "line %d: %s", error.line, error.text));
         return EXIT_BAD_FILE;
     }
-    const json_t *format = json_object_get(object, "format"), *version = json_object_get(object, "version");
+    const json_t *format = json_object_get(text.root, "format"), *version = json_object_get(text.root, "version");
     if (!json_is_string(format) || !text_equal(json_string_value(format), BENCH_FORMAT))
         complain(&reader, "its format is not \"" BENCH_FORMAT "\"");
     else if (json_integer_value(version) != BENCH_FORMAT_VERSION)
         complain(&reader, arena_format(command->arena, "version %lld; this program reads version %d",
                                        (long long)json_integer_value(version), BENCH_FORMAT_VERSION));
-    if (reader.sound) read_bench(&reader, object, bench);
-    json_decref(object);
+    if (reader.sound) read_bench(&reader, text.root, bench);
+    json_text_free(&text);
     return reader.sound ? EXIT_DONE : EXIT_BAD_FILE;
 }

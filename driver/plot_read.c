@@ -1,12 +1,12 @@
 // A run from its metrics file: see plot.h. One JSON object a line, as runtime/train_log.h writes them.
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "driver/plot.h"
+#include "runtime/json_text.h"
 
 enum { LARGEST_METRICS = 1 << 30 };
 
@@ -64,8 +64,10 @@ static void add_evaluation(Reading *reading, int64_t iteration, const json_t *re
 // NULL, or what is wrong with the line.
 static const char *read_line(Reading *reading, const char *line, size_t length) {
     json_error_t error;
-    json_t *record = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
-    if (!record) return arena_format(reading->arena, "not JSON: %s", error.text);
+    JsonText text;
+    if (!json_text_read(&text, line, length, JSON_REJECT_DUPLICATES, &error))
+        return arena_format(reading->arena, "not JSON: %s", error.text);
+    const json_t *record = text.root;
     const char *wrong = NULL;
     const json_t *iteration = json_object_get(record, "iter");
     if (!json_is_integer(iteration) || json_integer_value(iteration) < 0)
@@ -74,7 +76,7 @@ static const char *read_line(Reading *reading, const char *line, size_t length) 
         add_evaluation(reading, json_integer_value(iteration), record);
     else
         add_step(reading, json_integer_value(iteration), record);
-    json_decref(record);
+    json_text_free(&text);
     return wrong;
 }
 

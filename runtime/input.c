@@ -27,6 +27,10 @@ RuntimeStatus input_open(const char *path, int *file, int64_t *bytes, Diags *dia
     return status;
 }
 
+static void close_number(void *file) {
+    file_table.close(*(int *)file);
+}
+
 RuntimeStatus input_read_all(Arena *arena, const char *path, size_t limit, char **contents, size_t *length,
                              Diags *diags) {
     int file;
@@ -38,7 +42,10 @@ RuntimeStatus input_read_all(Arena *arena, const char *path, size_t limit, char 
         status = RUNTIME_BAD_FILE;
     } else {
         *length = (size_t)bytes;
+        MemoryOwned owned;
+        memory_own(&owned, close_number, &file);
         *contents = arena_alloc(arena, *length + 1);
+        memory_disown(&owned);
         if (!file_read_at(file, path, *contents, *length, 0, diags)) status = RUNTIME_IO;
     }
     file_table.close(file);

@@ -17,12 +17,17 @@ struct Prefetch {
     Arena *arena; // of the job's own diagnostics, which nobody sees
 };
 
+// Memory that runs out here is a batch that failed, too.
 static void read_draw(void *context) {
     Prefetch *prefetch = context;
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) return;
     arena_reset(prefetch->arena);
     Diags *unseen = diags_create(prefetch->arena);
     prefetch->sound =
         batch_read(&prefetch->source, prefetch->draw, prefetch->tokens, prefetch->targets, unseen) == RUNTIME_OK;
+    memory_guard_pop();
 }
 
 Prefetch *prefetch_create(const BatchSource *source, Diags *diags) {

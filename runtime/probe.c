@@ -195,7 +195,7 @@ static size_t memory_floats(const ProbeResult *result, bool quick) {
 static void measure_memory(Measurement *task, bool quick, ProbeResult *result) {
     enum { HUGE_PAGE = 2 << 20 };
     task->floats = memory_floats(result, quick);
-    task->memory = alloc_table.allocate(alloc_table.context, task->floats * sizeof(float), HUGE_PAGE);
+    task->memory = memory_allocate_large(task->floats * sizeof(float), HUGE_PAGE);
     if (!task->memory) return;                                          // unknown: 0
     madvise(task->memory, task->floats * sizeof(float), MADV_HUGEPAGE); // a hint: fewer page faults
     threads_run(task->threads, touch_memory, task);
@@ -207,7 +207,7 @@ static void measure_memory(Measurement *task, bool quick, ProbeResult *result) {
         size_t third = part / 3 & ~(size_t)15;
         result->triad_bandwidth = (double)(3 * third * threads * sizeof(float)) / best_seconds(task, measure_triad, 10);
     }
-    memory_release(task->memory);
+    memory_release_large(task->memory);
 }
 
 void probe_run(ThreadPool *threads, bool quick, ProbeResult *result) {

@@ -15,6 +15,7 @@ typedef struct {
 } BoundProgram;
 
 struct Session {
+    MemoryOwned owned;
     ThreadPool *threads;
     char *blocks[MEMORY_COUNT]; // scratch: one part for each thread
     size_t bytes[MEMORY_COUNT];
@@ -72,7 +73,7 @@ static void zero_part(void *context, int thread, int count) {
 static bool block_create(Session *session, ProgramMemory memory, size_t bytes) {
     if (bytes == 0) return true;
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
-    char *block = alloc_table.allocate(alloc_table.context, bytes, alignment);
+    char *block = memory_allocate_large(bytes, alignment);
     if (!block) return false;
     if (alignment == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE); // a hint: refusal costs only speed
     session->blocks[memory] = block;
@@ -110,11 +111,16 @@ static bool blocks_create(Session *session, const size_t bytes[MEMORY_COUNT]) {
     return true;
 }
 
+static void release_session(void *session) {
+    session_free(session);
+}
+
 RuntimeStatus session_create(const Program *const *programs, int count, ThreadPool *threads, Session **result,
                              Diags *diags) {
     size_t bytes[MEMORY_COUNT];
     bool sized = session_bytes(programs, count, threads_count(threads), bytes);
     Session *session = memory_allocate(sizeof *session);
+    memory_own(&session->owned, release_session, session);
     session->threads = threads;
     if (!sized || !scratch_of_thread(programs, count, &session->scratch_bytes) || !blocks_create(session, bytes)) {
         session_free(session);
@@ -135,6 +141,7 @@ RuntimeStatus session_create(const Program *const *programs, int count, ThreadPo
 
 void session_free(Session *session) {
     if (!session) return;
+    memory_disown(&session->owned);
     for (int i = 0; i < session->program_count; i++) {
         memory_release(session->programs[i].buffers);
         memory_release(session->programs[i].pointers);
@@ -142,7 +149,7 @@ void session_free(Session *session) {
     memory_release(session->programs);
     trace_free(session->trace);
     for (int m = 0; m < MEMORY_COUNT; m++)
-        memory_release(session->blocks[m]);
+        memory_release_large(session->blocks[m]);
     memory_release(session);
 }
 

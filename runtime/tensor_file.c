@@ -1,19 +1,20 @@
 // Reading safetensors. The header is the only thing parsed; every number in it is checked before it is used.
 #include "runtime/tensor_file.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/size.h"
 #include "runtime/input.h"
+#include "runtime/json_text.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian and read as they are");
 
 enum { HEADER_LIMIT = 100000000, LENGTH_BYTES = 8, SHOWN_NAME = 80, CHUNK_ELEMENTS = 16384 };
 
 struct TensorFile {
+    MemoryOwned owned;
     char *path;
     int file;
     size_t data_start, data_bytes;
@@ -155,19 +156,20 @@ static bool check_places(Reader *reader) {
 static bool read_header(Reader *reader, const char *header, size_t length) {
     json_error_t error;
     if (length == 0 || header[0] != '{') return REFUSE(reader, "the header does not start with '{'");
-    json_t *root = json_loadb(header, length, JSON_REJECT_DUPLICATES, &error);
-    if (!root) return REFUSE(reader, "header, byte %d: %s", error.position, shown(reader->arena, error.text));
+    JsonText text;
+    if (!json_text_read(&text, header, length, JSON_REJECT_DUPLICATES, &error))
+        return REFUSE(reader, "header, byte %d: %s", error.position, shown(reader->arena, error.text));
     TensorFile *file = reader->file;
-    file->entries = ARENA_ARRAY(reader->arena, TensorEntry, json_object_size(root));
+    file->entries = ARENA_ARRAY(reader->arena, TensorEntry, json_object_size(text.root));
     bool sound = true;
     const char *name;
     json_t *value;
-    json_object_foreach(root, name, value) {
+    json_object_foreach(text.root, name, value) {
         sound = strcmp(name, "__metadata__") == 0 ? read_metadata(reader, value)
                                                   : read_entry(reader, name, value, &file->entries[file->count++]);
         if (!sound) break;
     }
-    json_decref(root);
+    json_text_free(&text);
     return sound && check_places(reader);
 }
 
@@ -203,6 +205,10 @@ static char *load_header(Reader *reader, size_t file_bytes, size_t *length, Runt
     return file_read_at(file->file, file->path, header, *length, LENGTH_BYTES, reader->diags) ? header : NULL;
 }
 
+static void close_file(void *file) {
+    tensor_file_close(file);
+}
+
 RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **result, Diags *diags) {
     Reader reader = {arena, ARENA_NEW(arena, TensorFile), diags};
     TensorFile *file = reader.file;
@@ -210,6 +216,7 @@ RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **resu
     file->path = arena_copy(arena, path);
     RuntimeStatus status = input_open(path, &file->file, &file_bytes, diags);
     if (status != RUNTIME_OK) return status;
+    memory_own(&file->owned, close_file, file);
     size_t length;
     char *header = load_header(&reader, (size_t)file_bytes, &length, &status);
     if (header) status = read_header(&reader, header, length) ? RUNTIME_OK : RUNTIME_BAD_FILE;
@@ -222,6 +229,7 @@ RuntimeStatus tensor_file_open(Arena *arena, const char *path, TensorFile **resu
 
 void tensor_file_close(TensorFile *file) {
     if (!file || file->file < 0) return;
+    memory_disown(&file->owned);
     file_table.close(file->file);
     file->file = -1;
 }

@@ -42,6 +42,7 @@ typedef struct {
 } PoolThread;
 
 struct ThreadPool {
+    MemoryOwned owned;
     Counter epoch;                 // number of runs begun
     Counter sleepers;              // workers asleep, or about to be, on epoch
     alignas(LINE) ThreadBody body; // written before epoch, read after; NULL ends the worker
@@ -187,6 +188,7 @@ static ThreadPool *pool_allocate(int count, bool pin) {
 
 // Ends the workers 1 .. started-1 and frees the pool.
 static void pool_end(ThreadPool *pool, int started) {
+    memory_disown(&pool->owned);
     pool->body = NULL;
     atomic_fetch_add(&pool->epoch.value, 1);
     futex_wake_all(&pool->epoch.value);
@@ -195,6 +197,10 @@ static void pool_end(ThreadPool *pool, int started) {
     if (pool->pinned) bind_to(pthread_self(), &pool->caller_affinity);
     memory_release(pool->threads);
     memory_release(pool);
+}
+
+static void release_pool(void *pool) {
+    threads_free(pool);
 }
 
 ThreadPool *threads_create(int count, bool pin, Diags *diags) {
@@ -215,6 +221,7 @@ ThreadPool *threads_create(int count, bool pin, Diags *diags) {
         if (pool->pinned) bind_to_core(pool->threads[t].handle, topology_read()->cores[t]);
     }
     if (pool->pinned) bind_to_core(pthread_self(), topology_read()->cores[0]);
+    memory_own(&pool->owned, release_pool, pool);
     return pool;
 }
 
@@ -231,6 +238,7 @@ int threads_count(const ThreadPool *pool) {
 typedef enum { WORKER_IDLE, WORKER_BUSY, WORKER_END } WorkerState;
 
 struct Worker {
+    MemoryOwned owned;
     void (*job)(void *context);
     void *context;
     pthread_t handle;
@@ -257,6 +265,10 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
+static void release_worker(void *worker) {
+    worker_free(worker);
+}
+
 Worker *worker_create(void (*job)(void *context), void *context, Diags *diags) {
     Worker *worker = memory_allocate(sizeof *worker);
     worker->job = job;
@@ -272,6 +284,7 @@ Worker *worker_create(void (*job)(void *context), void *context, Diags *diags) {
         return NULL;
     }
     bind_to(worker->handle, &topology_read()->allowed); // not to the one core that a pinned creator is bound to
+    memory_own(&worker->owned, release_worker, worker);
     return worker;
 }
 
@@ -294,6 +307,7 @@ void worker_wait(Worker *worker) {
 
 void worker_free(Worker *worker) {
     if (!worker) return;
+    memory_disown(&worker->owned);
     worker_set(worker, WORKER_END);
     pthread_join(worker->handle, NULL);
     pthread_cond_destroy(&worker->changed);

@@ -12,6 +12,7 @@
 enum { MAGIC_16 = 20240520, MAGIC_32 = 20240801, VERSION_16 = 1, VERSION_32 = 7, HEADER_WORDS = 256 };
 
 struct TokenFile {
+    MemoryOwned owned;
     char *path;
     int file;
     int token_bytes;
@@ -56,18 +57,20 @@ static RuntimeStatus measure(TokenFile *file, int64_t bytes, Diags *diags) {
     return RUNTIME_OK;
 }
 
+static void close_tokens(void *file) {
+    token_file_close(file);
+}
+
 RuntimeStatus token_file_open(const char *path, int token_bytes, TokenFile **result, Diags *diags) {
     CHECK(token_bytes == 2 || token_bytes == 4);
-    int handle;
     int64_t bytes;
-    RuntimeStatus status = input_open(path, &handle, &bytes, diags);
-    if (status != RUNTIME_OK) return status;
     TokenFile *file = memory_allocate(sizeof *file);
     file->path = memory_allocate(strlen(path) + 1);
     strcpy(file->path, path);
-    file->file = handle;
     file->token_bytes = token_bytes;
-    status = measure(file, bytes, diags);
+    RuntimeStatus status = input_open(path, &file->file, &bytes, diags);
+    memory_own(&file->owned, close_tokens, file);
+    if (status == RUNTIME_OK) status = measure(file, bytes, diags);
     if (status == RUNTIME_OK && file->count == 0) {
         diag_error(diags, (Place){0}, "%s: has no tokens", path);
         status = RUNTIME_BAD_FILE;
@@ -81,7 +84,8 @@ RuntimeStatus token_file_open(const char *path, int token_bytes, TokenFile **res
 
 void token_file_close(TokenFile *file) {
     if (!file) return;
-    file_table.close(file->file);
+    memory_disown(&file->owned);
+    if (file->file >= 0) file_table.close(file->file);
     memory_release(file->path);
     memory_release(file);
 }

@@ -34,18 +34,24 @@ void log_evaluation(char *line, size_t size, int64_t iteration, double train_los
 }
 
 struct Metrics {
+    MemoryOwned owned;
     char *path;
     int file;
 };
 
+static void close_metrics(void *metrics) {
+    metrics_close(metrics);
+}
+
 RuntimeStatus metrics_open(Arena *arena, const char *path, bool append, Metrics **result, Diags *diags) {
-    int file = file_table.open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0644);
-    if (file < 0) {
+    Metrics *metrics = ARENA_NEW(arena, Metrics);
+    metrics->path = arena_copy(arena, path);
+    metrics->file = file_table.open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0644);
+    if (metrics->file < 0) {
         diag_error(diags, (Place){0}, "%s: cannot create: %s", path, strerror(errno));
         return RUNTIME_IO;
     }
-    Metrics *metrics = ARENA_NEW(arena, Metrics);
-    *metrics = (Metrics){arena_copy(arena, path), file};
+    memory_own(&metrics->owned, close_metrics, metrics);
     *result = metrics;
     return RUNTIME_OK;
 }
@@ -80,5 +86,7 @@ RuntimeStatus metrics_evaluation(Metrics *metrics, int64_t iteration, double tra
 }
 
 void metrics_close(Metrics *metrics) {
-    if (metrics) file_table.close(metrics->file);
+    if (!metrics) return;
+    memory_disown(&metrics->owned);
+    file_table.close(metrics->file);
 }

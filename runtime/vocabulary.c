@@ -1,11 +1,11 @@
 #include "runtime/vocabulary.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "runtime/input.h"
+#include "runtime/json_text.h"
 #include "runtime/pickle.h"
 
 enum { META_LIMIT = 64 << 20 };
@@ -117,14 +117,16 @@ static RuntimeStatus write_file(Arena *arena, const char *path, const char *byte
 }
 
 RuntimeStatus vocabulary_save(Arena *arena, const Vocabulary *vocabulary, const char *path, Diags *diags) {
-    json_t *list = json_array(), *root = json_pack("{s:i}", "vocab_size", vocabulary->size);
+    json_t *list = json_array(), *root = json_object();
+    bool made = json_object_set_new(root, "vocab_size", json_integer(vocabulary->size)) == 0 &&
+                json_object_set(root, "itos", list) == 0;
     for (int32_t i = 0; i < vocabulary->size; i++) {
         char bytes[4];
         int count = utf8_encode(vocabulary->characters[i], bytes);
-        json_array_append_new(list, json_stringn(bytes, (size_t)count));
+        made = json_array_append_new(list, json_stringn(bytes, (size_t)count)) == 0 && made;
     }
-    json_object_set_new(root, "itos", list);
-    char *text = json_dumps(root, JSON_INDENT(1));
+    char *text = made ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(list);
     json_decref(root);
     if (!text) memory_exhausted(0);
     RuntimeStatus status = write_file(arena, path, text, strlen(text), diags);
@@ -168,15 +170,15 @@ RuntimeStatus vocabulary_load(Arena *arena, const char *path, Vocabulary **vocab
     if (ends_with(path, ".pkl"))
         return pickle_read_meta(arena, path, (const unsigned char *)contents, length, vocabulary, vocab_size, diags);
     json_error_t error;
-    json_t *root = json_loadb(contents, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!root) {
+    JsonText text;
+    if (!json_text_read(&text, contents, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error)) {
         diag_error(diags,
                    (Place){path, contents, (uint32_t)error.line, (uint32_t)(error.column > 0 ? error.column : 1)}, "%s",
                    error.text);
         return RUNTIME_BAD_FILE;
     }
-    bool sound = read_json(arena, path, root, vocabulary, vocab_size, diags);
-    json_decref(root);
+    bool sound = read_json(arena, path, text.root, vocabulary, vocab_size, diags);
+    json_text_free(&text);
     return sound ? RUNTIME_OK : RUNTIME_BAD_FILE;
 }
 

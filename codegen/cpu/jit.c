@@ -22,6 +22,7 @@
 #include "base/clock.h"
 
 struct CpuCode {
+    MemoryOwned owned; // while it is made
     LLVMOrcLLJITRef jit;
 };
 
@@ -73,6 +74,8 @@ typedef struct {
     // results, in memory of LLVM
     LLVMMemoryBufferRef object;
     char *error, *llvm, *assembly;
+    bool is_exhausted; // out of memory, when so many bytes were wanted
+    size_t wanted;
     double lower_seconds, optimize_seconds, emit_seconds;
 } Share;
 
@@ -153,6 +156,19 @@ static void compile_module(Share *share, CpuModule *module, LLVMTargetMachineRef
     share->emit_seconds = clock_seconds() - start;
 }
 
+// A thread of its own has a guard of its own. LLVM's objects are given back by the caller.
+static void compile_guarded(Share *share, CpuModule *module, LLVMTargetMachineRef machine) {
+    MemoryGuard guard;
+    memory_guard_push(&guard);
+    if (setjmp(guard.jump)) {
+        share->is_exhausted = true;
+        share->wanted = guard.wanted;
+        return;
+    }
+    compile_module(share, module, machine);
+    memory_guard_pop();
+}
+
 static void *compile_share(void *context) {
     Share *share = context;
     LLVMContextRef llvm = LLVMContextCreate();
@@ -161,7 +177,7 @@ static void *compile_share(void *context) {
     CpuModule module;
     cpu_module_init(&module, llvm, "kernels", share->processor->cpu, share->processor->features,
                     share->processor->vector_bytes);
-    compile_module(share, &module, machine);
+    compile_guarded(share, &module, machine);
     LLVMDisposeBuilder(module.builder);
     LLVMDisposeModule(module.module);
     LLVMDisposeTargetMachine(machine);
@@ -248,13 +264,29 @@ static bool link_shares(CpuCode *code, Share *shares, uint32_t share_number, Cpu
     return true;
 }
 
-static void release_shares(Share *shares, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (shares[i].object) LLVMDisposeMemoryBuffer(shares[i].object);
-        if (shares[i].error) LLVMDisposeMessage(shares[i].error);
-        if (shares[i].llvm) LLVMDisposeMessage(shares[i].llvm);
-        if (shares[i].assembly) LLVMDisposeMessage(shares[i].assembly);
+// All that one compilation holds of LLVM, besides the code.
+typedef struct {
+    MemoryOwned owned;
+    Processor processor;
+    Share shares[MAX_SHARES];
+    uint32_t count;
+} Compiler;
+
+static void compiler_release(void *context) {
+    Compiler *compiler = context;
+    memory_disown(&compiler->owned);
+    for (uint32_t i = 0; i < compiler->count; i++) {
+        const Share *share = &compiler->shares[i];
+        if (share->object) LLVMDisposeMemoryBuffer(share->object);
+        if (share->error) LLVMDisposeMessage(share->error);
+        if (share->llvm) LLVMDisposeMessage(share->llvm);
+        if (share->assembly) LLVMDisposeMessage(share->assembly);
     }
+    processor_release(&compiler->processor);
+}
+
+static void release_code(void *code) {
+    cpu_code_free(code);
 }
 
 static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernels, uint32_t count,
@@ -266,8 +298,10 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
         }
     double start = clock_seconds();
     CpuCode *code = memory_allocate(sizeof(CpuCode));
+    memory_own(&code->owned, release_code, code);
     bool done = link_shares(code, shares, share_number, kernels, count, diags);
     report->link_seconds += clock_seconds() - start;
+    memory_disown(&code->owned);
     if (done) return code;
     cpu_code_free(code);
     return NULL;
@@ -275,30 +309,32 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
 
 CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report,
                          Diags *diags) {
-    Processor processor;
+    Compiler compiler = {0};
     CpuCode *code = NULL;
-    if (processor_init(&processor, target, diags)) {
-        Share shares[MAX_SHARES] = {0};
-        uint32_t number = share_count(count, report);
+    memory_own(&compiler.owned, compiler_release, &compiler);
+    if (processor_init(&compiler.processor, target, diags)) {
+        uint32_t number = compiler.count = share_count(count, report);
         for (uint32_t i = 0; i < number; i++)
-            shares[i] = (Share){.kernels = kernels,
-                                .count = count,
-                                .first = i,
-                                .stride = number,
-                                .processor = &processor,
-                                .wants_llvm = report->llvm,
-                                .wants_assembly = report->assembly};
-        run_shares(shares, number);
-        collect_report(shares, number, report);
-        code = link_all(shares, number, kernels, count, report, diags);
-        release_shares(shares, number);
+            compiler.shares[i] = (Share){.kernels = kernels,
+                                         .count = count,
+                                         .first = i,
+                                         .stride = number,
+                                         .processor = &compiler.processor,
+                                         .wants_llvm = report->llvm,
+                                         .wants_assembly = report->assembly};
+        run_shares(compiler.shares, number);
+        for (uint32_t i = 0; i < number; i++)
+            if (compiler.shares[i].is_exhausted) memory_exhausted(compiler.shares[i].wanted);
+        collect_report(compiler.shares, number, report);
+        code = link_all(compiler.shares, number, kernels, count, report, diags);
     }
-    processor_release(&processor);
+    compiler_release(&compiler);
     return code;
 }
 
 void cpu_code_free(CpuCode *code) {
     if (!code) return;
+    memory_disown(&code->owned);
     if (code->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(code->jit));
     memory_release(code);
 }

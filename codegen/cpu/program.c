@@ -14,16 +14,23 @@
 // ---- the owner of code and tables
 
 typedef struct {
+    MemoryOwned owned;
     atomic_int programs; // that still live
     Arena *arena;
     CpuCode *code;
 } Owner;
 
+static void owner_free(void *context) {
+    Owner *owner = context;
+    memory_disown(&owner->owned);
+    cpu_code_free(owner->code);
+    arena_free(owner->arena); // the owner itself lies in it
+}
+
 static void owner_release(void *context) {
     Owner *owner = context;
     if (atomic_fetch_sub(&owner->programs, 1) > 1) return;
-    cpu_code_free(owner->code);
-    arena_free(owner->arena); // the owner itself lies in it
+    owner_free(owner);
 }
 
 static Owner *owner_create(int programs) {
@@ -31,6 +38,7 @@ static Owner *owner_create(int programs) {
     Owner *owner = ARENA_NEW(arena, Owner);
     owner->arena = arena;
     atomic_init(&owner->programs, programs);
+    memory_own(&owner->owned, owner_free, owner);
     return owner;
 }
 
@@ -178,7 +186,7 @@ static bool compile_plans(Compilation *compilation, Program **programs, Diags *d
     owner->code = cpu_code_create(compilation->kernels.kernels, compilation->kernels.count, compilation->target,
                                   compilation->report, diags);
     if (!owner->code) {
-        arena_free(owner->arena);
+        owner_free(owner);
         return false;
     }
     for (int p = 0; p < compilation->count; p++)

@@ -57,7 +57,7 @@ static void limited_release(void *context, void *memory) {
 static void exhausted_memory_reaches_the_guard(void **state) {
     (void)state;
     AllocTable saved = alloc_table;
-    alloc_table = (AllocTable){limited_allocate, limited_release, NULL};
+    alloc_table = (AllocTable){limited_allocate, limited_release, NULL, 0};
     allocations_left = 3;
     Arena *volatile arena = arena_create();
     MemoryGuard guard;
