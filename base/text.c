@@ -96,3 +96,9 @@ const char *text_nearest(const char *name, const char *const *names, size_t coun
 }
 
 unsigned long long text_hash(const void *bytes, size_t length) { return XXH3_64bits(bytes, length); }
+
+void text_hash_wide(const void *bytes, size_t length, unsigned long long hash[2]) {
+    XXH128_hash_t wide = XXH3_128bits(bytes, length);
+    hash[0] = wide.low64;
+    hash[1] = wide.high64;
+}

@@ -30,5 +30,7 @@ const char *text_nearest(const char *name, const char *const *names, size_t coun
 
 // 64-bit content hash (XXH3).
 unsigned long long text_hash(const void *bytes, size_t length);
+// 128 bits of it, where two contents of one hash must never meet.
+void text_hash_wide(const void *bytes, size_t length, unsigned long long hash[2]);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SINTER_CODEGEN_CODEGEN_H
 #define SINTER_CODEGEN_CODEGEN_H
 
+#include "base/cache.h"
 #include "base/diag.h"
 #include "codegen/tile.h"
 #include "ir/plan.h"
@@ -12,6 +13,8 @@ typedef struct {
     double lower_seconds, optimize_seconds, emit_seconds, link_seconds;
     uint32_t kernels, distinct_kernels;    // steps that use a generated kernel; kernels after sharing equal ones
     Text *tiles, *llvm, *assembly;         // when not NULL: filled with the text of every distinct kernel
+    Cache *cache;                          // when not NULL: machine code is taken from there, and kept there
+    bool recalled;                         // it was
 } CodegenReport;
 
 // Compiles `count` plans (step, eval, logits of one model) at once for the CPU; equal boxes become one kernel, shared by

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/cache.h"
 #include "base/diag.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
@@ -64,6 +65,9 @@ const char *validation_tokens_path(const Command *command);
 // Threads from --threads (0: one for each physical core); Target from a quick probe.
 int configured_threads(const Config *config);
 Target probed_target(void);
+// Where machine code is kept between runs, $XDG_CACHE_HOME/sinter/code; NULL with --cache=False, and, after a warning,
+// where it cannot be.
+Cache *configured_cache(Command *command);
 // Bytes that a new process may take without swapping; 0: unknown.
 double memory_available(void);
 // device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.

@@ -18,6 +18,7 @@ static int run(Command *command, Training *training) {
     Target target = probed_target();
     PassTimes times = {0};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(command->config)};
+    request.report.cache = configured_cache(command);
     int status = configured_choices(command->arena, command->config, command->diags, &request.choices);
     if (status != EXIT_DONE) return status;
     // Sizes may be capped; then some decisions are not there.

@@ -66,6 +66,7 @@ static void describe(Command *command, const Training *training, Profile *profil
 
 static int set_up(Command *command, const Target *target, Training *training, Profile *profile, Choices **choices) {
     CompileRequest request = {.fuse = configured_fuse(command->config), .observer = {.verify = true, .limit = -1}};
+    request.report.cache = configured_cache(command);
     bool evaluates = config_int(command->config, "eval_interval") > 0;
     int status = configured_choices(command->arena, command->config, command->diags, &request.choices);
     if (status == EXIT_DONE) status = training_compile(command, target, evaluates, &request, training);

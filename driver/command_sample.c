@@ -103,6 +103,7 @@ static int compile_and_sample(Command *command, TensorFile *file) {
     Target target = probed_target();
     CompileRequest request = {.observer = report_observer(&times), .target = &target, .fuse = configured_fuse(command->config)};
     request.wanted[MODEL_LOGITS] = true;
+    request.report.cache = configured_cache(command);
     CompiledModel model;
     if (!compile_model(command->arena, command->spec, command->config, &request, &model, command->diags)) {
         compiled_free(&model);

@@ -131,6 +131,7 @@ static int prepare_and_run(Command *command, Training *training, double start) {
     Config *config = command->config;
     PassTimes times = {0};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(config)};
+    request.report.cache = configured_cache(command);
     Target target = probed_target();
     bool evaluates = config_int(config, "eval_interval") > 0 || config_bool(config, "eval_only");
     int status = tune(command, &target, &request);

@@ -34,6 +34,7 @@ static void declare_machine_keys(Config *config) {
     config_declare(config, "seed", integer(1337), NULL, false);
     config_declare(config, "threads", integer(0), NULL, false);
     config_declare(config, "time", boolean(false), NULL, false);
+    config_declare(config, "cache", boolean(true), NULL, false);
 }
 
 void declare_train_keys(Config *config) {

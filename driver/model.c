@@ -73,6 +73,12 @@ Target probed_target(void) {
     return target;
 }
 
+Cache *configured_cache(Command *command) {
+    enum { LIMIT = 512 << 20 };
+    const char *home = config_bool(command->config, "cache") ? cache_home(command->arena) : NULL;
+    return home ? cache_open(command->arena, arena_format(command->arena, "%s/code", home), LIMIT, command->diags) : NULL;
+}
+
 int check_device(Command *command) {
     const char *device = config_string(command->config, "device"), *dtype = config_string(command->config, "dtype");
     Diags *diags = command->diags;

@@ -27,8 +27,12 @@ void report_times(const PassTimes *times, const CompileRequest *request, const C
     }
     printf("time: all passes            %7.2f ms\n", 1e3 * passes);
     printf("time: tile programs         %7.2f ms\n", 1e3 * report->lower_seconds);
-    printf("time: LLVM optimize         %7.2f ms\n", 1e3 * report->optimize_seconds);
-    printf("time: LLVM emit             %7.2f ms\n", 1e3 * report->emit_seconds);
+    if (report->recalled) {
+        puts("time: machine code             from the cache");
+    } else {
+        printf("time: LLVM optimize         %7.2f ms\n", 1e3 * report->optimize_seconds);
+        printf("time: LLVM emit             %7.2f ms\n", 1e3 * report->emit_seconds);
+    }
     printf("time: link                  %7.2f ms\n", 1e3 * report->link_seconds);
     printf("time: compile               %7.2f ms, %u kernels, %u distinct\n", 1e3 * model->seconds, report->kernels,
            report->distinct_kernels);

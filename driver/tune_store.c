@@ -9,11 +9,11 @@
 // The name is the hash of what the best choices depend on; the end is the hash of everything before it. The folder is
 // only for its owner. What is damaged, or not ours, is not taken: the caller says so and tunes again.
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cache.h"
 #include "base/file.h"
 #include "driver/tune.h"
 
@@ -24,10 +24,8 @@ static unsigned long long hash_of(const char *text) {
 }
 
 const char *tune_folder(Arena *arena) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && *cache == '/') return arena_format(arena, "%s/sinter/tune", cache); // a relative one is to be ignored
-    if (home && *home == '/') return arena_format(arena, "%s/.cache/sinter/tune", home);
-    return NULL;
+    const char *home = cache_home(arena);
+    return home ? arena_format(arena, "%s/tune", home) : NULL;
 }
 
 const char *tune_path(Arena *arena, const char *folder, const char *key) {
@@ -41,16 +39,6 @@ static const char *first_line(Arena *arena, const char *key) {
 static const char *folder_of(Arena *arena, const char *path) {
     const char *end = strrchr(path, '/');
     return arena_copy_range(arena, path, (size_t)(end - path));
-}
-
-// NULL when the folder is there and nobody else can write or read in it.
-static const char *folder_refusal(Arena *arena, const char *folder) {
-    struct stat facts;
-    if (lstat(folder, &facts) != 0) return arena_format(arena, "%s: %s", folder, strerror(errno));
-    if (!S_ISDIR(facts.st_mode)) return arena_format(arena, "%s is no folder", folder);
-    if (facts.st_uid != geteuid()) return arena_format(arena, "%s belongs to somebody else", folder);
-    if (facts.st_mode & 077) return arena_format(arena, "%s is open to others; chmod 700 it", folder);
-    return NULL;
 }
 
 // ---- reading
@@ -77,7 +65,7 @@ const char *tune_load(Arena *arena, const char *path, const char *key, const cha
     size_t length;
     *note = NULL;
     if (lstat(path, &facts) != 0) return NULL;
-    *note = folder_refusal(arena, folder_of(arena, path));
+    *note = cache_folder_refusal(arena, folder_of(arena, path));
     if (!*note) *note = file_refusal(arena, path, &facts);
     if (*note) return NULL;
     const char *text = file_read_all(arena, path, LARGEST_FILE, &length, diags_create(arena));
@@ -87,13 +75,6 @@ const char *tune_load(Arena *arena, const char *path, const char *key, const cha
 }
 
 // ---- writing
-
-static const char *make_folder(Arena *arena, const char *folder) {
-    Diags *complaints = diags_create(arena);
-    if (!file_make_directories(folder_of(arena, folder), complaints) || (mkdir(folder, 0700) != 0 && errno != EEXIST))
-        return arena_format(arena, "%s cannot be made: %s", folder, strerror(errno));
-    return folder_refusal(arena, folder);
-}
 
 static bool write_file(Arena *arena, const char *path, const Text *text, Diags *complaints) {
     FileWriter *writer = file_writer_open(arena, path, complaints);
@@ -105,7 +86,7 @@ static bool write_file(Arena *arena, const char *path, const Text *text, Diags *
 }
 
 const char *tune_save(Arena *arena, const char *path, const char *key, const char *choices) {
-    const char *refusal = make_folder(arena, folder_of(arena, path));
+    const char *refusal = cache_make_folder(arena, folder_of(arena, path));
     if (refusal) return refusal;
     Text text = text_create(arena);
     text_append(&text, "%s", first_line(arena, key));

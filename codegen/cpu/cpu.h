@@ -3,6 +3,7 @@
 //     program.c   plans -> Programs           uses kernels.c, blas.c, slots.c
 //     kernels.c   equal tile programs -> one kernel
 //     jit.c       kernels -> machine code     uses emit.c, in one LLVM context per thread
+//     remember.c  object files of earlier runs
 //     emit*.c     one tile program -> one LLVM function
 //     math*.c     exp, log, tanh, erf, sin, cos as LLVM functions on 16 lanes
 #ifndef SINTER_CODEGEN_CPU_CPU_H

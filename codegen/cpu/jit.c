@@ -6,7 +6,7 @@
 //     kernels 1 3 5 ..  --thread 1-->  module --passes--> object file ---+--> LLJIT --> addresses
 //
 // Each thread has an LLVM context of its own, so none of them ever waits for another. Failures are reported in LLVM's
-// words.
+// words. With a cache in the report, object files of an earlier run take the place of both threads (remember.c).
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -307,26 +307,67 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
     return NULL;
 }
 
+// ---- compiling, or not
+
+static void compile_all(Compiler *compiler, CpuKernel *kernels, uint32_t count, CodegenReport *report) {
+    uint32_t number = compiler->count = share_count(count, report);
+    for (uint32_t i = 0; i < number; i++)
+        compiler->shares[i] = (Share){.kernels = kernels,
+                                      .count = count,
+                                      .first = i,
+                                      .stride = number,
+                                      .processor = &compiler->processor,
+                                      .wants_llvm = report->llvm,
+                                      .wants_assembly = report->assembly};
+    run_shares(compiler->shares, number);
+    for (uint32_t i = 0; i < number; i++)
+        if (compiler->shares[i].is_exhausted) memory_exhausted(compiler->shares[i].wanted);
+    collect_report(compiler->shares, number, report);
+}
+
+static bool objects_key(const CpuKernel *kernels, uint32_t count, const Processor *processor, CacheKey *key) {
+    Arena *arena = arena_create();
+    const char *text = arena_format(arena, "%s\n%s\n%s\n%d\n%s", processor->triple, processor->cpu,
+                                    processor->features, processor->vector_bytes, pass_list);
+    bool is_known = cpu_objects_key(kernels, count, text, key);
+    arena_free(arena);
+    return is_known;
+}
+
+static void remember(const Compiler *compiler, Cache *cache, CacheKey key) {
+    LLVMMemoryBufferRef objects[MAX_SHARES];
+    for (uint32_t i = 0; i < compiler->count; i++) {
+        objects[i] = compiler->shares[i].object;
+        if (!objects[i] || compiler->shares[i].error) return;
+    }
+    cpu_objects_remember(cache, key, objects, compiler->count);
+}
+
+// Object files of all kernels: from the cache where they are, else compiled, and kept. Texts are always made anew.
+static void make_objects(Compiler *compiler, CpuKernel *kernels, uint32_t count, CodegenReport *report) {
+    CacheKey key;
+    bool is_kept = report->cache && !report->llvm && !report->assembly &&
+                   objects_key(kernels, count, &compiler->processor, &key);
+    if (is_kept) {
+        LLVMMemoryBufferRef objects[MAX_SHARES];
+        compiler->count = cpu_objects_recall(report->cache, key, objects, MAX_SHARES);
+        for (uint32_t i = 0; i < compiler->count; i++)
+            compiler->shares[i].object = objects[i];
+    }
+    report->recalled = compiler->count > 0;
+    if (report->recalled) return;
+    compile_all(compiler, kernels, count, report);
+    if (is_kept) remember(compiler, report->cache, key);
+}
+
 CpuCode *cpu_code_create(CpuKernel *kernels, uint32_t count, const Target *target, CodegenReport *report,
                          Diags *diags) {
     Compiler compiler = {0};
     CpuCode *code = NULL;
     memory_own(&compiler.owned, compiler_release, &compiler);
     if (processor_init(&compiler.processor, target, diags)) {
-        uint32_t number = compiler.count = share_count(count, report);
-        for (uint32_t i = 0; i < number; i++)
-            compiler.shares[i] = (Share){.kernels = kernels,
-                                         .count = count,
-                                         .first = i,
-                                         .stride = number,
-                                         .processor = &compiler.processor,
-                                         .wants_llvm = report->llvm,
-                                         .wants_assembly = report->assembly};
-        run_shares(compiler.shares, number);
-        for (uint32_t i = 0; i < number; i++)
-            if (compiler.shares[i].is_exhausted) memory_exhausted(compiler.shares[i].wanted);
-        collect_report(compiler.shares, number, report);
-        code = link_all(compiler.shares, number, kernels, count, report, diags);
+        make_objects(&compiler, kernels, count, report);
+        code = link_all(compiler.shares, compiler.count, kernels, count, report, diags);
     }
     compiler_release(&compiler);
     return code;

@@ -4,6 +4,7 @@
 
 #include <llvm-c/Core.h>
 
+#include "base/cache.h"
 #include "codegen/cpu/cpu.h"
 
 // ---- one LLVM module under construction: types, and functions that kernels share (module.c)
@@ -50,6 +51,14 @@ LLVMValueRef math_cos(CpuModule *module, LLVMValueRef x);
 LLVMValueRef math_polynomial(CpuModule *module, LLVMValueRef x, const float *coefficients, int count);
 // Calls the function on a scalar or on 16 lanes: both go through the same 16-lane code.
 LLVMValueRef math_call(CpuModule *module, MathFunction function, LLVMValueRef x);
+
+// ---- remember.c: object files kept between runs
+// Of the kernels' symbols and all else that their code depends on; `processor`: what it is compiled for and how. False
+// when this build cannot be told from others: then nothing may be kept.
+bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *processor, CacheKey *key);
+// How many were found, at most `most`; 0 for none. They are the caller's to dispose of.
+uint32_t cpu_objects_recall(Cache *cache, CacheKey key, LLVMMemoryBufferRef *objects, uint32_t most);
+void cpu_objects_remember(Cache *cache, CacheKey key, const LLVMMemoryBufferRef *objects, uint32_t number);
 
 // ---- emit.c
 void emit_kernel(CpuModule *module, Arena *arena, const CpuKernel *kernel);

@@ -1,1 +1,2 @@
 sinter_test(base base base)
+sinter_test(base cache base)
