@@ -24,7 +24,8 @@ static int table_size(int file, int64_t *bytes) {
 FileTable file_table = {table_open, read, pread, write, fsync, close, rename, unlink, table_size};
 
 static bool fail(Diags *diags, const char *path, const char *what) {
-    return diag_error(diags, (Place){0}, "%s: %s: %s", path, what, strerror(errno));
+    return diag_error(diags, (Place){0}, "%s: %s: %s", path, what,
+                      errno == ESPIPE ? "not a plain file" : strerror(errno));
 }
 
 static bool read_into(int file, const char *path, char *bytes, size_t count, Diags *diags) {
@@ -62,6 +63,14 @@ char *file_read_all(Arena *arena, const char *path, size_t limit, size_t *length
     file_table.close(file);
     if (contents && length) *length = (size_t)bytes;
     return contents;
+}
+
+char *file_read_text(Arena *arena, const char *path, size_t limit, Diags *diags) {
+    size_t length;
+    char *text = file_read_all(arena, path, limit, &length, diags);
+    if (!text || strlen(text) == length) return text;
+    diag_error(diags, (Place){0}, "%s: is no text: byte %zu is 0", path, strlen(text));
+    return NULL;
 }
 
 bool file_read_at(int file, const char *path, void *bytes, size_t count, int64_t offset, Diags *diags) {

@@ -29,6 +29,9 @@ extern FileTable file_table;
 // `limit` bytes). `*length` may be NULL.
 char *file_read_all(Arena *arena, const char *path, size_t limit, size_t *length, Diags *diags);
 
+// The same for a text: a byte 0 in it, behind which nothing would be read, is refused.
+char *file_read_text(Arena *arena, const char *path, size_t limit, Diags *diags);
+
 // Reads exactly `count` bytes at `offset`; retries EINTR and short reads. False with a diagnostic on error or end.
 bool file_read_at(int file, const char *path, void *bytes, size_t count, int64_t offset, Diags *diags);
 bool file_write_all(int file, const char *path, const void *bytes, size_t count, Diags *diags);

@@ -281,7 +281,8 @@ static TileValue compute(Evaluator *evaluator, NodeId id, const TileIndex *env) 
     case OP_MAX:
     case OP_LSE:
     case OP_CONTRACT:
-    case OP_SCATTER: BUG("%s %%%u of a box is used before it was computed", op_name(node->op), id);
+    case OP_SCATTER:
+    case OP_SCATTER_ONTO: BUG("%s %%%u of a box is used before it was computed", op_name(node->op), id);
     default: return move_value(evaluator, node, env);
     }
 }

@@ -22,16 +22,9 @@ static void declare_buffers(Lowering *lowering) {
     }
 }
 
-static NodeId find_scatter(const Lowering *lowering) {
-    for (NodeId id = 0; id < graph_nodes(lowering->region); id++)
-        if (lowering->live[id] && graph_node(lowering->region, id)->op == OP_SCATTER) return id;
-    return NODE_NONE;
-}
-
 static void lower_form(Lowering *lowering) {
-    NodeId scatter = find_scatter(lowering);
-    if (scatter != NODE_NONE) {
-        lower_scatter(lowering, scatter);
+    if (scattering_of(lowering->region).scatter != NODE_NONE) {
+        lower_scatter(lowering);
         return;
     }
     switch (lowering->step->form) {

@@ -12,6 +12,11 @@ typedef struct {
 TileRange tile_op_range(const TileOp *op, const TileRange *ranges);
 TileRange tile_index_range(const TileIndex *index, const TileRange *ranges);
 
+// ---- for backends (tile_walk.c)
+uint32_t *tile_ends(const TileProgram *program, Arena *arena);  // by LOOP: its END
+// By operation: the shape that it works in, its value's; an effect's: of the parts it is done in.
+uint8_t *tile_shapes(const TileProgram *program, Arena *arena);
+
 // ---- builder
 Arena *tile_builder_arena(const TileBuilder *builder);
 const TileOp *tile_op(const TileBuilder *builder, TileValue value);
@@ -55,7 +60,7 @@ void lower_map(Lowering *lowering);
 void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); // map outputs of one layout with panels
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
-void lower_scatter(Lowering *lowering, NodeId scatter);
+void lower_scatter(Lowering *lowering);
 
 // Whether an output is read for the first time only after more memory has passed by than the caches hold (lower_far.c).
 bool lower_is_far(const Lowering *lowering, uint32_t output);

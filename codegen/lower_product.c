@@ -223,7 +223,7 @@ static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
     int64_t total = lower_extent(lowering, summed);
-    if (cut_is_summed(lowering->plan, lowering->step)) return 0;
+    if (cut_is_summed(lowering->plan, lowering->step) || target_is_gpu(lowering->target)) return 0;
     bool down_columns = reads_down_columns(product);
     if (total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM) || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;

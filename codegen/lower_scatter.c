@@ -1,11 +1,12 @@
-// Scatter: zeros, and every source element added where its index says.
+// Scatter: a base, or zeros, and every source element added where its index says.
 //
-//     out f32[V,C] = scatter dx[B,T,C] at V = tok[B,T]
-//       ->  zero the piece's own rows of V
+//     out f32[V,C] = base[V,C] + scatter dx[B,T,C] at V = tok[B,T]
+//       ->  the piece's own rows of V: out[v,c] = base[v,c], unless out is written over the base
 //           loop B, loop T:  guard v = tok[b,t] in the piece:  lanes C:  out[v,c] += dx[b,t,c]
 //
-// Bits: an element of the result gets its addends in ascending order of the source dims (by dim id), for any number of
-// pieces: each piece looks at all sources and takes those that belong to it. An index outside the dim adds nowhere.
+// Bits: an element of the result is the base plus its addends in ascending order of the source dims (by dim id), for any
+// number of pieces: each piece looks at all sources and takes those that belong to it. An index outside the dim adds
+// nowhere.
 #include "base/diag.h"
 #include "base/planted.h"
 #include "codegen/lower.h"
@@ -15,6 +16,7 @@ enum { SCATTER_LANES = 32 };
 typedef struct {
     Lowering *lowering;
     const Node *node;
+    NodeId base;    // NODE_NONE: zeros
     DimId to;
     DimList result; // of the result, in its order
     DimList source; // dims that are added up, ascending
@@ -45,14 +47,25 @@ static void open_lanes(const Scatter *scatter) {
     lower_open(scatter->lowering, LOOP_LANES, scatter->lanes, 0, lanes_step(extent, SCATTER_LANES), false);
 }
 
-static void emit_zeros(const Scatter *scatter) {
+static bool lies_there(const Scatter *scatter) {
+    const Lowering *lowering = scatter->lowering;
+    const Node *base = scatter->base == NODE_NONE ? NULL : graph_node(lowering->region, scatter->base);
+    const Value *output = lower_output(lowering, 0);
+    if (!base || base->op != OP_OPERAND) return false;
+    ValueId operand = lowering->step->operands[base->attr.integer];
+    return (output->is_over && output->over == operand) || (output->in_place && output->next_of == operand);
+}
+
+static void emit_base(const Scatter *scatter) {
     Lowering *lowering = scatter->lowering;
     int depth = tile_open_loops(lowering->builder);
     lower_open_cut(lowering);
     DimSet walked = lower_cut_set(lowering) | dim_list_set(&scatter->lanes);
     lower_open_each(lowering, dim_list_without(scatter->result, walked));
     open_lanes(scatter);
-    lower_store(lowering, 0, tile_const(lowering->builder, DTYPE_F32, 0));
+    TileValue before = scatter->base == NODE_NONE ? tile_const(lowering->builder, DTYPE_F32, 0)
+                                                  : evaluator_value(lowering->evaluator, scatter->base, lowering->env);
+    lower_store(lowering, 0, before);
     lower_close(lowering, depth);
 }
 
@@ -104,14 +117,16 @@ static void emit_additions(const Scatter *scatter) {
     lower_close(lowering, 0);
 }
 
-void lower_scatter(Lowering *lowering, NodeId id) {
-    if (lowering->step->output_count != 1 || lower_output_node(lowering, 0) != id)
-        BUG("box %s has more than its scatter", lowering->step->label);
-    Scatter scatter = {.lowering = lowering, .node = graph_node(lowering->region, id)};
+void lower_scatter(Lowering *lowering) {
+    Scattering scattering = scattering_of(lowering->region);
+    Scatter scatter = {
+        .lowering = lowering, .node = graph_node(lowering->region, scattering.scatter), .base = scattering.base};
     scatter.to = scatter.node->attr.to;
     scatter.result = lower_output(lowering, 0)->order;
     scatter.source = source_dims(&scatter);
     scatter.lanes = lanes_dims(&scatter);
-    emit_zeros(&scatter);
+    lowering->revisits = true;
+    if (PLANTED(scatter_base_forgotten)) scatter.base = NODE_NONE;
+    if (!lies_there(&scatter)) emit_base(&scatter);
     emit_additions(&scatter);
 }

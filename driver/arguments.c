@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "driver/command.h"
 
-enum { LARGEST_TEXT = 16 << 20 };
+enum { LARGEST_TEXT = 1 << 20 };  // of a spec or a config file; gpt2.spec has 2 kB
 
 static bool ends_with(const char *text, const char *ending) {
     size_t length = strlen(text), tail = strlen(ending);
@@ -41,7 +41,7 @@ static int find_model(Command *command, int count, char **arguments, const char 
     if (!model) model = last_option(count, arguments, "model");
     for (int i = 0; i < count && !model; i++) {
         if (!is_config_file(arguments[i])) continue;
-        const char *source = file_read_all(command->arena, arguments[i], LARGEST_TEXT, NULL, command->diags);
+        const char *source = file_read_text(command->arena, arguments[i], LARGEST_TEXT, command->diags);
         if (!source) return EXIT_BAD_FILE;
         model = config_peek(command->arena, source, "model");
     }
@@ -52,7 +52,7 @@ static int find_model(Command *command, int count, char **arguments, const char 
 static int read_spec(Command *command, const char *model) {
     if (ends_with(model, ".spec")) {
         command->spec_file = model;
-        command->spec_source = file_read_all(command->arena, model, LARGEST_TEXT, NULL, command->diags);
+        command->spec_source = file_read_text(command->arena, model, LARGEST_TEXT, command->diags);
         if (!command->spec_source) return EXIT_BAD_FILE;
     } else {
         command->spec_file = arena_format(command->arena, "%s.spec", model);
@@ -67,7 +67,7 @@ static int read_spec(Command *command, const char *model) {
 }
 
 static int read_config_file(Command *command, const char *path, Text *echo) {
-    const char *source = file_read_all(command->arena, path, LARGEST_TEXT, NULL, command->diags);
+    const char *source = file_read_text(command->arena, path, LARGEST_TEXT, command->diags);
     if (!source) return EXIT_BAD_FILE;
     text_append(echo, "Overriding config with %s:\n", path);
     return config_read(command->config, path, source, echo, command->diags) ? EXIT_DONE : EXIT_USAGE;

@@ -104,11 +104,17 @@ static VariantRole read_role(Reader *reader, const json_t *object) {
 static void read_times(Reader *reader, const json_t *object, const Bench *bench, Variant *variant) {
     Arena *arena = reader->command->arena;
     size_t rounds = (size_t)bench->rounds, steps = (size_t)bench->visit_steps;
-    const json_t *list = member(reader, object, "ns");
+    const json_t *list = member(reader, object, "ns"), *losses = member(reader, object, "losses");
+    // What the file promises is believed only as far as it is there.
+    bool fits = json_array_size(list) == rounds && json_array_size(losses) == rounds;
+    for (size_t round = 0; round < rounds && fits; round++)
+        fits = json_array_size(json_array_get(list, round)) == steps;
+    if (!fits) complain(reader, arena_format(arena, "'ns' or 'losses' is no list of %zu rounds of %zu steps", rounds, steps));
+    if (!reader->sound) return;
     variant->seconds = arena_alloc_array(arena, rounds, steps * sizeof(double));
     variant->visits = ARENA_ARRAY(arena, double, rounds);
     variant->losses = ARENA_ARRAY(arena, double, rounds);
-    read_numbers(reader, member(reader, object, "losses"), "losses", variant->losses, rounds, 1);
+    read_numbers(reader, losses, "losses", variant->losses, rounds, 1);
     const json_t *paired = json_object_get(object, "paired_seconds");
     if (paired) {
         variant->paired = ARENA_ARRAY(arena, double, rounds);

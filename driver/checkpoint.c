@@ -66,7 +66,8 @@ int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary *
     command->spec_source = tensor_file_metadata(file, "sinter.spec");
     command->spec_file = tensor_file_metadata(file, "sinter.spec_file");
     if (!command->spec_source || !config) {
-        diag_error(command->diags, (Place){0}, "%s: not written by sinter train (no model in its metadata)", path);
+        diag_error(command->diags, (Place){0}, "%s: not written by sinter train (no %s in its metadata)", path,
+                   !command->spec_source && !config ? "model" : !config ? "configuration" : "spec");
         return EXIT_BAD_FILE;
     }
     if (!command->spec_file) command->spec_file = path;
@@ -77,6 +78,12 @@ int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary *
     *vocabulary = NULL;
     if (text && !read_characters(command, text, vocabulary)) {
         diag_error(command->diags, (Place){0}, "%s: its list of characters is damaged", path);
+        return EXIT_BAD_FILE;
+    }
+    int64_t words = config_int(command->config, "vocab_size");
+    if (*vocabulary && (*vocabulary)->size > words) {
+        diag_error(command->diags, (Place){0}, "%s: names %d characters, but its vocab_size is %lld", path,
+                   (*vocabulary)->size, (long long)words);
         return EXIT_BAD_FILE;
     }
     return EXIT_DONE;

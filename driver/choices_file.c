@@ -9,7 +9,7 @@ int configured_choices(Arena *arena, const Config *config, Diags *diags, Choices
     const ConfigKey *key = config_find(config, "choices");
     *choices = NULL;
     if (!key || !*key->value.string) return EXIT_DONE;
-    const char *source = file_read_all(arena, key->value.string, LARGEST_CHOICES, NULL, diags);
+    const char *source = file_read_text(arena, key->value.string, LARGEST_CHOICES, diags);
     if (!source) return EXIT_BAD_FILE;
     *choices = choices_create(arena);
     return choices_add(*choices, key->value.string, source, diags) ? EXIT_DONE : EXIT_USAGE;

@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "codegen/cuda/cuda_program.h"
 #include "driver/command.h"
 #include "driver/compile.h"
 #include "driver/report.h"
+
+enum { LARGEST_IR = 64 << 20 };
 
 typedef struct {
     Command *command;
@@ -60,7 +63,7 @@ static bool is_plan_text(const char *source) {
 
 static bool read_file(Command *command, Graph **graph, Plan **plan) {
     const char *path = command->files[0];
-    const char *source = file_read_all(command->arena, path, 256 << 20, NULL, command->diags);
+    const char *source = file_read_text(command->arena, path, LARGEST_IR, command->diags);
     if (!source) return false;
     if (is_plan_text(source)) return (*plan = plan_parse(command->arena, path, source, command->diags)) != NULL;
     return (*graph = graph_parse(command->arena, path, source, command->diags)) != NULL;
@@ -97,6 +100,34 @@ static int emit_kernels(Command *command, const Plan *plan, const Target *target
     program_free(program);
     fputs(text_string(&text), stdout);
     return EXIT_DONE;
+}
+
+// --emit=cuda: what all kernels share, and the distinct kernels of the plan.
+static int emit_cuda(Command *command, const Plan *plan, const Target *target) {
+    const char *name = config_string(command->config, "program");
+    CudaCode *code = codegen_cuda(&plan, &name, 1, target, NULL, command->diags);
+    if (!code) return EXIT_USAGE;
+    Text text = text_create(command->arena);
+    cuda_source(code, 0, code->kernel_count, &text);
+    cuda_code_free(code);
+    fputs(text_string(&text), stdout);
+    return EXIT_DONE;
+}
+
+// --target: this machine, a GPU by the name of its architecture, or a file that holds a Target. CUDA is for a GPU.
+static bool configured_target(Command *command, Target *target) {
+    const char *name = config_string(command->config, "target");
+    bool host = text_equal(name, "host");
+    *target = probed_target();
+    if (host && !text_equal(config_string(command->config, "emit"), "cuda")) return true;
+    if (target_of_gpu(host ? "sm_90a" : name, target)) return true;
+    const char *source = NULL;
+    if (strchr(name, '/') || strchr(name, '.')) source = file_read_all(command->arena, name, 1 << 20, NULL, command->diags);
+    if (source) return target_parse(name, source, target, command->diags);
+    diag_error(command->diags, config_find(command->config, "target")->place,
+               "'%s' is no target: host, one of %s, or a file with a target in it (its path has a / or a .)", name,
+               target_known_gpus);
+    return false;
 }
 
 static int lower(Command *command, const Target *target, Choices *choices) {
@@ -137,6 +168,7 @@ static int lower(Command *command, const Target *target, Choices *choices) {
         if (!names && !choices_finish(choices, command->diags)) return EXIT_USAGE;
     }
     if (dump.failed) return EXIT_IO;
+    if (plan && text_equal(stage, "cuda")) return emit_cuda(command, plan, target);
     if (plan && (text_equal(stage, "tiles") || text_equal(stage, "llvm") || text_equal(stage, "asm")))
         return emit_kernels(command, plan, target, stage);
     Text text = text_create(command->arena);
@@ -171,6 +203,7 @@ int command_lower(Command *command) {
     Choices *choices;
     status = configured_choices(command->arena, command->config, command->diags, &choices);
     if (status != EXIT_DONE) return status;
-    Target target = probed_target();
+    Target target;
+    if (!configured_target(command, &target)) return EXIT_USAGE;
     return lower(command, &target, choices);
 }

@@ -36,7 +36,7 @@ static int read_start(Command *command, const Vocabulary *vocabulary, int32_t **
     const char *start = config_string(command->config, "start"), *shown = "--start";
     if (strncmp(start, "FILE:", 5) == 0) {
         shown = start + 5;
-        start = file_read_all(command->arena, shown, 1 << 20, NULL, command->diags);
+        start = file_read_text(command->arena, shown, 1 << 20, command->diags);
         if (!start) return EXIT_BAD_FILE;
     }
     size_t length = strlen(start);
@@ -90,10 +90,11 @@ static int compile_and_sample(Command *command, TensorFile *file) {
     Vocabulary *vocabulary;
     int status = checkpoint_read_model(command, file, &vocabulary);
     if (status != EXIT_DONE) return status;
-    int64_t samples = config_int(command->config, "num_samples");
-    if (samples < 1 || config_int(command->config, "max_new_tokens") < 1 ||
+    int64_t samples = config_int(command->config, "num_samples"), tokens = config_int(command->config, "max_new_tokens");
+    if (samples < 1 || samples > INT32_MAX || tokens < 1 || tokens > INT32_MAX ||
         config_float(command->config, "temperature") < 0) {
-        diag_error(command->diags, (Place){0}, "num_samples and max_new_tokens must be at least 1, temperature at least 0");
+        diag_error(command->diags, (Place){0}, "num_samples and max_new_tokens must be from 1 to %d, temperature at least 0",
+                   INT32_MAX);
         return EXIT_USAGE;
     }
     // The program has a fixed number of rows: as many as there are samples, within reason.

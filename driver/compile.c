@@ -22,7 +22,7 @@ OptimizerSettings optimizer_settings(const Config *config) {
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
                    Ledger *ledger, StateTable *states, Diags *diags) {
     Graph *graph = spec_lower(arena, spec, config, program_uses[program], diags);
-    if (!graph) return NULL;
+    if (!graph || !model_inputs_fit(graph, config, program != MODEL_LOGITS, diags)) return NULL;
     PassContext context = {
         .arena = arena,
         .diags = diags,

@@ -36,6 +36,8 @@ OptimizerSettings optimizer_settings(const Config *config);
 // Spec -> Graph -> Plan of one program, no code yet. NULL with diagnostics.
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
                    Ledger *ledger, StateTable *states, Diags *diags);
+// Whether the graph of a spec has just the inputs that a run fills in (inputs.c). False after a diagnostic.
+bool model_inputs_fit(const Graph *graph, const Config *config, bool has_loss, Diags *diags);
 // Everything. False with diagnostics. Programs are freed with compiled_free.
 bool compile_model(Arena *arena, const Spec *spec, const Config *config, CompileRequest *request, CompiledModel *model,
                    Diags *diags);

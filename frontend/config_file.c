@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { MAX_ERRORS = 20 };
+
 // One line of the file, without its comment and the blanks around.
 typedef struct {
     const char *file, *source;
@@ -134,10 +136,10 @@ bool config_read(Config *config, const char *file, const char *source, Text *ech
     Arena *arena = config_arena(config);
     if (echo) text_append(echo, "%s\n", source);
     Lines lines = {.file = file, .source = source, .at = source};
-    bool sound = true;
-    while (lines_next(arena, &lines))
-        sound = line_assign(arena, config, &lines, diags) && sound;
-    return sound;
+    size_t before = diags_errors(diags);
+    for (size_t wrong = 0; wrong < MAX_ERRORS && lines_next(arena, &lines);)
+        wrong += !line_assign(arena, config, &lines, diags);
+    return diags_errors(diags) == before;
 }
 
 const char *config_peek(Arena *arena, const char *source, const char *key) {

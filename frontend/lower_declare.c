@@ -142,8 +142,38 @@ const char *lower_expand(Lower *lower, const Name *text) {
     }
 }
 
+// Names that files and programs have uses of their own for.
+static const char *reserved_use(const char *stored) {
+    static const struct {
+        const char *name, *use;
+        bool is_prefix;
+    } reserved[] = {
+        {"adam.", "the optimizer's moments", true},      {"accumulate.", "accumulated gradients", true},
+        {"grad.", "gradients", true},                    {"__metadata__", "the metadata of a file", false},
+        {"loss", "the model's output", false},           {"logits", "the model's output", false},
+        {"grad_norm", "the gradients' norm", false},     {"seed", "an input of every model", false},
+        {"step", "an input of every model", false},      {"micro", "an input of every model", false},
+        {"learning_rate", "an input of every model", false}};
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
+        size_t length = strlen(reserved[i].name) + !reserved[i].is_prefix;
+        if (strncmp(stored, reserved[i].name, length) == 0) return reserved[i].use;
+    }
+    return NULL;
+}
+
+static bool check_stored(Lower *lower, const char *stored, Place place) {
+    for (const char *c = stored; *c; c++) {
+        if ((unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7f) continue;
+        return lower_fail(lower, place, "byte 0x%02x in a stored name; such names are printable ASCII text",
+                          (unsigned char)*c);
+    }
+    const char *use = reserved_use(stored);
+    return !use || lower_fail(lower, place, "the stored name \"%s\" is kept for %s; choose another one", stored, use);
+}
+
 // A name in files belongs to one param or input.
 static bool claim_stored(Lower *lower, const char *stored, Place place) {
+    if (!check_stored(lower, stored, place)) return false;
     for (size_t i = 0; i < lower->stored.count; i++) {
         const Name *other = &lower->stored.items[i];
         if (!text_equal(other->text, stored)) continue;

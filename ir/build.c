@@ -202,6 +202,11 @@ NodeId build_scatter(Graph *graph, NodeId a, NodeId index, DimId to, DimList res
                  &(Attr){.to = to, .set = dim_list_set(&result)});
 }
 
+NodeId build_scatter_onto(Graph *graph, NodeId a, NodeId index, NodeId base, DimId to) {
+    return build(graph, OP_SCATTER_ONTO, DTYPE_F32, NULL, (NodeId[]){a, index, base}, 3,
+                 &(Attr){.to = to, .set = graph_node(graph, base)->dims});
+}
+
 NodeId build_stop_gradient(Graph *graph, NodeId a) {
     return build_one(graph, OP_STOP_GRADIENT, a, (Attr){0});
 }

@@ -22,8 +22,8 @@ Arena *graph_arena(const Graph *graph) {
 }
 
 // Where `text` is, or the free place where it belongs.
-static size_t string_place(const char **strings, size_t capacity, const char *text) {
-    size_t i = text_hash(text, strlen(text)) & (capacity - 1);
+static size_t string_place(const char **strings, size_t capacity, const char *text, unsigned long long hash) {
+    size_t i = hash & (capacity - 1);
     while (strings[i] && strcmp(strings[i], text) != 0) i = (i + 1) & (capacity - 1);
     return i;
 }
@@ -33,29 +33,45 @@ static void strings_grow(Graph *graph) {
     const char **strings = ARENA_ARRAY(graph->arena, const char *, capacity);
     for (size_t i = 0; i < graph->string_capacity; i++) {
         const char *text = graph->strings[i];
-        if (text) strings[string_place(strings, capacity, text)] = text;
+        if (text) strings[string_place(strings, capacity, text, text_hash(text, strlen(text)))] = text;
     }
     graph->strings = strings;
     graph->string_capacity = capacity;
 }
 
-const char *graph_string(Graph *graph, const char *text) {
-    if (graph->string_count * 2 >= graph->string_capacity) strings_grow(graph);
-    size_t i = string_place(graph->strings, graph->string_capacity, text);
-    if (!graph->strings[i]) {
-        graph->strings[i] = arena_copy(graph->arena, text);
-        graph->string_count++;
+// Its own before the other graph's: a text that both came to know later stays what it was here.
+static const char *string_find(const Graph *graph, const char *text, unsigned long long hash) {
+    for (; graph; graph = graph->like) {
+        if (graph->string_capacity == 0) continue;
+        const char *found = graph->strings[string_place(graph->strings, graph->string_capacity, text, hash)];
+        if (found) return found;
     }
-    return graph->strings[i];
+    return NULL;
+}
+
+const char *graph_string(Graph *graph, const char *text) {
+    unsigned long long hash = text_hash(text, strlen(text));
+    const char *found = string_find(graph, text, hash);
+    if (found) return found;
+    if (graph->string_count * 2 >= graph->string_capacity) strings_grow(graph);
+    graph->string_count++;
+    return graph->strings[string_place(graph->strings, graph->string_capacity, text, hash)] =
+               arena_copy(graph->arena, text);
 }
 
 Graph *graph_create_like(Arena *arena, const Graph *from) {
-    Graph *graph = graph_create(arena, from->name);
-    for (uint32_t i = 0; i < from->dim_count; i++) graph_dim(graph, from->dims[i].name, from->dims[i].extent);
-    for (uint32_t i = 0; i < from->leaf_count; i++) graph_leaf(graph, &from->leaves[i].leaf);
-    for (uint32_t i = 0; i < from->group_count; i++) {
-        graph_group(graph, from->groups[i].label, from->groups[i].place, from->groups[i].forward);
-    }
+    Graph *graph = ARENA_NEW(arena, Graph);
+    *graph = (Graph){.arena = arena,
+                     .name = from->name,
+                     .like = from,
+                     .dim_count = from->dim_count,
+                     .leaves = from->leaves,
+                     .leaf_count = from->leaf_count,
+                     .leaf_capacity = from->leaf_count,
+                     .groups = from->groups,
+                     .group_count = from->group_count,
+                     .group_capacity = from->group_count};
+    memcpy(graph->dims, from->dims, from->dim_count * sizeof(Dim));
     return graph;
 }
 
@@ -159,14 +175,25 @@ LeafId graph_leaf(Graph *graph, const Leaf *leaf) {
     }
     leaf_check(graph, &copy);
     for (size_t i = 0; i < graph->leaf_count; i++) {
-        if (graph->leaves[i].leaf.name != copy.name) continue;
-        if (!leaf_equal(&graph->leaves[i].leaf, &copy)) BUG("leaf \"%s\" is declared in two ways", copy.name);
+        if (graph->leaves[i].name != copy.name) continue;
+        if (!leaf_equal(&graph->leaves[i], &copy)) BUG("leaf \"%s\" is declared in two ways", copy.name);
         return (LeafId)i;
     }
-    graph->leaves = arena_grow(graph->arena, graph->leaves, &graph->leaf_capacity, graph->leaf_count + 1,
-                               sizeof(LeafSlot));
-    graph->leaves[graph->leaf_count] = (LeafSlot){copy, NODE_NONE};
+    graph->leaves = arena_grow(graph->arena, graph->leaves, &graph->leaf_capacity, graph->leaf_count + 1, sizeof(Leaf));
+    graph->leaves[graph->leaf_count] = copy;
     return (LeafId)graph->leaf_count++;
+}
+
+NodeId graph_leaf_node(const Graph *graph, LeafId leaf) {
+    return leaf < graph->leaf_node_capacity ? graph->leaf_nodes[leaf] : NODE_NONE;
+}
+
+void graph_bind_leaf(Graph *graph, LeafId leaf, NodeId node) {
+    size_t before = graph->leaf_node_capacity;
+    graph->leaf_nodes = arena_grow(graph->arena, graph->leaf_nodes, &graph->leaf_node_capacity, (size_t)leaf + 1,
+                                   sizeof(NodeId));
+    for (size_t i = before; i < graph->leaf_node_capacity; i++) graph->leaf_nodes[i] = NODE_NONE;
+    graph->leaf_nodes[leaf] = node;
 }
 
 uint32_t graph_leaves(const Graph *graph) {
@@ -175,12 +202,12 @@ uint32_t graph_leaves(const Graph *graph) {
 
 const Leaf *graph_leaf_at(const Graph *graph, LeafId leaf) {
     CHECK(leaf < graph->leaf_count);
-    return &graph->leaves[leaf].leaf;
+    return &graph->leaves[leaf];
 }
 
 NodeId graph_find_leaf_node(const Graph *graph, const char *name) {
     for (size_t i = 0; i < graph->leaf_count; i++) {
-        if (strcmp(graph->leaves[i].leaf.name, name) == 0) return graph->leaves[i].node;
+        if (strcmp(graph->leaves[i].name, name) == 0) return graph_leaf_node(graph, (LeafId)i);
     }
     return NODE_NONE;
 }

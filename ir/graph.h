@@ -34,6 +34,7 @@ typedef enum {
 const char *op_name(Op op);
 bool op_from_name(const char *name, Op *op);
 OpClass op_class(Op op);
+static inline bool op_scatters(Op op) { return op == OP_SCATTER || op == OP_SCATTER_ONTO; }
 int op_operands(Op op);           // VARIADIC for stack
 const char *op_meaning(Op op);
 bool op_commutes(Op op);          // add, mul, maximum, minimum, eq, and, or, contract
@@ -68,7 +69,7 @@ typedef struct {
 typedef struct {
     DimId from, to, inner;    // moves, gather, scatter; INDEX uses `to`; DIM_NONE when unused
     int32_t integer;          // SELECT entry, OPERAND number
-    DimSet set;               // REDUCE, CONTRACT: the summed dims; SCATTER: the result's dims
+    DimSet set;               // REDUCE, CONTRACT: the summed dims; SCATTER, SCATTER_ONTO: the result's dims
     LeafId leaf;              // INPUT, PARAM, STATE
     const char *site;         // RANDOM: interned
     double value;             // CONST without dims
@@ -100,7 +101,8 @@ const char *graph_string(Graph *graph, const char *text);   // interned in this 
 DimId graph_dim(Graph *graph, const char *name, int64_t extent);
 // A dim with a name not yet taken (`stem`, stem1, stem2 ...); DIM_NONE when all 64 are used.
 DimId graph_dim_fresh(Graph *graph, const char *stem, int64_t extent);
-// A copy of all dims, leaves, groups and the name of `from`, with equal ids, and no nodes: how a pass starts.
+// All dims, leaves, groups and the name of `from`, with equal ids, and no nodes: how a pass or a region starts. What they
+// have in common is not copied, so `from` must live as long; it may grow.
 Graph *graph_create_like(Arena *arena, const Graph *from);
 
 // Leaves: `leaf` is copied, strings interned. Equal names return the same leaf (BUG when they differ otherwise).
@@ -135,6 +137,7 @@ NodeId build_split(Graph *graph, NodeId a, DimId from, DimId outer, DimId inner)
 NodeId build_merge(Graph *graph, NodeId a, DimId outer, DimId inner, DimId to);
 NodeId build_gather(Graph *graph, NodeId a, NodeId index, DimId from);
 NodeId build_scatter(Graph *graph, NodeId a, NodeId index, DimId to, DimList result);
+NodeId build_scatter_onto(Graph *graph, NodeId a, NodeId index, NodeId base, DimId to);
 NodeId build_stop_gradient(Graph *graph, NodeId a);
 // The general door: any op from its parts; used by the text parser and by rebuilding passes. `order` may be NULL (then
 // derived; operand, random and tables need it) and dtype DTYPE_COUNT (then derived; input, operand and const need it).

@@ -24,14 +24,10 @@ typedef struct {
     int64_t extent;
 } Dim;
 
-typedef struct {
-    Leaf leaf;
-    NodeId node;  // the source bound to it, or NODE_NONE
-} LeafSlot;
-
 struct Graph {
     Arena *arena;
     const char *name;
+    const Graph *like;  // that it was made like: its strings are this graph's, too; NULL: none
 
     const char **strings;  // open addressing, capacity a power of two, at most half full
     size_t string_count, string_capacity;
@@ -39,8 +35,12 @@ struct Graph {
     Dim dims[MAX_DIMS];
     uint32_t dim_count;
 
-    LeafSlot *leaves;
+    // Leaves and groups are never changed, so a graph made like another begins with that one's arrays, full: its first
+    // own leaf moves them to an array of its own.
+    Leaf *leaves;
     size_t leaf_count, leaf_capacity;
+    NodeId *leaf_nodes;  // by leaf: the source bound to it, or NODE_NONE; as are all leaves past the end
+    size_t leaf_node_capacity;
 
     Group *groups;  // group g is groups[g - 1]
     size_t group_count, group_capacity;
@@ -59,6 +59,13 @@ struct Graph {
 NodeSlot *graph_slot(const Graph *graph, NodeId node);
 
 bool leaf_equal(const Leaf *a, const Leaf *b);
+NodeId graph_leaf_node(const Graph *graph, LeafId leaf);
+void graph_bind_leaf(Graph *graph, LeafId leaf, NodeId node);
+
+// graph_verify without the dims, leaves and groups that `graph` shares with `sound`, which were found sound before.
+const char *graph_verify_like(const Graph *graph, const Graph *sound, Arena *arena);
+// Only these.
+const char *graph_verify_declarations(const Graph *graph, Arena *arena);
 
 // The node equal to `node` in (op, dtype, dims, operands, attributes), or a new one with the current group. `node` must
 // obey its rule, its attributes be normal (attr_normal) and the operands of an op that commutes be sorted. Operands and

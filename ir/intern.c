@@ -33,7 +33,8 @@ Attr attr_normal(Op op, const Attr *attr) {
     case OP_SPLIT:
     case OP_MERGE: normal.from = attr->from, normal.to = attr->to, normal.inner = attr->inner; break;
     case OP_GATHER: normal.from = attr->from; break;
-    case OP_SCATTER: normal.to = attr->to, normal.set = attr->set; break;
+    case OP_SCATTER:
+    case OP_SCATTER_ONTO: normal.to = attr->to, normal.set = attr->set; break;
     default: break;  // the rest have no attributes
     }
     return normal;
@@ -145,7 +146,7 @@ static NodeId node_append(Graph *graph, const Node *node, unsigned long long has
         slot->node.attr.table = table_reorder(graph, graph->arena, node->attr.table, node->order, node->order);
     }
     bool is_leaf = node->op == OP_INPUT || node->op == OP_PARAM || node->op == OP_STATE;
-    if (is_leaf && graph->leaves[node->attr.leaf].node == NODE_NONE) graph->leaves[node->attr.leaf].node = id;
+    if (is_leaf && graph_leaf_node(graph, node->attr.leaf) == NODE_NONE) graph_bind_leaf(graph, node->attr.leaf, id);
     return id;
 }
 

@@ -243,6 +243,7 @@ static bool parse_scatter(Line *line) {
     return parse_word_dim(line, "to", &line->attr.to);
 }
 
+PARSES_AS(scatter_onto, scatter)
 PARSES_AS(stop_gradient, nothing)
 
 static bool (*const parse_attributes[OP_COUNT])(Line *) = {

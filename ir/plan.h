@@ -173,4 +173,10 @@ typedef struct {
 } Contraction;
 Contraction contraction_of(const Graph *region, NodeId contract, DimList output_order);
 
+// A scatter is the one output of its region.
+typedef struct {
+    NodeId scatter, base;          // NODE_NONE: none; a scatter without a base adds to zeros
+} Scattering;
+Scattering scattering_of(const Graph *region);
+
 #endif

@@ -3,7 +3,7 @@
 // In: a step. Out: NULL, or the promise that its region breaks.
 //
 //     map      no reduction, contraction or scatter
-//     row      reductions (and the summed dims of a scatter) over subsets of `inner`; no contraction
+//     row      reductions over subsets of `inner`, or a scatter that sums over these and is the only result; no contraction
 //     product  one contraction of operands seen through views; only pointwise ops from it to every output
 #include "ir/plan_checks.h"
 
@@ -20,13 +20,13 @@ typedef struct {
 // The dims that a node sums over.
 static DimSet summed_dims(const Graph *region, const Node *node) {
     if (op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT) return node->attr.set;
-    if (node->op != OP_SCATTER) return 0;
+    if (!op_scatters(node->op)) return 0;
     DimSet given = graph_node(region, node->operands[0])->dims | graph_node(region, node->operands[1])->dims;
     return given & ~node->dims;
 }
 
 static bool sums(const Node *node) {
-    return op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT || node->op == OP_SCATTER;
+    return op_class(node->op) == CLASS_REDUCE || node->op == OP_CONTRACT || op_scatters(node->op);
 }
 
 static void mark_below_moves(Region *r) {
@@ -58,9 +58,19 @@ static const char *check_sums(const Region *r, DimSet inner) {
     return NULL;
 }
 
+static const char *check_scatter(const Region *r) {
+    for (NodeId id = 0; id < graph_nodes(r->region); id++) {
+        if (!r->live[id] || !op_scatters(graph_node(r->region, id)->op)) continue;
+        if (graph_outputs(r->region) != 1 || scattering_of(r->region).scatter != id)
+            return "holds a scatter that is not its only result";
+    }
+    return NULL;
+}
+
 // Map and row: one loop nest over the outputs' dims and `inner`.
 static const char *check_loops(Region *r, DimSet inner) {
     const char *wrong = check_sums(r, inner);
+    if (!wrong) wrong = check_scatter(r);
     if (wrong) return wrong;
     DimSet loops = output_dims(r->region) | inner;
     mark_below_moves(r);

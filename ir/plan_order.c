@@ -191,7 +191,8 @@ static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, 
 
 // ---- states written in place
 
-// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map.
+// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map, or before rows
+// are scattered onto it.
 static bool reads_own_index(const Step *step, ValueId state) {
     const Graph *region = step->region;
     for (NodeId id = 0; id < graph_nodes(region); id++) {
@@ -200,10 +201,11 @@ static bool reads_own_index(const Step *step, ValueId state) {
         for (uint32_t i = 0; i < node->operand_count; i++) {
             const Node *operand = graph_node(region, node->operands[i]);
             bool is_state = operand->op == OP_OPERAND && step->operands[operand->attr.integer] == state;
-            if (is_state && other_index) return false;
+            bool is_base = node->op == OP_SCATTER_ONTO && i == 2;
+            if (is_state && other_index && !is_base) return false;
         }
     }
-    return step->form == FORM_MAP;
+    return step->form == FORM_MAP || scattering_of(region).base != NODE_NONE;
 }
 
 static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer, const uint32_t *epochs, Arena *arena) {
@@ -224,7 +226,8 @@ static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writ
     const Value *value = &plan->values[id];
     if (value->over >= plan->value_count) return arena_format(arena, "value %%%u is written over no value", id);
     const Value *operand = &plan->values[value->over];
-    bool alike = value->kind == VALUE_TEMPORARY && operand->kind == VALUE_TEMPORARY && value->space == operand->space &&
+    bool is_kept = value->kind == VALUE_OUTPUT && value->next_of == VALUE_NONE;
+    bool alike = (value->kind == VALUE_TEMPORARY || is_kept) && operand->kind == VALUE_TEMPORARY && value->space == operand->space &&
                  value->bytes == operand->bytes && value->offset == operand->offset &&
                  layout_equal(&value->layout, &operand->layout);
     if (!alike) return arena_format(arena, "value %%%u is written over %%%u, which is not like it", id, value->over);

@@ -1,6 +1,7 @@
 // The plan's invariants: values, and how steps are wired to them. Forms, edges and memory have files of their own.
 //
 // In: a plan at any stage after draw_boxes. Out: NULL, or one sentence naming the value or step and the broken rule.
+#include "ir/graph_storage.h"
 #include "ir/plan_checks.h"
 
 uint32_t *plan_writers(const Plan *plan, Arena *arena) {
@@ -110,7 +111,7 @@ static const char *check_outputs(const Plan *plan, const Step *step, bool *writt
 
 static const char *check_step(const Plan *plan, uint32_t s, bool *written, Arena *arena) {
     const Step *step = &plan->steps[s];
-    const char *wrong = graph_verify(step->region, arena);
+    const char *wrong = graph_verify_like(step->region, plan->dims, arena);
     if (!wrong) wrong = check_operands(plan, step, written, arena);
     if (!wrong) wrong = check_outputs(plan, step, written, arena);
     if (!wrong) wrong = plan_check_form(plan, s, arena);
@@ -118,6 +119,8 @@ static const char *check_step(const Plan *plan, uint32_t s, bool *written, Arena
 }
 
 const char *plan_verify(const Plan *plan, Arena *arena) {
+    const char *broken = graph_verify_declarations(plan->dims, arena);
+    if (broken) return broken;
     for (ValueId id = 0; id < plan->value_count; id++) {
         const char *wrong = check_value(plan, &plan->values[id]);
         if (wrong) return arena_format(arena, "value %%%u %s", id, wrong);

@@ -195,6 +195,7 @@ static void print_gather(const Printer *printer, const Node *node) {
 }
 
 PRINTS_AS(scatter, stack)  // the result's dims stand in its type
+PRINTS_AS(scatter_onto, stack)
 PRINTS_AS(stop_gradient, nothing)
 
 static void (*const print_attributes[OP_COUNT])(const Printer *, const Node *) = {

@@ -134,6 +134,13 @@ bool scatter_rule(Shape *shape) {
         return shape_broken(shape, ": no operand has %s of the result %s", shape_set_text(shape, missing),
                             shape_set_text(shape, result));
     }
+    if (shape->op == OP_SCATTER_ONTO) {
+        if (!shape_operand_is(shape, 2, DTYPE_F32)) return false;
+        const Node *base = shape_operand(shape, 2);
+        if (base->dims == result) return shape_give(shape, DTYPE_F32, base->order);
+        return shape_broken(shape, ": onto %s, and the result has %s", shape_set_text(shape, base->dims),
+                            shape_set_text(shape, result));
+    }
     DimList order = dim_list_union((DimList){1, {to}}, dim_list_without(a->order, ~result));
     return shape_give(shape, DTYPE_F32, dim_list_union(order, dim_list_without(index->order, ~result)));
 }

@@ -28,6 +28,7 @@ static const struct {
 } fields[] = {
     FIELD(FIELD_TEXT, triple),
     FIELD(FIELD_TEXT, cpu),
+    FIELD(FIELD_TEXT, gpu),
     FIELD(FIELD_INTEGER, cores),
     FIELD(FIELD_INTEGER, vector_bytes),
     FIELD(FIELD_INTEGER, vector_registers),
@@ -42,12 +43,17 @@ static const struct {
 #undef FIELD
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0], WORD_BYTES = sizeof((Target *)0)->triple };
 
+// What an empty text means.
+static const char *empty_word(int field) {
+    return fields[field].offset == offsetof(Target, gpu) ? "none" : "host";
+}
+
 void target_print(const Target *target, Text *out) {
     for (int i = 0; i < FIELD_COUNT; i++) {
         const char *field = (const char *)target + fields[i].offset;
         text_append(out, "%s ", fields[i].name);
         switch (fields[i].kind) {
-        case FIELD_TEXT: text_append(out, "%s", *field ? field : "host"); break;
+        case FIELD_TEXT: text_append(out, "%s", *field ? field : empty_word(i)); break;
         case FIELD_INTEGER: text_append(out, "%d", *(const int *)field); break;
         case FIELD_NUMBER: text_append_double(out, *(const double *)field); break;
         case FIELD_YES_NO: text_append(out, "%s", *(const bool *)field ? "yes" : "no"); break;
@@ -83,7 +89,7 @@ static bool field_read(int i, const char *word, Target *target, Place place, Dia
     switch (fields[i].kind) {
     case FIELD_TEXT:
         if (strlen(word) == WORD_BYTES - 1) break;  // perhaps cut
-        strcpy(field, strcmp(word, "host") == 0 ? "" : word);
+        strcpy(field, strcmp(word, empty_word(i)) == 0 ? "" : word);
         return true;
     case FIELD_INTEGER: {
         long value = strtol(word, &end, 10);

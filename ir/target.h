@@ -9,6 +9,7 @@
 typedef struct {
     char triple[64];            // LLVM triple, "" = this machine
     char cpu[64];               // LLVM CPU name, "" = this machine
+    char gpu[64];               // architecture of the GPU that runs the program ("sm_90a"), "" = the processor does
     int cores;                  // physical cores the program may use: a fact of the machine, never --threads
     int vector_bytes;           // full-width vectors: 64, 32 or 16
     int vector_registers;       // 32 or 16
@@ -18,6 +19,16 @@ typedef struct {
     double barrier_seconds;     // one barrier of all cores
     bool peak_is_measured;      // false: estimated
 } Target;
+
+// On a GPU a core is a multiprocessor, l1_bytes its shared memory, l3_bytes the cache of all, l2_bytes a core's share of that,
+// barrier_seconds from one kernel to the next; a vector of 64 bytes is a register of 16 threads. Threads are plenty: rounds
+// of loops are dealt out to them, whatever the pieces are; nothing lies in panels, in scratch memory, or goes to a library.
+static inline bool target_is_gpu(const Target *target) {
+    return target && target->gpu[0];
+}
+// The datasheet of an architecture ("sm_80", "sm_90a" ...); false when there is none. `known` names them all.
+bool target_of_gpu(const char *architecture, Target *target);
+extern const char *const target_known_gpus;
 
 Target target_default(void);    // a conservative machine: 2 cores, 32-byte vectors; for tests and golden texts
 void target_print(const Target *target, Text *out);

@@ -8,10 +8,12 @@
 
 // ---- declarations
 
-static const char *verify_dims(const Graph *graph, Arena *arena) {
+// From the first dim, leaf or group on that was not found sound before.
+
+static const char *verify_dims(const Graph *graph, uint32_t first, Arena *arena) {
     if (graph->dim_count > MAX_DIMS)
         return arena_format(arena, "%u dims; at most %d are possible", graph->dim_count, MAX_DIMS);
-    for (uint32_t i = 0; i < graph->dim_count; i++) {
+    for (uint32_t i = first; i < graph->dim_count; i++) {
         const Dim *dim = &graph->dims[i];
         if (dim->extent < 1 || dim->extent > MAX_EXTENT) {
             return arena_format(arena, "dim %s has extent %lld", dim->name, (long long)dim->extent);
@@ -24,12 +26,12 @@ static const char *verify_dims(const Graph *graph, Arena *arena) {
     return NULL;
 }
 
-static const char *verify_leaves(const Graph *graph, Arena *arena) {
-    for (size_t i = 0; i < graph->leaf_count; i++) {
-        const Leaf *leaf = &graph->leaves[i].leaf;
+static const char *verify_leaves(const Graph *graph, size_t first, Arena *arena) {
+    for (size_t i = first; i < graph->leaf_count; i++) {
+        const Leaf *leaf = &graph->leaves[i];
         for (size_t k = 0; k < i; k++) {
             // Names are interned: equal text, equal pointer.
-            if (graph->leaves[k].leaf.name == leaf->name)
+            if (graph->leaves[k].name == leaf->name)
                 return arena_format(arena, "two leaves are called \"%s\"", leaf->name);
         }
         if (leaf->token_bytes != 0 && leaf->token_bytes != 2 && leaf->token_bytes != 4) {
@@ -39,14 +41,31 @@ static const char *verify_leaves(const Graph *graph, Arena *arena) {
     return NULL;
 }
 
-static const char *verify_groups(const Graph *graph, Arena *arena) {
-    for (GroupId id = 1; id <= graph->group_count; id++) {
+static const char *verify_groups(const Graph *graph, size_t first, Arena *arena) {
+    for (GroupId id = (GroupId)first + 1; id <= graph->group_count; id++) {
         if (graph->groups[id - 1].forward >= id) {
             return arena_format(arena, "group %u is the backward of group %u, which comes later", id,
                                 graph->groups[id - 1].forward);
         }
     }
     return NULL;
+}
+
+static const char *verify_declarations(const Graph *graph, const Graph *sound, Arena *arena) {
+    uint32_t dims = 0;
+    while (sound && dims < sound->dim_count && dims < graph->dim_count && graph->dims[dims].name == sound->dims[dims].name &&
+           graph->dims[dims].extent == sound->dims[dims].extent)
+        dims++;
+    bool shares_leaves = sound && graph->leaves == sound->leaves && graph->leaf_count >= sound->leaf_count;
+    bool shares_groups = sound && graph->groups == sound->groups && graph->group_count >= sound->group_count;
+    const char *broken = verify_dims(graph, dims, arena);
+    if (!broken) broken = verify_leaves(graph, shares_leaves ? sound->leaf_count : 0, arena);
+    if (!broken) broken = verify_groups(graph, shares_groups ? sound->group_count : 0, arena);
+    return broken;
+}
+
+const char *graph_verify_declarations(const Graph *graph, Arena *arena) {
+    return verify_declarations(graph, NULL, arena);
 }
 
 // ---- nodes
@@ -96,16 +115,19 @@ static bool is_leaf_op(Op op) {
 
 // One leaf is one source, and so is one operand of a box.
 static const char *verify_sources(const Graph *graph, Arena *arena) {
-    NodeId *bound = ARENA_ARRAY(arena, NodeId, graph->leaf_count);
-    memset(bound, 0xff, graph->leaf_count * sizeof(NodeId));  // NODE_NONE everywhere
+    NodeId *bound = NULL;  // by leaf; regions have none
     NodeId *operands = ARENA_ARRAY(arena, NodeId, graph->node_count);
     uint32_t operand_count = 0;
     for (NodeId id = 0; id < graph->node_count; id++) {
         const Node *node = graph_node(graph, id);
         if (is_leaf_op(node->op)) {
+            if (!bound) {
+                bound = ARENA_ARRAY(arena, NodeId, graph->leaf_count);
+                memset(bound, 0xff, graph->leaf_count * sizeof(NodeId));  // NODE_NONE everywhere
+            }
             if (bound[node->attr.leaf] != NODE_NONE) {
                 return node_broken(graph, arena, id, "leaf \"%s\" is already bound to %%%u",
-                                   graph->leaves[node->attr.leaf].leaf.name, bound[node->attr.leaf]);
+                                   graph->leaves[node->attr.leaf].name, bound[node->attr.leaf]);
             }
             bound[node->attr.leaf] = id;
         }
@@ -125,12 +147,13 @@ static const char *verify_sources(const Graph *graph, Arena *arena) {
 // An output named like a state is its next value.
 static const char *verify_next_value(const Graph *graph, Arena *arena, const Output *output) {
     for (size_t i = 0; i < graph->leaf_count; i++) {
-        const LeafSlot *slot = &graph->leaves[i];
-        if (slot->leaf.name != output->name) continue;
-        const Node *source = slot->node == NODE_NONE ? NULL : graph_node(graph, slot->node);
+        const Leaf *leaf = &graph->leaves[i];
+        if (leaf->name != output->name) continue;
+        NodeId bound = graph_leaf_node(graph, (LeafId)i);
+        const Node *source = bound == NODE_NONE ? NULL : graph_node(graph, bound);
         if (source && source->op == OP_INPUT) return NULL;
         const Node *next = graph_node(graph, output->node);
-        DimSet stored = dim_list_set(&slot->leaf.stored);
+        DimSet stored = dim_list_set(&leaf->stored);
         if (next->dims != stored) {
             return arena_format(arena, "output \"%s\" has dims %s, but the state of that name has %s", output->name,
                                 dim_set_text(graph, arena, next->dims), dim_set_text(graph, arena, stored));
@@ -160,12 +183,14 @@ static const char *verify_outputs(const Graph *graph, Arena *arena) {
     return NULL;
 }
 
-const char *graph_verify(const Graph *graph, Arena *arena) {
-    const char *broken = verify_dims(graph, arena);
-    if (!broken) broken = verify_leaves(graph, arena);
-    if (!broken) broken = verify_groups(graph, arena);
+const char *graph_verify_like(const Graph *graph, const Graph *sound, Arena *arena) {
+    const char *broken = verify_declarations(graph, sound, arena);
     for (NodeId id = 0; !broken && id < graph->node_count; id++) broken = verify_node(graph, arena, id);
     if (!broken) broken = verify_sources(graph, arena);
     if (!broken) broken = verify_outputs(graph, arena);
     return broken;
+}
+
+const char *graph_verify(const Graph *graph, Arena *arena) {
+    return graph_verify_like(graph, NULL, arena);
 }

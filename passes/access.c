@@ -28,7 +28,7 @@ DimSet access_reduced(const Graph *graph, NodeId id, uint32_t k) {
     DimSet dims = graph_node(graph, node->operands[k])->dims;
     OpClass class = op_class(node->op);
     if (class == CLASS_REDUCE || class == CLASS_CONTRACT) return node->attr.set & dims;
-    if (node->op == OP_SCATTER) return dims & ~node->dims;
+    if (op_scatters(node->op)) return dims & ~node->dims;
     return 0;
 }
 

@@ -25,17 +25,25 @@ NodeList list_union(Arena *arena, NodeList a, NodeList b) {
     return list;
 }
 
-static void list_reverse(NodeList *list) {
-    for (uint32_t i = 0, j = list->count; i + 1 < j; i++) {
-        NodeId node = list->nodes[--j];
-        list->nodes[j] = list->nodes[i];
-        list->nodes[i] = node;
-    }
+// ---- pending nodes: a heap, the largest first, so that a cone costs what is in it and not what lies between
+
+static void pending_add(NodeId *heap, uint32_t *count, NodeId node) {
+    uint32_t at = (*count)++;
+    for (; at > 0 && heap[(at - 1) / 2] < node; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = node;
 }
 
-static void append(NodeList *list, size_t *capacity, Arena *arena, NodeId node) {
-    list->nodes = arena_grow(arena, list->nodes, capacity, list->count + 1, sizeof(NodeId));
-    list->nodes[list->count++] = node;
+static NodeId pending_take(NodeId *heap, uint32_t *count) {
+    NodeId largest = heap[0], last = heap[--*count];
+    uint32_t at = 0;
+    for (uint32_t child = 1; child < *count; child = 2 * at + 1) {
+        if (child + 1 < *count && heap[child + 1] > heap[child]) child++;
+        if (heap[child] <= last) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = last;
+    return largest;
 }
 
 // Meets `node`, whose dims `moved` and `reduced` are not read in place.
@@ -43,7 +51,7 @@ static void mark(Drawing *drawing, NodeId node, DimSet moved, DimSet reduced, ui
     if (!drawing->marked[node]) {
         drawing->marked[node] = true;
         drawing->moved[node] = drawing->reduced[node] = 0;
-        (*pending)++;
+        pending_add(drawing->pending, pending, node);
     }
     drawing->moved[node] |= moved;
     drawing->reduced[node] |= reduced;
@@ -59,28 +67,32 @@ static void mark_operands(Drawing *drawing, NodeId id, uint32_t *pending) {
     }
 }
 
+// `list` was filled from its end.
+static NodeList list_reversed(Arena *arena, NodeList list) {
+    NodeList copy = {.nodes = ARENA_ARRAY(arena, NodeId, list.count), .count = list.count};
+    for (uint32_t i = 0; i < list.count; i++) copy.nodes[i] = list.nodes[list.count - 1 - i];
+    return copy;
+}
+
 Cone cone_collect(Drawing *drawing, NodeList members) {
-    Cone cone = {0};
-    size_t inside_capacity = 0, operand_capacity = 0;
+    NodeList *inside = &drawing->inside, *operands = &drawing->operands;
     uint32_t pending = 0, member = members.count;
+    inside->count = operands->count = 0;
     for (uint32_t i = 0; i < members.count; i++) mark(drawing, members.nodes[i], 0, 0, &pending);
     // Users before operands: a node is complete when it is met.
-    for (NodeId id = members.nodes[members.count - 1]; pending > 0; id--) {
-        if (!drawing->marked[id]) continue;
+    while (pending > 0) {
+        NodeId id = pending_take(drawing->pending, &pending);
         drawing->marked[id] = false;
-        pending--;
         while (member > 0 && members.nodes[member - 1] > id) member--;
         bool is_member = member > 0 && members.nodes[member - 1] == id;
         if (drawing->stored[id] && !is_member) {
-            append(&cone.operands, &operand_capacity, drawing->scratch, id);
+            operands->nodes[operands->count++] = id;
         } else {
-            append(&cone.inside, &inside_capacity, drawing->scratch, id);
+            inside->nodes[inside->count++] = id;
             mark_operands(drawing, id, &pending);
         }
     }
-    list_reverse(&cone.inside);
-    list_reverse(&cone.operands);
-    return cone;
+    return (Cone){list_reversed(drawing->scratch, *inside), list_reversed(drawing->scratch, *operands)};
 }
 
 bool cone_aligned(const Drawing *drawing, NodeId node) {

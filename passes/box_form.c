@@ -43,7 +43,7 @@ static NodeId find_inside(const Drawing *drawing, const Box *box, OpClass class)
 
 static NodeId find_scatter(const Drawing *drawing, const Box *box) {
     for (uint32_t i = 0; i < box->inside.count; i++)
-        if (node_at(drawing, box->inside.nodes[i])->op == OP_SCATTER) return box->inside.nodes[i];
+        if (op_scatters(node_at(drawing, box->inside.nodes[i])->op)) return box->inside.nodes[i];
     return NODE_NONE;
 }
 
@@ -123,20 +123,33 @@ static const char *scatter_shape(const Drawing *drawing, Box *box, NodeId scatte
 
 // ---- product
 
-// Marks what lies below the contraction: moves of its stored operands.
+static uint32_t place_inside(const Box *box, NodeId id) {
+    uint32_t low = 0, high = box->inside.count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (box->inside.nodes[middle] < id) low = middle + 1;
+        else high = middle;
+    }
+    return low < box->inside.count && box->inside.nodes[low] == id ? low : UINT32_MAX;
+}
+
+// Marks what lies below the contraction: moves of its stored operands. `below` is by place inside the box.
 static void mark_below(const Drawing *drawing, const Box *box, NodeId id, bool *below) {
     const Node *node = node_at(drawing, id);
     for (uint32_t k = 0; k < node->operand_count; k++) {
-        NodeId operand = node->operands[k];
-        below[operand] = true;
-        if (list_has(box->inside, operand)) mark_below(drawing, box, operand, below);
+        uint32_t place = place_inside(box, node->operands[k]);
+        if (place == UINT32_MAX || below[place]) continue;
+        below[place] = true;
+        mark_below(drawing, box, node->operands[k], below);
     }
 }
 
-static bool reads_marked(const Drawing *drawing, NodeId id, const bool *marked) {
+static bool reads_marked(const Drawing *drawing, const Box *box, NodeId id, const bool *marked) {
     const Node *node = node_at(drawing, id);
-    for (uint32_t k = 0; k < node->operand_count; k++)
-        if (marked[node->operands[k]]) return true;
+    for (uint32_t k = 0; k < node->operand_count; k++) {
+        uint32_t place = place_inside(box, node->operands[k]);
+        if (place != UINT32_MAX && marked[place]) return true;
+    }
     return false;
 }
 
@@ -145,21 +158,21 @@ static const char *product_shape(const Drawing *drawing, Box *box, NodeId contra
     if (drawing->context->fuse != FUSE_ALL && box->members.count > 1)
         REFUSE("products stand alone at level %s", fuse_name(drawing->context->fuse));
     DimSet dims = node_at(drawing, contract)->dims;
-    uint32_t nodes = graph_nodes(drawing->graph);
-    bool *below = ARENA_ARRAY(drawing->scratch, bool, nodes), *after = ARENA_ARRAY(drawing->scratch, bool, nodes);
+    bool *below = ARENA_ARRAY(drawing->scratch, bool, box->inside.count);
+    bool *after = ARENA_ARRAY(drawing->scratch, bool, box->inside.count);
     mark_below(drawing, box, contract, below);
     for (uint32_t i = 0; i < box->inside.count; i++) {
         NodeId id = box->inside.nodes[i];
         const Node *node = node_at(drawing, id);
         bool is_member = list_has(box->members, id);
-        after[id] = id == contract || reads_marked(drawing, id, after);
-        if (id != contract && op_class(node->op) == CLASS_CONTRACT) 
+        after[i] = id == contract || reads_marked(drawing, box, id, after);
+        if (id != contract && op_class(node->op) == CLASS_CONTRACT)
             REFUSE("two contractions, over %s and over %s", dims_text(drawing, node_at(drawing, contract)->attr.set),
                    dims_text(drawing, node->attr.set));
-        if (after[id] && id != contract && op_class(node->op) != CLASS_POINTWISE)
+        if (after[i] && id != contract && op_class(node->op) != CLASS_POINTWISE)
             REFUSE("a %s of the contraction's result", op_name(node->op));
-        if (is_member && below[id]) REFUSE("the contraction reads a result of the box");
-        if (is_member && !after[id]) REFUSE("a result that does not depend on the contraction");
+        if (is_member && below[i]) REFUSE("the contraction reads a result of the box");
+        if (is_member && !after[i]) REFUSE("a result that does not depend on the contraction");
         if (is_member && node->dims != dims)
             REFUSE("results over %s and over %s", dims_text(drawing, dims), dims_text(drawing, node->dims));
     }
@@ -174,10 +187,7 @@ static const char *with_contraction(const Drawing *drawing, NodeId contract, Nod
                         dims_text(drawing, node_at(drawing, reduction)->attr.set));
 }
 
-const char *box_shape(Drawing *drawing, Box *box) {
-    Cone cone = cone_collect(drawing, box->members);
-    box->inside = cone.inside;
-    box->operands = cone.operands;
+const char *box_form(Drawing *drawing, Box *box) {
     box->rows = box->inner = 0;
     NodeId contract = find_inside(drawing, box, CLASS_CONTRACT), reduction = find_inside(drawing, box, CLASS_REDUCE);
     NodeId scatter = find_scatter(drawing, box);
@@ -187,4 +197,11 @@ const char *box_shape(Drawing *drawing, Box *box) {
     if (scatter != NODE_NONE) return scatter_shape(drawing, box, scatter);
     if (reduction != NODE_NONE) return row_shape(drawing, box, reduction);
     return map_shape(drawing, box);
+}
+
+const char *box_shape(Drawing *drawing, Box *box) {
+    Cone cone = cone_collect(drawing, box->members);
+    box->inside = cone.inside;
+    box->operands = cone.operands;
+    return box_form(drawing, box);
 }

@@ -20,45 +20,46 @@ void drawing_make_boxes(Drawing *drawing) {
         NodeId *member = ARENA_NEW(drawing->scratch, NodeId);
         *member = id;
         Box *box = &drawing->boxes[drawing->box_count];
-        *box = (Box){.members = {.nodes = member, .count = 1}};
+        *box = (Box){.members = {.nodes = member, .count = 1}, .group = drawing->group[id], .changed = 1};
         const char *refusal = box_shape(drawing, box);
         if (refusal) BUG("%%%u (%s) makes no box: %s", id, op_name(graph_node(drawing->graph, id)->op), refusal);
         drawing->box_of[id] = drawing->box_count++;
     }
+    drawing->merges = 1;
+    drawing_find_readers(drawing);
 }
 
 // ---- convexity
 
 static NodeId last_member(const Box *box) { return box->members.nodes[box->members.count - 1]; }
 
-// Whether `box` depends on `target`. `visited` is by box. Node ids are no short cut: a path leads through whole
-// boxes, and one box may hold early and late nodes.
-static bool depends_on(const Drawing *drawing, BoxId box, BoxId target, bool *visited) {
+// Whether `box` depends on `target`, through boxes that this walk has not met. Node ids are no short cut: a path leads
+// through whole boxes, and one box may hold early and late nodes.
+static bool depends_on(Drawing *drawing, BoxId box, BoxId target) {
     if (box == target) return true;
-    if (visited[box]) return false;
-    visited[box] = true;
+    if (!box_meet(drawing, box)) return false;
     NodeList operands = drawing->boxes[box].operands;
     for (uint32_t i = 0; i < operands.count; i++) {
         BoxId producer = drawing->box_of[operands.nodes[i]];
-        if (producer != BOX_NONE && depends_on(drawing, producer, target, visited)) return true;
+        if (producer != BOX_NONE && depends_on(drawing, producer, target)) return true;
     }
     return false;
 }
 
 // A third box through which a path leads from `from` to `to`, the last one before `to`; BOX_NONE: there is no such path.
-static BoxId path_between(const Drawing *drawing, BoxId from, BoxId to) {
-    bool *visited = ARENA_ARRAY(drawing->scratch, bool, drawing->box_count);
-    visited[to] = true;
+static BoxId path_between(Drawing *drawing, BoxId from, BoxId to) {
+    drawing->walks++;
+    box_meet(drawing, to);
     NodeList operands = drawing->boxes[to].operands;
     for (uint32_t i = 0; i < operands.count; i++) {
         BoxId producer = drawing->box_of[operands.nodes[i]];
         if (producer == BOX_NONE || producer == from) continue;
-        if (depends_on(drawing, producer, from, visited)) return producer;
+        if (depends_on(drawing, producer, from)) return producer;
     }
     return BOX_NONE;
 }
 
-static const char *not_convex(const Drawing *drawing, BoxId a, BoxId b) {
+static const char *not_convex(Drawing *drawing, BoxId a, BoxId b) {
     if (PLANTED(box_not_convex)) return NULL;
     BoxId between = path_between(drawing, a, b);
     if (between == BOX_NONE) between = path_between(drawing, b, a);
@@ -101,19 +102,29 @@ const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
 }
 
 // Whether one condition alone refuses the merge of a and b: with it waived they have a form, and they are convex. (Where
-// they have a form, convexity is what refused them.)
+// they have a form, convexity is what refused them.) It follows box_try_merge of the two.
 static bool is_near(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
-    if (!box_shape(drawing, merged)) return true;
+    if (!box_form(drawing, merged)) return true;
     drawing->waiver->waived = drawing->waiver->failed;
-    bool near = !box_shape(drawing, merged) && !not_convex(drawing, a, b);
+    bool near = !box_form(drawing, merged) && !not_convex(drawing, a, b);
     drawing->waiver->waived = 0;
     return near;
+}
+
+// The first operator among the members; 0 when none belongs to one.
+static GroupId members_group(const Drawing *drawing, NodeList members) {
+    GroupId group = 0;
+    for (uint32_t i = 0; i < members.count && group == 0; i++) group = drawing->group[members.nodes[i]];
+    return group;
 }
 
 void box_absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged) {
     for (uint32_t i = 0; i < merged->members.count; i++) drawing->box_of[merged->members.nodes[i]] = into;
     drawing->boxes[into] = *merged;
+    drawing->boxes[into].changed = ++drawing->merges;
+    drawing->boxes[into].group = members_group(drawing, merged->members);
     drawing->boxes[from].absorbed = true;
+    drawing->boxes[from].absorber = into;
 }
 
 static double node_bytes(const Drawing *drawing, NodeId id) {
@@ -121,16 +132,14 @@ static double node_bytes(const Drawing *drawing, NodeId id) {
     return (double)graph_elements(drawing->graph, node->dims) * (double)dtype_bytes(node->dtype);
 }
 
-static uint32_t count_readers(const Drawing *drawing, NodeId id) {
-    uint32_t count = 0;
-    for (BoxId box = 0; box < drawing->box_count; box++)
-        count += !drawing->boxes[box].absorbed && list_has(drawing->boxes[box].operands, id);
+static uint32_t count_readers(Drawing *drawing, NodeId id) {
+    uint32_t count = box_count_readers(drawing, id);
     for (uint32_t i = 0; i < drawing->output_count; i++) count += drawing->outputs[i].node == id;
     return count;
 }
 
 // What one box for both would not read twice, and what it would not write because nobody else reads it.
-static double bytes_between(const Drawing *drawing, BoxId a, BoxId b) {
+static double bytes_between(Drawing *drawing, BoxId a, BoxId b) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
     double bytes = 0;
     for (uint32_t i = 0; i < y->operands.count; i++) {
@@ -143,7 +152,7 @@ static double bytes_between(const Drawing *drawing, BoxId a, BoxId b) {
 }
 
 // A merge of level op is one operator's, and its box says it all.
-static void note_merge(const Drawing *drawing, BoxId a, BoxId b, const Box *merged) {
+static void note_merge(Drawing *drawing, BoxId a, BoxId b, const Box *merged) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
     if (drawing->context->fuse != FUSE_ALL) return;
     ledger_add(drawing->context->ledger,
@@ -157,7 +166,7 @@ static void note_merge(const Drawing *drawing, BoxId a, BoxId b, const Box *merg
                           .node_count = merged->inside.count});
 }
 
-static void note_refusal(const Drawing *drawing, BoxId a, BoxId b, const char *reason, const Box *merged, bool near) {
+static void note_refusal(Drawing *drawing, BoxId a, BoxId b, const char *reason, const Box *merged, bool near) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
     ledger_add(drawing->context->ledger,
                (Decision){.pass = "draw_boxes",
@@ -172,21 +181,13 @@ static void note_refusal(const Drawing *drawing, BoxId a, BoxId b, const char *r
 
 // ---- candidates
 
-// The first operator among the members; 0 when none belongs to one.
-static GroupId box_group(const Drawing *drawing, const Box *box) {
-    GroupId group = 0;
-    for (uint32_t i = 0; i < box->members.count && group == 0; i++)
-        group = drawing->group[box->members.nodes[i]];
-    return group;
-}
-
 static bool reads_from(const Drawing *drawing, const Box *reader, BoxId box) {
     for (uint32_t i = 0; i < reader->operands.count; i++)
         if (drawing->box_of[reader->operands.nodes[i]] == box) return true;
     return false;
 }
 
-static DimSet box_dims(const Drawing *drawing, const Box *box) {
+DimSet box_dims(const Drawing *drawing, const Box *box) {
     return graph_node(drawing->graph, last_member(box))->dims;
 }
 
@@ -202,14 +203,14 @@ static bool share_operand(const Drawing *drawing, const Box *a, const Box *b) {
 }
 
 static bool holds_scatter(const Drawing *drawing, const Box *box) {
-    return graph_node(drawing->graph, last_member(box))->op == OP_SCATTER;
+    return op_scatters(graph_node(drawing->graph, last_member(box))->op);
 }
 
 // Whether it makes sense to ask.
 bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
     if (drawing->context->fuse == FUSE_OP)
-        return box_group(drawing, x) != 0 && box_group(drawing, x) == box_group(drawing, y);
+        return x->group != 0 && x->group == y->group;
     if (x->form == FORM_PRODUCT && y->form == FORM_PRODUCT) return false;
     if (holds_scatter(drawing, x) || holds_scatter(drawing, y)) return false;
     if (x->form == FORM_PRODUCT) return reads_from(drawing, y, a);
@@ -217,18 +218,56 @@ bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
     return reads_from(drawing, y, a) || reads_from(drawing, x, b) || share_operand(drawing, x, y);
 }
 
+// ---- what is refused at a glance: box_form.c would say why
+
+// Whether a result over other dims than those of `box` is among the members of `other`.
+static bool has_other_dims(const Drawing *drawing, const Box *box, const Box *other) {
+    DimSet dims = box->form == FORM_ROW ? box->rows : box_dims(drawing, box);
+    for (uint32_t i = 0; i < other->members.count; i++) {
+        DimSet result = graph_node(drawing->graph, other->members.nodes[i])->dims;
+        if (result != dims && (box->form != FORM_ROW || result != (box->rows | box->inner))) return true;
+    }
+    return false;
+}
+
+// What is inside of two boxes is inside of the one made of them, and nothing else. So a contraction or a reduction of
+// one decides the form of both.
+static bool clash(const Drawing *drawing, const Box *x, const Box *y) {
+    if (y->form == FORM_ROW || (y->form == FORM_PRODUCT && x->form == FORM_MAP)) {
+        const Box *other = x;
+        x = y;
+        y = other;
+    }
+    if (x->form == FORM_PRODUCT && (drawing->context->fuse != FUSE_ALL || y->form != FORM_MAP)) return true;
+    if (x->form == FORM_ROW && y->form == FORM_PRODUCT) return true;
+    if (x->form == FORM_ROW && y->form == FORM_ROW) return x->rows != y->rows || x->inner != y->inner;
+    return has_other_dims(drawing, x, y);
+}
+
+// What was refused stays so while neither box changes: a form depends on the two alone, and a path between them goes when
+// something on it merges with one of them.
+static bool was_refused(const Box *x, const Box *y) {
+    return y->asked >= x->changed && y->asked >= y->changed;
+}
+
 // One round over all pairs, the later box with the nearest earlier one first. True when something merged.
 static bool merge_round(Drawing *drawing) {
     bool changed = false;
     for (BoxId b = 0; b < drawing->box_count; b++) {
-        for (BoxId a = b; a-- > 0 && !drawing->boxes[b].absorbed;) {
+        Box *y = &drawing->boxes[b];
+        BoxList near = {0};
+        if (!y->absorbed) near = box_neighbours(drawing, b);
+        for (uint32_t i = 0; i < near.count && !y->absorbed; i++) {
+            BoxId a = near.boxes[i];
             Box merged;
-            if (drawing->boxes[a].absorbed || !box_is_candidate(drawing, a, b)) continue;
+            if (was_refused(&drawing->boxes[a], y) || clash(drawing, &drawing->boxes[a], y)) continue;
+            if (!box_is_candidate(drawing, a, b)) continue;
             if (box_try_merge(drawing, a, b, &merged)) continue;
             note_merge(drawing, a, b, &merged);
             box_absorb(drawing, a, b, &merged);
             changed = true;
         }
+        y->asked = drawing->merges;
     }
     return changed;
 }
@@ -253,10 +292,13 @@ static const char *answer_choice(const Drawing *drawing, const Box *x, const Box
 // What is left when nothing merges any more.
 static void note_refusals(Drawing *drawing) {
     for (BoxId b = 0; b < drawing->box_count; b++) {
-        for (BoxId a = b; a-- > 0 && !drawing->boxes[b].absorbed;) {
+        if (drawing->boxes[b].absorbed) continue;
+        BoxList near = box_neighbours(drawing, b);
+        for (uint32_t i = 0; i < near.count; i++) {
+            BoxId a = near.boxes[i];
             const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
             bool asked = drawing->context->fuse != FUSE_NONE && box_is_candidate(drawing, a, b);
-            if (x->absorbed || !(asked || reads_from(drawing, y, a) || reads_from(drawing, x, b))) continue;
+            if (!(asked || reads_from(drawing, y, a) || reads_from(drawing, x, b))) continue;
             Box merged;
             const char *refusal = box_try_merge(drawing, a, b, &merged);
             if (!asked && (!refusal || drawing->context->fuse != FUSE_ALL)) refusal = never_asked(drawing, x, y);
@@ -285,7 +327,7 @@ void drawing_merge_boxes(Drawing *drawing) {
 // The operator whose kernel the box is; 0 for a product and for a lone primitive.
 static GroupId box_operator(const Drawing *drawing, const Box *box) {
     if (box->form == FORM_PRODUCT || drawing->context->fuse == FUSE_NONE) return 0;
-    return box_group(drawing, box);
+    return box->group;
 }
 
 const char *group_label(const Graph *graph, GroupId id) {
@@ -311,7 +353,7 @@ const char *box_place(const Drawing *drawing, const Box *box) {
     }
     for (uint32_t i = 0; i < drawing->output_count; i++)
         if (list_has(box->members, drawing->outputs[i].node)) return drawing->outputs[i].name;
-    group = box_group(drawing, box);
+    group = box->group;
     if (group && graph_group_at(drawing->graph, group)->place[0]) return graph_group_at(drawing->graph, group)->place;
     return drawing->names[last_member(box)];
 }

@@ -21,17 +21,27 @@ static bool is_claimed(const Drawing *drawing, uint32_t before, NodeId node) {
     return false;
 }
 
-// Every element of the state must be read before the same element is written: by pointwise nodes of a map.
+static bool is_scattered_onto(const Drawing *drawing, NodeId user, NodeId base) {
+    const Node *node = graph_node(drawing->graph, user);
+    return node->op == OP_SCATTER_ONTO && node->operands[2] == base && node->operands[0] != base;
+}
+
+// Every element of the state must be read before the same element is written: by pointwise nodes of a map, or before
+// rows are scattered onto it.
 static bool may_overwrite(Drawing *drawing, BoxId id, NodeId state) {
     const Box *box = &drawing->boxes[id];
+    bool scatters = false;
     if (!list_has(box->operands, state)) return true;
     for (uint32_t i = 0; i < drawing->user_count[state]; i++) {
         NodeId user = drawing->users[state][i];
         bool is_pointwise = op_class(graph_node(drawing->graph, user)->op) == CLASS_POINTWISE;
-        if (list_has(box->inside, user) && !is_pointwise) return false;
+        bool is_base = is_scattered_onto(drawing, user, state);
+        if (!list_has(box->inside, user)) continue;
+        if (!is_pointwise && !is_base) return false;
+        scatters |= is_base;
     }
     cone_collect(drawing, box->members);
-    return box->form == FORM_MAP && cone_aligned(drawing, state);
+    return (box->form == FORM_MAP || scatters) && cone_aligned(drawing, state);
 }
 
 static void choose_direct(Drawing *drawing) {

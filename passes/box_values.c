@@ -58,6 +58,11 @@ static void store_for_address(Drawing *drawing, NodeId node) {
     drawing->stored[view_holds(drawing, node, base) ? base : best] = true;
 }
 
+// What is scattered onto lies in memory, too, so that it can be done there.
+static void store_base(Drawing *drawing, NodeId base) {
+    if (!drawing->fixed[base] && !op_is_view(graph_node(drawing->graph, base)->op)) drawing->stored[base] = true;
+}
+
 static void store_operands(Drawing *drawing, NodeId id) {
     const Node *node = graph_node(drawing->graph, id);
     switch (node->op) {
@@ -66,6 +71,10 @@ static void store_operands(Drawing *drawing, NodeId id) {
         store_for_address(drawing, node->operands[1]);
         break;
     case OP_SCATTER: store_for_address(drawing, node->operands[0]); break;
+    case OP_SCATTER_ONTO:
+        store_for_address(drawing, node->operands[0]);
+        store_base(drawing, node->operands[2]);
+        break;
     // Any chain of moves will do: the address is computed element by element.
     case OP_GATHER: drawing->stored[view_base(drawing, node->operands[0])] = true; break;
     default: break;
@@ -95,7 +104,7 @@ static bool store_at_none(const Node *node) {
 
 static bool must_store_at_all(const Node *node) {
     OpClass class = op_class(node->op);
-    return class == CLASS_REDUCE || class == CLASS_CONTRACT || node->op == OP_SCATTER;
+    return class == CLASS_REDUCE || class == CLASS_CONTRACT || op_scatters(node->op);
 }
 
 static bool wants(const Drawing *drawing, NodeId id, ChoiceVerb verb) {
@@ -232,7 +241,7 @@ static bool store_at_op(const Drawing *drawing, NodeId id) {
     case CLASS_REDUCE:
     case CLASS_CONTRACT: return true;
     case CLASS_INDEXED:
-        if (node->op == OP_SCATTER) return true;
+        if (op_scatters(node->op)) return true;
         break;
     case CLASS_POINTWISE: break;
     case CLASS_MOVE:

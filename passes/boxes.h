@@ -23,10 +23,19 @@ typedef struct {
 } NodeList;
 
 typedef struct {
+    BoxId *boxes;
+    uint32_t count;
+} BoxList;
+
+typedef struct {
     NodeList members, inside, operands;
     Form form;
     DimSet rows, inner;   // ROW: R and X
-    bool absorbed;        // its members moved to another box
+    GroupId group;        // the first operator among the members; 0: none
+    bool absorbed;        // its members moved to another box,
+    BoxId absorber;       // this one
+    uint32_t changed;     // drawing->merges when it became what it is
+    uint32_t asked;       // the same when it was last asked about all boxes before it; 0: never
 } Box;
 
 // An output of the graph, and how it gets its value.
@@ -54,6 +63,11 @@ typedef struct {
     BoxId *box_of;        // by node: of stored nodes that are no leaves
     Box *boxes;
     uint32_t box_count;
+    uint32_t merges;      // made so far, and 1
+    BoxList *readers;     // by node: the boxes that were made reading it (box_neighbours.c)
+    BoxList near;         // room for all boxes
+    uint32_t *met;        // by box: number of the walk over boxes that met it last
+    uint32_t walks;       // so far
     DrawnOutput *outputs;
     uint32_t output_count;
     BoxId *sequence;      // boxes in the order of steps
@@ -66,6 +80,8 @@ typedef struct {
     DimSet *moved;        // by node: of the cone collected last (see cone_collect)
     DimSet *reduced;
     bool *marked;         // by node; all false between calls
+    NodeId *pending;      // room for all nodes
+    NodeList inside, operands;
     Waiver *waiver;
 } Drawing;
 
@@ -95,6 +111,17 @@ void drawing_keep_functions(Drawing *drawing);
 
 // ---- box_form.c: NULL when `members` make one legal box of `box->form`, else the first failed condition
 const char *box_shape(Drawing *drawing, Box *box);
+// The same for the box whose cone was collected last.
+const char *box_form(Drawing *drawing, Box *box);
+
+// ---- box_neighbours.c: once there are boxes
+void drawing_find_readers(Drawing *drawing);
+BoxId box_home(const Drawing *drawing, BoxId box);   // the box that its members are in now
+// The boxes before `box` of which one reads the other, that read an operand as large as its results, or (level op) that
+// are of its operator; the nearest first. Until the next call.
+BoxList box_neighbours(Drawing *drawing, BoxId box);
+uint32_t box_count_readers(Drawing *drawing, NodeId node);
+bool box_meet(Drawing *drawing, BoxId box);          // false when this walk (drawing->walks) met it before
 
 // ---- box_merge.c: one box per stored node, then boxes of one operator or space merged
 void drawing_make_boxes(Drawing *drawing);
@@ -103,6 +130,7 @@ void drawing_merge_boxes(Drawing *drawing);
 const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged);
 void box_absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged);
 bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b);   // whether it makes sense to ask
+DimSet box_dims(const Drawing *drawing, const Box *box);
 const char *merge_name(const Drawing *drawing, const Box *x, const Box *y);   // "merge product with softmax"
 const char *group_label(const Graph *graph, GroupId group);   // "layernorm backward"
 const char *box_label(const Drawing *drawing, const Box *box);

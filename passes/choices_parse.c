@@ -9,7 +9,7 @@
 
 #include "passes/choices_private.h"
 
-enum { MOST_TOKENS = 32 };
+enum { MOST_TOKENS = 32, MOST_ERRORS = 20 };
 
 static const struct {
     const char *name, *usage;
@@ -273,14 +273,11 @@ static bool parse_line(Line *line) {
 
 bool choices_add(Choices *choices, const char *file, const char *source, Diags *diags) {
     Line line = {.choices = choices, .diags = diags, .at = {.file = file, .source = source}};
-    bool sound = true;
-    for (const char *text = source; *text; text += *text == '\n') {
+    int wrong = 0;
+    for (const char *text = source; *text && wrong < MOST_ERRORS; text += *text == '\n') {
         line.at.line++;
-        if (!split_line(&line, text))
-            sound = false;
-        else if (line.count > 0 && !parse_line(&line))
-            sound = false;
+        if (!split_line(&line, text) || (line.count > 0 && !parse_line(&line))) wrong++;
         text += strcspn(text, "\n");
     }
-    return sound;
+    return wrong == 0;
 }

@@ -181,7 +181,7 @@ static bool wants_blas(const Step *step, PassContext *context, const char *refus
 
 static bool choose_blas(const Plan *plan, const Step *step, PassContext *context) {
     Decision decision = {.pass = "choose_engines", .what = "product by openblas", .place = step->place};
-    const char *refusal = blas_refusal(plan, step);
+    const char *refusal = target_is_gpu(context->target) ? "it runs on a GPU" : blas_refusal(plan, step);
     decision.made = wants_blas(step, context, refusal, &decision) && !refusal;
     if (!decision.reason && context->fuse != FUSE_OP) return false;
     if (!decision.reason) decision.reason = refusal ? refusal : "level op";

@@ -6,7 +6,7 @@
 // does nothing where a layout is already so
 // ledger    per param that tiled products read: stored in panels, or the first condition that failed
 //
-// At level all a param lies as a tiled product reads it, so that no step has to copy it there:
+// At level all, but on a GPU, a param lies as a tiled product reads it, so that no step has to copy it there:
 //
 //     value %1 param f32[C,F] @ (C, F) "w"              ->   @ (F/32, C, F%32)
 //     value %5 output f32[C,F] @ (C, F) "grad.w"        ->   @ (F/32, C, F%32)       written by its product in panels
@@ -165,9 +165,16 @@ static bool is_pointwise(const Step *step) {
     return true;
 }
 
+// It adds rows to a base that lies like the sum.
+static bool scatters_rows(const Step *step, const Layout *layout) {
+    Scattering scattering = scattering_of(step->region);
+    return scattering.base != NODE_NONE &&
+           !dim_in(layout_divided(layout), graph_node(step->region, scattering.scatter)->attr.to);
+}
+
 // Whether the step can hand `layout` on: it computes element by element, or has the panels' lanes as its own.
 static bool hands_on(const Plan *plan, const Step *step, const Layout *layout) {
-    if (is_pointwise(step)) return true;
+    if (is_pointwise(step) || scatters_rows(step, layout)) return true;
     if (!is_tiled_product(step)) return false;
     Contraction contraction = product_contraction(plan, step);
     const LayoutPiece *last = &layout->pieces[layout->count - 1];
@@ -250,12 +257,13 @@ static void choose_states(Plan *plan, PassContext *context) {
 }
 
 bool pass_choose_layouts(Plan *plan, PassContext *context) {
+    bool in_panels = context->fuse == FUSE_ALL && !target_is_gpu(context->target);
     lay_plainly(plan);
-    if (context->fuse == FUSE_ALL) choose_states(plan, context);
+    if (in_panels) choose_states(plan, context);
     take_decided(plan, context->states);
     for (ValueId id = 0; id < plan->value_count; id++)
         if (plan->values[id].kind == VALUE_STATE) give_layout(plan, id, &plan->values[id].layout);
-    if (context->fuse == FUSE_ALL) spread(plan);
+    if (in_panels) spread(plan);
     note_decided(plan, context->states);
     return true;
 }

@@ -8,6 +8,8 @@
 //     out f32[B=1,T=64,C]          ->   cut(B,T)/4
 //     a scalar                     ->   cut()/1
 //
+// On a GPU only scatters are cut: it deals out the rounds of loops itself.
+//
 // Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes
 // share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels; a
 // param in panels, whose rows come first: its panels, or else its rows.
@@ -53,11 +55,12 @@ static bool begins_with(const DimList *order, const DimList *dims) {
     return true;
 }
 
-// The panels that a value is made of, from the outermost; false when it is not, or they cannot be cut.
+// The panels that a value is made of, from the outermost; false when it is not, or they cannot be cut: rows are scattered
+// whole.
 static bool panel_unit(const Plan *plan, const Step *step, Unit *unit) {
     const Layout *layout = &plan->values[step->outputs[0]].layout;
     const LayoutPiece *first = &layout->pieces[0];
-    if (layout->count == 0 || first->divisor == 1) return false;
+    if (layout->count == 0 || first->divisor == 1 || scattering_of(step->region).scatter != NODE_NONE) return false;
     *unit = (Unit){first->dims, first->extent};
     return !(dim_list_set(&first->dims) & ~allowed_dims(plan, step));
 }
@@ -118,13 +121,20 @@ static int64_t wanted_pieces(const Plan *plan, uint32_t s, const Target *target)
     return wanted;
 }
 
+// Pieces of a scatter each look at all sources, and take their own in order.
+static bool adds_in_order(const Step *step) {
+    for (NodeId id = 0; id < graph_nodes(step->region); id++)
+        if (graph_node(step->region, id)->op == OP_SCATTER) return true;
+    return false;
+}
+
 // Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that its
 // optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the rows.
 static Cut choose_cut(const Plan *plan, uint32_t s, const Target *target) {
     const Step *step = &plan->steps[s];
     int64_t least = least_pieces(target), wanted = wanted_pieces(plan, s, target);
     Unit panels, dims[MAX_RANK];
-    if (is_tiny(step, target)) return (Cut){.total = 1, .pieces = 1};
+    if (target_is_gpu(target) ? !adds_in_order(step) : is_tiny(step, target)) return (Cut){.total = 1, .pieces = 1};
     if (panel_unit(plan, step, &panels)) {
         const Value *output = &plan->values[step->outputs[0]];
         Cut cut = cut_of(plan, &panels, 1, wanted);

@@ -6,6 +6,7 @@
 //     %v = select %t from Z at 2
 #include "base/planted.h"
 #include "passes/derive.h"
+#include "passes/extend.h"
 
 GroupId derivation_group(Derivation *derivation, NodeId node) {
     GroupId forward = graph_node_group(derivation->graph, node);
@@ -53,7 +54,7 @@ static void accumulate(Derivation *derivation, NodeId x, NodeId term) {
     uint32_t before = graph_nodes(derivation->graph);
     GroupId group = derivation->composite ? derivation->composite : derivation_group(derivation, x);
     GroupId former = graph_set_group(derivation->graph, group);
-    *adjoint = build_binary(derivation->graph, OP_ADD, *adjoint, term);
+    *adjoint = extend_sum(derivation->graph, *adjoint, term);
     graph_set_group(derivation->graph, former);
     order_as(derivation, *adjoint, before, x);
 }

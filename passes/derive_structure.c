@@ -114,6 +114,11 @@ void derive_scatter(const Derive *at) {
     adjoint_add(at, 0, build_gather(at->graph, whole_gradient(at), index, to), space);
 }
 
+void derive_scatter_onto(const Derive *at) {
+    derive_scatter(at);
+    adjoint_add(at, 2, at->gradient, at->node->dims);
+}
+
 // ---- where gradients end
 
 #define NO_GRADIENT(name)                                                                                              \

@@ -11,8 +11,8 @@
 //     output "y" %3
 //
 // Boxes are found by dims and side notes, not by templates:  names of all values, for ledger and choices (box_names.c),
-// values (box_values.c, box_keep.c), one box per stored node, merging (box_merge.c, box_form.c), order (box_order.c), plan
-// (box_plan.c).
+// values (box_values.c, box_keep.c), one box per stored node, merging (box_merge.c, box_neighbours.c, box_form.c), order
+// (box_order.c), plan (box_plan.c).
 #include "passes/boxes.h"
 #include "passes/pass_functions.h"
 #include "passes/rewrite.h"
@@ -28,11 +28,12 @@ static NodeId plain_node(Rewrite *rewrite, NodeId id) {
     Graph *graph = rewrite->graph;
     const Node *node = graph_node(graph, id);
     if (node->op == OP_STOP_GRADIENT) return node->operands[0];
-    if (node->op != OP_SCATTER || access_reduced(graph, id, 0) || access_reduced(graph, id, 1)) return NODE_NONE;
+    if (!op_scatters(node->op) || access_reduced(graph, id, 0) || access_reduced(graph, id, 1)) return NODE_NONE;
     // One kernel, as a scatter is.
     if (!graph_node_group(graph, id)) graph_set_group(graph, graph_group(graph, "scatter", node_place(graph, id), 0));
     NodeId here = build_binary(graph, OP_EQ, build_index(graph, node->attr.to), node->operands[1]);
-    return build_where(graph, here, node->operands[0], build_const(graph, node->dtype, 0));
+    NodeId placed = build_where(graph, here, node->operands[0], build_const(graph, node->dtype, 0));
+    return node->op == OP_SCATTER ? placed : build_binary(graph, OP_ADD, node->operands[2], placed);
 }
 
 static void collect_outputs(Drawing *drawing) {
@@ -97,6 +98,9 @@ static Drawing *drawing_create(const Graph *graph, PassContext *context, Arena *
                          .wishes = ARENA_ARRAY(scratch, Choice *, nodes),
                          .apart = ARENA_ARRAY(scratch, bool, nodes),
                          .marked = ARENA_ARRAY(scratch, bool, nodes),
+                         .pending = ARENA_ARRAY(scratch, NodeId, nodes),
+                         .inside = {.nodes = ARENA_ARRAY(scratch, NodeId, nodes)},
+                         .operands = {.nodes = ARENA_ARRAY(scratch, NodeId, nodes)},
                          .waiver = ARENA_NEW(scratch, Waiver)};
     collect_outputs(drawing);
     collect_users(drawing);

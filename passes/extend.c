@@ -1,4 +1,4 @@
-// Copying a graph to append to it, and broadcasting to given dims (see extend.h).
+// Copying a graph to append to it, sums of contributions, and broadcasting to given dims (see extend.h).
 #include "passes/extend.h"
 
 static bool *marked_live(const Graph *graph, Arena *arena, bool (*keep)(const char *output)) {
@@ -32,6 +32,20 @@ Graph *extend_copy(const Graph *from, Arena *arena, bool (*keep)(const char *out
         if (live[output->node] && (!keep || keep(output->name))) graph_output(to, output->name, map[output->node]);
     }
     return to;
+}
+
+// The scatter stays last, so that what else there is can be there long before it:
+//
+//     (scatter a onto base) + b    ->    scatter a onto base + b
+NodeId extend_sum(Graph *graph, NodeId a, NodeId b) {
+    NodeId scatter = op_scatters(graph_node(graph, b)->op) ? b : a, rest = scatter == b ? a : b;
+    const Node node = *graph_node(graph, scatter);
+    if (!op_scatters(node.op) || node.dims != graph_node(graph, rest)->dims) return build_binary(graph, OP_ADD, a, b);
+    NodeId base = node.op == OP_SCATTER ? rest : extend_sum(graph, node.operands[2], rest);
+    GroupId former = graph_set_group(graph, graph_node_group(graph, scatter));
+    NodeId sum = build_scatter_onto(graph, node.operands[0], node.operands[1], base, node.attr.to);
+    graph_set_group(graph, former);
+    return sum;
 }
 
 // There is no broadcast primitive, since every pointwise op broadcasts. `like < like` holds nowhere, not even for NaN,

@@ -2,8 +2,9 @@
 //
 // In: a plan with cuts, edges, waits and sizes. Out: `over` of the values for which all of this holds:
 //
-//     both are temporaries of one size, type and layout, in the same kind of memory
-//     the step reads the operand at the index that it writes, or sums it up along its rows before it writes them
+//     the operand is a temporary, and both are of one size, type and layout, in the same kind of memory
+//     the step reads the operand at the index that it writes, or sums it up along its rows before it writes them, or
+//     scatters rows onto it
 //     nobody reads the operand later, and who read it before is done: behind a wait, or the same piece of the same thread
 //
 //     step 5 product  out %s[B,H,T,S]            scratch+0
@@ -54,12 +55,18 @@ static bool is_last_sweep(const Overs *overs, const Step *step, uint32_t output)
     return true;
 }
 
+static bool is_operand(const Graph *region, NodeId base, uint32_t k) {
+    return base != NODE_NONE && graph_node(region, base)->op == OP_OPERAND &&
+           graph_node(region, base)->attr.integer == (int32_t)k;
+}
+
 // Whether step s writes each element of an output after all that is read of the operand for it, and for no other.
 static bool reads_before_it_writes(const Overs *overs, uint32_t s, uint32_t output, uint32_t k) {
     const Step *step = &overs->plan->steps[s];
     if (step->engine != ENGINE_TILES) return false;
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_SCATTER) return false;
+    Scattering scattering = scattering_of(step->region);
+    if (scattering.scatter != NODE_NONE)
+        return is_operand(step->region, scattering.base, k) && covers(overs, overs->own[s][k], step->operands[k]);
     if (step->form == FORM_ROW)
         return covers(overs, overs->own_summed[s][k], step->operands[k]) && is_last_sweep(overs, step, output);
     if (step->output_count != 1) return false;
@@ -68,7 +75,9 @@ static bool reads_before_it_writes(const Overs *overs, uint32_t s, uint32_t outp
 }
 
 static bool fits(const Value *output, const Value *operand) {
-    return output->kind == VALUE_TEMPORARY && operand->kind == VALUE_TEMPORARY && output->space == operand->space &&
+    bool is_kept = output->kind == VALUE_OUTPUT && output->next_of == VALUE_NONE;
+    return (output->kind == VALUE_TEMPORARY || is_kept) && operand->kind == VALUE_TEMPORARY &&
+           output->space == operand->space &&
            output->dtype == operand->dtype && output->bytes == operand->bytes && output->parts <= 1 && operand->parts <= 1 &&
            dim_list_set(&output->order) == dim_list_set(&operand->order) &&
            layout_equal(&output->layout, &operand->layout);

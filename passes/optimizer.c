@@ -69,7 +69,8 @@ static bool requirements_hold(const Graph *graph, Diags *diags) {
         }
     }
     return gradients ||
-           diag_error(diags, (Place){0}, "optimizer: the graph has no gradients; differentiate goes first");
+           diag_error(diags, (Place){0}, "nothing to train: the graph has no gradients. No parameter influences the loss, "
+                                         "or differentiate did not go first");
 }
 
 static void find_trained(Optimizer *optimizer) {
@@ -108,14 +109,14 @@ static void enter_group(Optimizer *optimizer, const char *label, const Trained *
 static void output_accumulated(Optimizer *optimizer, const Trained *trained) {
     enter_group(optimizer, "accumulate", trained);
     NodeId former = state_like(optimizer, trained, "accumulate.");
-    output_state(optimizer, trained, "accumulate.", build_binary(optimizer->graph, OP_ADD, former, trained->gradient));
+    output_state(optimizer, trained, "accumulate.", extend_sum(optimizer->graph, former, trained->gradient));
 }
 
 static void take_accumulated(Optimizer *optimizer, Trained *trained) {
     Graph *graph = optimizer->graph;
     enter_group(optimizer, "accumulate", trained);
     NodeId former = state_like(optimizer, trained, "accumulate.");
-    NodeId total = build_binary(graph, OP_ADD, former, trained->gradient);
+    NodeId total = extend_sum(graph, former, trained->gradient);
     int count = PLANTED(micro_batches_not_averaged) ? 1 : optimizer->settings->accumulation;
     trained->gradient = scale(graph, total, 1.0 / count);
     output_state(optimizer, trained, "grad.", trained->gradient);

@@ -4,7 +4,7 @@
 // ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side
 //           as the register tile has, for every summed index, so that the innermost loop reads memory in order. At
 //           level all the panels of a param are a copy that is kept between runs, and made anew behind its update
-// does nothing for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
+// does nothing on a GPU, and for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
 //           side, and one panel of it in the first-level cache; equal panels of one value are copied once
 // ledger    per product: panels or in place, and why; per copy of a param
 //
@@ -389,6 +389,7 @@ static void pack_product(Packing *packing, Step *step) {
 }
 
 bool pass_pack_operands(Plan *plan, PassContext *context) {
+    if (target_is_gpu(context->target)) return true;
     Packing packing = {.plan = plan, .context = context, .value_capacity = plan->value_count};
     add_copies_of_others(&packing);
     for (uint32_t s = 0; s < plan->step_count; s++) {

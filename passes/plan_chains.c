@@ -4,7 +4,7 @@
 // ensures   the steps that write and read such a value follow each other and are `joined`, cut along all of its dims but
 //           the innermost, in ranges of the last of these. What only they read lies in SPACE_SCRATCH. What the backward
 //           part reads again is made anew there when that is cheap: the steps that made it are in the plan a second time.
-// does nothing below level all, and where it does not pay
+// does nothing below level all, on a GPU, and where it does not pay
 // ledger    the chain, or what speaks against it
 //
 //     step 0 product cut(B,H)/4   out %s[B,H,T,S]      step 0 product cut(B,H,T)/192 groups 12          out %s  scratch
@@ -299,7 +299,7 @@ static void make_chain(Strands *strands, Chain *chain) {
 }
 
 bool pass_plan_chains(Plan *plan, PassContext *context) {
-    if (context->fuse != FUSE_ALL) return true;
+    if (context->fuse != FUSE_ALL || target_is_gpu(context->target)) return true;
     Arena *scratch = arena_create();
     Strands strands = strands_create(plan, context, scratch);
     for (uint32_t s = 0; s < plan->step_count; s++) {

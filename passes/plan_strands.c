@@ -7,7 +7,7 @@
 //           each piece adds its share, each group of pieces to a part of its own. A temporary that only the strand reads,
 //           and whose pieces are ranges of its memory, lies in SPACE_SCRATCH. Pieces and groups come from shapes and the
 //           Target only.
-// does nothing below level all, where no dim can be cut from the first product to the last, and where it does not pay
+// does nothing below level all, on a GPU, where no dim can be cut from the first product to the last, and where it does not pay
 // ledger    the strand, or the times for traffic that speak against it
 //
 //     step 3 map "pack" cut(C)/4     in %w            step 0 map "pack"
@@ -157,7 +157,7 @@ static void join(const Strands *strands, const Strand *strand) {
 }
 
 bool pass_plan_strands(Plan *plan, PassContext *context) {
-    if (context->fuse != FUSE_ALL) return true;
+    if (context->fuse != FUSE_ALL || target_is_gpu(context->target)) return true;
     Arena *scratch = arena_create();
     Strands strands = strands_create(plan, context, scratch);
     Strand strand;

@@ -16,7 +16,7 @@ static double node_flops(const Graph *region, const Node *node) {
     case CLASS_REDUCE: return elements(region, graph_node(region, node->operands[0])->dims);
     case CLASS_CONTRACT: return 2 * elements(region, node->dims | node->attr.set);
     case CLASS_INDEXED:
-        if (node->op == OP_SCATTER)
+        if (op_scatters(node->op))
             return elements(region, graph_node(region, node->operands[0])->dims |
                                         graph_node(region, node->operands[1])->dims);
         return 0;
@@ -49,10 +49,24 @@ static double *elements_read(const Graph *region, Arena *arena, const bool *live
     return read;
 }
 
+// A scatter onto another step's value reads and writes there what it adds, and leaves the rest.
+static double elements_added(const Graph *region, const Scattering *scattering) {
+    return node_flops(region, graph_node(region, scattering->scatter));
+}
+
+static double output_bytes(const Plan *plan, const Step *step, uint32_t k, const Scattering *scattering) {
+    const Value *value = &plan->values[step->outputs[k]];
+    double whole = elements(plan->dims, dim_list_set(&value->order));
+    double written = scattering->base == NODE_NONE ? whole : elements_added(step->region, scattering);
+    return written * (double)dtype_bytes(value->dtype);
+}
+
 void step_cost(const Plan *plan, Step *step) {
     const Graph *region = step->region;
     bool *live = graph_live(region, plan->arena);
     double *read = elements_read(region, plan->arena, live);
+    Scattering scattering = scattering_of(region);
+    if (scattering.base != NODE_NONE) read[scattering.base] = elements_added(region, &scattering);
     step->flops = step->bytes = 0;
     for (NodeId id = 0; id < graph_nodes(region); id++) {
         if (!live[id]) continue;
@@ -60,8 +74,5 @@ void step_cost(const Plan *plan, Step *step) {
         step->flops += node_flops(region, node);
         if (node->op == OP_OPERAND) step->bytes += read[id] * (double)dtype_bytes(node->dtype);
     }
-    for (uint32_t k = 0; k < step->output_count; k++) {
-        const Value *value = &plan->values[step->outputs[k]];
-        step->bytes += elements(plan->dims, dim_list_set(&value->order)) * (double)dtype_bytes(value->dtype);
-    }
+    for (uint32_t k = 0; k < step->output_count; k++) step->bytes += output_bytes(plan, step, k, &scattering);
 }

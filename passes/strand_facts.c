@@ -4,7 +4,7 @@
 
 static bool has_scatter(const Step *step) {
     for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_SCATTER) return true;
+        if (op_scatters(graph_node(step->region, id)->op)) return true;
     return false;
 }
 

@@ -13,7 +13,7 @@ static bool is_wrong_path(int error) {
 
 static RuntimeStatus fail(const char *path, const char *what, Diags *diags) {
     int error = errno;
-    diag_error(diags, (Place){0}, "%s: %s: %s", path, what, strerror(error));
+    diag_error(diags, (Place){0}, "%s: %s: %s", path, what, error == ESPIPE ? "not a plain file" : strerror(error));
     return is_wrong_path(error) ? RUNTIME_BAD_FILE : RUNTIME_IO;
 }
 

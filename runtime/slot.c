@@ -37,15 +37,18 @@ int64_t slot_offset(const ProgramSlot *slot, const int64_t *index) {
     return offset;
 }
 
-typedef struct {
+struct SlotMap {
+    const ProgramSlot *slot;
+    bool is_plain;
+    int64_t part_elements; // in memory; a tensor in parts has so many for each
     int group_count;
     int group_of[SLOT_MAX_RANK];   // of each dim
     int64_t stride[SLOT_MAX_RANK]; // of each dim in its group's table
     int64_t size[SLOT_MAX_RANK];   // entries of each group's table
     int64_t *table[SLOT_MAX_RANK];
-} OffsetTables;
+};
 
-static void find_groups(const ProgramSlot *slot, OffsetTables *tables) {
+static void find_groups(const ProgramSlot *slot, SlotMap *map) {
     int leader[SLOT_MAX_RANK];
     for (int d = 0; d < slot->rank; d++)
         leader[d] = d;
@@ -65,44 +68,58 @@ static void find_groups(const ProgramSlot *slot, OffsetTables *tables) {
     for (int d = slot->rank - 1; d >= 0; d--) {
         int *group = &number[leader[d]];
         if (*group < 0) {
-            *group = tables->group_count++;
-            tables->size[*group] = 1;
+            *group = map->group_count++;
+            map->size[*group] = 1;
         }
-        tables->group_of[d] = *group;
-        tables->stride[d] = tables->size[*group];
-        tables->size[*group] *= slot->extents[d];
+        map->group_of[d] = *group;
+        map->stride[d] = map->size[*group];
+        map->size[*group] *= slot->extents[d];
     }
 }
 
 // Pieces without dims of the group give digit 0 while all other indices are 0.
-static void fill_table(const ProgramSlot *slot, OffsetTables *tables, int group) {
-    for (int64_t entry = 0; entry < tables->size[group]; entry++) {
+static void fill_table(const ProgramSlot *slot, SlotMap *map, int group) {
+    for (int64_t entry = 0; entry < map->size[group]; entry++) {
         int64_t index[SLOT_MAX_RANK] = {0};
         for (int d = 0; d < slot->rank; d++)
-            if (tables->group_of[d] == group) index[d] = entry / tables->stride[d] % slot->extents[d];
-        tables->table[group][entry] = slot_offset(slot, index);
+            if (map->group_of[d] == group) index[d] = entry / map->stride[d] % slot->extents[d];
+        map->table[group][entry] = slot_offset(slot, index);
     }
 }
 
-static OffsetTables *build_tables(const ProgramSlot *slot, Arena *scratch) {
-    OffsetTables *tables = ARENA_NEW(scratch, OffsetTables);
-    find_groups(slot, tables);
-    for (int g = 0; g < tables->group_count; g++) {
-        tables->table[g] = ARENA_ARRAY(scratch, int64_t, (size_t)tables->size[g]);
-        fill_table(slot, tables, g);
+static int64_t memory_elements(const ProgramSlot *slot) {
+    if (slot->is_plain) return slot_elements(slot);
+    int64_t elements = 1;
+    for (int p = 0; p < slot->piece_count; p++)
+        elements *= slot->pieces[p].radix;
+    return elements;
+}
+
+const SlotMap *slot_map(const ProgramSlot *slot, Arena *arena) {
+    CHECK(slot->element == ELEMENT_F32 || slot->element == ELEMENT_I32);
+    CHECK(slot->parts <= 1 || slot->element == ELEMENT_F32);
+    SlotMap *map = ARENA_NEW(arena, SlotMap);
+    map->slot = slot;
+    map->is_plain = slot->is_plain || slot->rank == 0;
+    map->part_elements = memory_elements(slot);
+    if (map->is_plain) return map;
+    find_groups(slot, map);
+    for (int g = 0; g < map->group_count; g++) {
+        map->table[g] = ARENA_ARRAY(arena, int64_t, (size_t)map->size[g]);
+        fill_table(slot, map, g);
     }
-    return tables;
+    return map;
 }
 
 // Where the row of stored elements at `index` (innermost index 0) starts, and the table of its innermost dim from
 // there.
-static int64_t row_base(const ProgramSlot *slot, const OffsetTables *tables, const int64_t *index, int64_t *inner) {
+static int64_t row_base(const ProgramSlot *slot, const SlotMap *map, const int64_t *index, int64_t *inner) {
     int64_t entry[SLOT_MAX_RANK] = {0}, base = 0;
     for (int d = 0; d < slot->rank - 1; d++)
-        entry[tables->group_of[d]] += index[d] * tables->stride[d];
-    int innermost = tables->group_of[slot->rank - 1];
-    for (int g = 0; g < tables->group_count; g++)
-        if (g != innermost) base += tables->table[g][entry[g]];
+        entry[map->group_of[d]] += index[d] * map->stride[d];
+    int innermost = map->group_of[slot->rank - 1];
+    for (int g = 0; g < map->group_count; g++)
+        if (g != innermost) base += map->table[g][entry[g]];
     *inner = entry[innermost];
     return base;
 }
@@ -114,63 +131,69 @@ static void advance(const ProgramSlot *slot, int64_t *index) {
     }
 }
 
-// The innermost dim is numbered first, so its stride in its table is 1.
-static void move_elements(const ProgramSlot *slot, uint32_t *stored, uint32_t *memory, bool pack, Arena *scratch) {
-    const OffsetTables *tables = build_tables(slot, scratch);
-    int64_t row = slot->extents[slot->rank - 1], rows = slot_elements(slot) / row;
-    int64_t index[SLOT_MAX_RANK] = {0};
-    for (int64_t r = 0; r < rows; r++, stored += row, advance(slot, index)) {
-        int64_t first, base = row_base(slot, tables, index, &first);
-        const int64_t *offsets = tables->table[tables->group_of[slot->rank - 1]] + first;
-        for (int64_t i = 0; i < row; i++) {
-            if (pack)
-                memory[base + offsets[i]] = stored[i];
-            else
-                stored[i] = memory[base + offsets[i]];
-        }
+typedef enum { PACK, UNPACK, ADD } Motion;
+typedef float AnyFloat __attribute__((may_alias));
+
+static void move_row(Motion motion, uint32_t *stored, uint32_t *memory, const int64_t *offsets, int64_t count) {
+    AnyFloat *sums = (AnyFloat *)stored;
+    switch (motion) {
+    case PACK:
+        for (int64_t i = 0; i < count; i++) memory[offsets[i]] = stored[i];
+        break;
+    case UNPACK:
+        for (int64_t i = 0; i < count; i++) stored[i] = memory[offsets[i]];
+        break;
+    case ADD:
+        for (int64_t i = 0; i < count; i++) sums[i] += ((const AnyFloat *)memory)[offsets[i]];
+        break;
     }
 }
 
-static bool copies_plainly(const ProgramSlot *slot) {
-    CHECK(slot->element == ELEMENT_F32 || slot->element == ELEMENT_I32);
-    return slot->is_plain || slot->rank == 0;
+static void move_plain(Motion motion, uint32_t *stored, uint32_t *memory, int64_t count) {
+    if (motion == PACK) memcpy(memory, stored, (size_t)count * ELEMENT_BYTES);
+    if (motion == UNPACK) memcpy(stored, memory, (size_t)count * ELEMENT_BYTES);
+    for (int64_t i = 0; motion == ADD && i < count; i++) ((AnyFloat *)stored)[i] += ((const AnyFloat *)memory)[i];
 }
 
-void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena *scratch) {
-    size_t bytes = (size_t)slot_elements(slot) * ELEMENT_BYTES;
-    CHECK(bytes <= slot->bytes);
-    memset(memory, 0, slot->bytes); // padding holds zeros
-    if (copies_plainly(slot))
-        memcpy(memory, stored, bytes);
-    else
-        move_elements(slot, (uint32_t *)(uintptr_t)stored, memory, true, scratch);
+// The innermost dim is numbered first, so its stride in its table is 1.
+static void move_elements(Motion motion, const SlotMap *map, uint32_t *stored, uint32_t *memory, int64_t start,
+                          int64_t count) {
+    const ProgramSlot *slot = map->slot;
+    if (map->is_plain) {
+        move_plain(motion, stored, memory + start, count);
+        return;
+    }
+    int64_t row = slot->extents[slot->rank - 1], column = start % row, index[SLOT_MAX_RANK] = {0};
+    for (int64_t d = slot->rank - 2, rest = start / row; d >= 0; rest /= slot->extents[d], d--)
+        index[d] = rest % slot->extents[d];
+    for (; count > 0; column = 0, advance(slot, index)) {
+        int64_t first, base = row_base(slot, map, index, &first), part = row - column < count ? row - column : count;
+        const int64_t *offsets = map->table[map->group_of[slot->rank - 1]] + first + column;
+        move_row(motion, stored, memory + base, offsets, part);
+        stored += part;
+        count -= part;
+    }
 }
 
-static void unpack_part(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
-    if (copies_plainly(slot))
-        memcpy(stored, memory, (size_t)slot_elements(slot) * ELEMENT_BYTES);
-    else
-        move_elements(slot, stored, (uint32_t *)(uintptr_t)memory, false, scratch);
-}
-
-static int64_t part_elements(const ProgramSlot *slot) {
-    if (slot->is_plain) return slot_elements(slot);
-    int64_t elements = 1;
-    for (int p = 0; p < slot->piece_count; p++)
-        elements *= slot->pieces[p].radix;
-    return elements;
+void slot_pack_part(const SlotMap *map, const void *stored, int64_t first, int64_t count, void *memory) {
+    move_elements(PACK, map, (uint32_t *)(uintptr_t)stored, memory, first, count);
 }
 
 // Parts are added in f32 and in ascending order, as kernels that read them do.
-void slot_unpack(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
-    unpack_part(slot, memory, stored, scratch);
-    if (slot->parts <= 1) return;
-    CHECK(slot->element == ELEMENT_F32);
+void slot_unpack_part(const SlotMap *map, const void *memory, int64_t first, int64_t count, void *stored) {
+    uint32_t *elements = (uint32_t *)(uintptr_t)memory;
+    move_elements(UNPACK, map, stored, elements, first, count);
+    for (int64_t p = 1; p < map->slot->parts; p++)
+        move_elements(ADD, map, stored, elements + p * map->part_elements, first, count);
+}
+
+void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena *scratch) {
     int64_t count = slot_elements(slot);
-    float *sum = stored, *part = ARENA_ARRAY(scratch, float, (size_t)count);
-    for (int p = 1; p < slot->parts; p++) {
-        unpack_part(slot, (const float *)memory + p * part_elements(slot), part, scratch);
-        for (int64_t i = 0; i < count; i++)
-            sum[i] += part[i];
-    }
+    CHECK((size_t)count * ELEMENT_BYTES <= slot->bytes);
+    memset(memory, 0, slot->bytes); // padding holds zeros
+    slot_pack_part(slot_map(slot, scratch), stored, 0, count, memory);
+}
+
+void slot_unpack(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch) {
+    slot_unpack_part(slot_map(slot, scratch), memory, 0, slot_elements(slot), stored);
 }

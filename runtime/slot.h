@@ -15,4 +15,11 @@ int64_t slot_offset(const ProgramSlot *slot, const int64_t *index);          // 
 void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena *scratch);
 void slot_unpack(const ProgramSlot *slot, const void *memory, void *stored, Arena *scratch);
 
+// Parts of it, by several threads at a time or without a place for all stored elements. `stored` is element number
+// `first` in stored order. Padding is left as it is.
+typedef struct SlotMap SlotMap;
+const SlotMap *slot_map(const ProgramSlot *slot, Arena *arena);   // the slot must live as long
+void slot_pack_part(const SlotMap *map, const void *stored, int64_t first, int64_t count, void *memory);
+void slot_unpack_part(const SlotMap *map, const void *memory, int64_t first, int64_t count, void *stored);
+
 #endif

@@ -92,9 +92,11 @@ static bool read_range(Reader *reader, const json_t *offsets, TensorEntry *entry
         return REFUSE(reader, "tensor '%s': data_offsets end at %zu, but there are only %zu bytes of data", name, end,
                       reader->file->data_bytes);
     entry->bytes = end - entry->begin;
-    if (!size_multiply(entry->elements, element_bytes(entry->type), &wanted) || wanted != entry->bytes)
-        return REFUSE(reader, "tensor '%s': shape and dtype %s do not fit its %zu bytes", name, entry->type,
-                      entry->bytes);
+    if (!size_multiply(entry->elements, element_bytes(entry->type), &wanted))
+        return REFUSE(reader, "tensor '%s': the bytes of 'shape' as %s overflow", name, entry->type);
+    if (wanted != entry->bytes)
+        return REFUSE(reader, "tensor '%s': shape and dtype %s make %zu bytes and do not fit its %zu bytes", name,
+                      entry->type, wanted, entry->bytes);
     return true;
 }
 
@@ -105,8 +107,11 @@ static bool read_entry(Reader *reader, const char *name, const json_t *value, Te
     if (!json_is_object(value)) return REFUSE(reader, "tensor '%s': its description must be an object", name);
     const json_t *type = json_object_get(value, "dtype");
     const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
-    if (!type || !shape || !offsets || json_object_size(value) != 3)
-        return REFUSE(reader, "tensor '%s': needs exactly 'dtype', 'shape' and 'data_offsets'", name);
+    if (!type || !shape || !offsets)
+        return REFUSE(reader, "tensor '%s': '%s' is missing", name, !type ? "dtype" : !shape ? "shape" : "data_offsets");
+    if (json_object_size(value) != 3)
+        return REFUSE(reader, "tensor '%s': needs exactly 'dtype', 'shape' and 'data_offsets', and has %zu keys", name,
+                      json_object_size(value));
     if (!json_is_string(type)) return REFUSE(reader, "tensor '%s': 'dtype' must be a string", name);
     entry->type = arena_copy(reader->arena, json_string_value(type));
     if (element_bytes(entry->type) == 0)
@@ -173,6 +178,21 @@ static bool read_header(Reader *reader, const char *header, size_t length) {
     return sound && check_places(reader);
 }
 
+// Files that are often given in the place of one.
+static const char *foreign_kind(const unsigned char *start) {
+    static const struct {
+        const char *start, *kind;
+    } kinds[] = {{"PK\3\4", "it is a zip archive, as torch.save writes"},
+                 {"GGUF", "it is a GGUF file"},
+                 {"version ", "it is a pointer of Git LFS, not the file itself"},
+                 {"<!DOCTYP", "it is a web page"},
+                 {"<html", "it is a web page"},
+                 {"\x80", "it is a pickle"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (memcmp(start, kinds[i].start, strlen(kinds[i].start)) == 0) return kinds[i].kind;
+    return "is it one?";
+}
+
 // The length field and the header's bytes; NULL after a diagnostic.
 static char *load_header(Reader *reader, size_t file_bytes, size_t *length, RuntimeStatus *status) {
     TensorFile *file = reader->file;
@@ -189,8 +209,8 @@ static char *load_header(Reader *reader, size_t file_bytes, size_t *length, Runt
         wanted = wanted << 8 | field[i];
     *status = RUNTIME_BAD_FILE;
     if (wanted > HEADER_LIMIT) {
-        REFUSE(reader, "header of %llu bytes, the limit is %d (is this a safetensors file?)",
-               (unsigned long long)wanted, HEADER_LIMIT);
+        REFUSE(reader, "header of %llu bytes, the limit is %d: not a safetensors file (%s)", (unsigned long long)wanted,
+               HEADER_LIMIT, foreign_kind(field));
         return NULL;
     }
     if (wanted > file_bytes - LENGTH_BYTES) {

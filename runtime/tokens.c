@@ -147,6 +147,17 @@ static bool is_past_end(const BatchSource *source, int64_t draw) {
             !size_multiply((size_t)draw + 1, batch, &end) || end >= (size_t)source->file->count);
 }
 
+// The file is read by pread and never mapped: when somebody shortens it, that is a message and no signal.
+static RuntimeStatus read_row(const TokenFile *file, unsigned char *bytes, size_t count, int64_t offset, Diags *diags) {
+    int64_t size;
+    if (file_table.size(file->file, &size) == 0 && size < offset + (int64_t)count) {
+        diag_error(diags, (Place){0}, "%s: became shorter while it was read: %lld bytes, and had %lld tokens", file->path,
+                   (long long)size, (long long)file->count);
+        return RUNTIME_IO;
+    }
+    return file_read_at(file->file, file->path, bytes, count, offset, diags) ? RUNTIME_OK : RUNTIME_IO;
+}
+
 RuntimeStatus batch_read(const BatchSource *source, int64_t draw, int32_t *tokens, int32_t *targets, Diags *diags) {
     if (is_past_end(source, draw)) {
         diag_error(diags, (Place){0},
@@ -162,9 +173,8 @@ RuntimeStatus batch_read(const BatchSource *source, int64_t draw, int32_t *token
     for (int64_t row = 0; row < source->rows && status == RUNTIME_OK; row++) {
         int64_t position = row_position(source, draw, row), first = row * source->columns;
         int64_t offset = file->start + position * file->token_bytes;
-        status = file_read_at(file->file, file->path, bytes, row_bytes, offset, diags)
-                     ? spread_row(source, bytes, position, tokens + first, targets + first, diags)
-                     : RUNTIME_IO;
+        status = read_row(file, bytes, row_bytes, offset, diags);
+        if (status == RUNTIME_OK) status = spread_row(source, bytes, position, tokens + first, targets + first, diags);
     }
     memory_release(bytes);
     return status;

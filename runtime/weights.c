@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "runtime/normals.h"
 #include "runtime/random.h"
 #include "runtime/slot.h"
 
@@ -13,6 +14,8 @@ static bool starts_with(const char *text, const char *prefix) {
 static bool is_moment(const ProgramSlot *slot) {
     return starts_with(slot->name, "adam.");
 }
+
+enum { INIT_IS_NORMAL = 0 };
 
 // Stored elements of one slot at a time.
 typedef struct {
@@ -46,51 +49,86 @@ void weights_set(const Session *session, const Program *program, const ProgramSl
 
 // ---- initial values
 
-typedef struct {
-    float *values;
-    int64_t count;
-    uint64_t key;
-    double deviation;
-} NormalFill;
+enum { CHUNK = 1 << 13 }; // elements at a time; even, since normals come in pairs
 
-// Elements 2k and 2k + 1 are the two normals of draw k, so any thread can make any pair.
-static void fill_normal(void *context, int thread, int threads) {
-    const NormalFill *fill = context;
-    int64_t pairs = (fill->count + 1) / 2, last = pairs * (thread + 1) / threads;
-    for (int64_t pair = pairs * thread / threads; pair < last; pair++) {
-        double first, second;
-        random_normals(random_bits(fill->key, (uint64_t)pair), &first, &second);
-        fill->values[2 * pair] = (float)(fill->deviation * first);
-        if (2 * pair + 1 < fill->count) fill->values[2 * pair + 1] = (float)(fill->deviation * second);
+// A slot or a copy of it.
+typedef struct {
+    const SlotMap *map;
+    void *memory;
+} Target;
+
+// The elements of one slot, and where they go.
+typedef struct {
+    const ProgramSlot *slot;
+    uint64_t key;
+    Target *targets;
+    uint32_t target_count;
+} Fill;
+
+static void fill_chunk(const Fill *fill, int64_t first, int64_t count) {
+    float values[CHUNK];
+    if (fill->slot->init == INIT_IS_NORMAL) {
+        normals_fill(fill->key, fill->slot->init_value, first, count, values);
+    } else {
+        for (int64_t i = 0; i < count; i++)
+            values[i] = (float)fill->slot->init_value;
     }
+    for (uint32_t t = 0; t < fill->target_count; t++)
+        slot_pack_part(fill->targets[t].map, values, first, count, fill->targets[t].memory);
+}
+
+static void fill_chunks(void *context, int thread, int threads) {
+    const Fill *fill = context;
+    int64_t elements = slot_elements(fill->slot), chunks = (elements + CHUNK - 1) / CHUNK;
+    for (int64_t chunk = chunks * thread / threads; chunk < chunks * (thread + 1) / threads; chunk++) {
+        int64_t rest = elements - chunk * CHUNK;
+        fill_chunk(fill, chunk * CHUNK, rest < CHUNK ? rest : CHUNK);
+    }
+}
+
+typedef struct {
+    char *bytes;
+    size_t count;
+} Zeros;
+
+static void zero_part(void *context, int thread, int threads) {
+    const Zeros *zeros = context;
+    size_t first = zeros->count / (size_t)threads * (size_t)thread;
+    size_t last = thread + 1 == threads ? zeros->count : zeros->count / (size_t)threads * (size_t)(thread + 1);
+    memset(zeros->bytes + first, 0, last - first);
+}
+
+static bool has_padding(const ProgramSlot *slot) {
+    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
 }
 
 static void initialise_slot(Session *session, const Program *program, const ProgramSlot *slot, uint64_t seed,
-                            Staging *staging) {
-    enum { INIT_IS_NORMAL = 0 };
-    if (slot->init != INIT_IS_NORMAL && slot->init_value == 0.0) {
-        memset(session_data(session, slot), 0, slot->bytes);
-        return;
-    }
-    if (slot->copy_of) return; // its param fills it
+                            Arena *scratch) {
+    bool is_zero = slot->init != INIT_IS_NORMAL && slot->init_value == 0.0;
+    Zeros zeros = {session_data(session, slot), slot->bytes};
+    if (is_zero || has_padding(slot)) threads_run(session_threads(session), zero_part, &zeros);
+    if (is_zero || slot->copy_of) return; // its param fills a copy
     CHECK(slot->element == ELEMENT_F32);
-    int64_t count = slot_elements(slot);
-    if (slot->init == INIT_IS_NORMAL) {
-        NormalFill fill = {staging->values, count, random_key(seed, slot->name), slot->init_value};
-        threads_run(session_threads(session), fill_normal, &fill);
-    } else {
-        for (int64_t i = 0; i < count; i++)
-            staging->values[i] = (float)slot->init_value;
+    Fill fill = {slot, random_key(seed, slot->name), ARENA_ARRAY(scratch, Target, program->slot_count), 0};
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const ProgramSlot *other = &program->slots[i];
+        if (other == slot || (other->copy_of && strcmp(other->copy_of, slot->name) == 0))
+            fill.targets[fill.target_count++] = (Target){slot_map(other, scratch), session_data(session, other)};
     }
-    weights_set(session, program, slot, staging->values, staging->scratch);
-    arena_reset(staging->scratch);
+    threads_run(session_threads(session), fill_chunks, &fill);
+    arena_reset(scratch);
 }
 
+// Copies go first: what has padding is zeroed before its param fills it.
 void weights_initialise(Session *session, const Program *program, uint64_t seed) {
-    Staging staging = staging_create(program);
-    for (uint32_t i = 0; i < program->slot_count; i++)
-        if (program->slots[i].kind == SLOT_STATE) initialise_slot(session, program, &program->slots[i], seed, &staging);
-    staging_free(&staging);
+    Arena *scratch = arena_create();
+    for (int copies = 1; copies >= 0; copies--)
+        for (uint32_t i = 0; i < program->slot_count; i++) {
+            const ProgramSlot *slot = &program->slots[i];
+            if (slot->kind == SLOT_STATE && (slot->copy_of != NULL) == copies)
+                initialise_slot(session, program, slot, seed, scratch);
+        }
+    arena_free(scratch);
 }
 
 // ---- from a file
@@ -172,25 +210,38 @@ typedef struct {
     size_t count, prefix;
 } Selection;
 
-static RuntimeStatus write_slots(const Session *session, const Program *program, const Selection *selection,
-                                 TensorWriter *writer, Diags *diags) {
-    Staging staging = staging_create(program);
-    RuntimeStatus status = tensor_writer_begin(writer, diags);
-    for (size_t i = 0; i < selection->count && status == RUNTIME_OK; i++) {
-        const ProgramSlot *slot = selection->slots[i];
-        slot_unpack(slot, session_data(session, slot), staging.values, staging.scratch);
-        arena_reset(staging.scratch);
-        status = tensor_writer_data(writer, staging.values, (size_t)slot_elements(slot), diags);
+// In parts: a table of embeddings is large, and memory was planned without a second one.
+static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot, TensorWriter *writer, Arena *scratch,
+                                Diags *diags) {
+    enum { PART = 1 << 18 }; // 1 MiB
+    const SlotMap *map = slot_map(slot, scratch);
+    float *values = ARENA_ARRAY(scratch, float, PART);
+    RuntimeStatus status = RUNTIME_OK;
+    int64_t elements = slot_elements(slot);
+    for (int64_t first = 0; first < elements && status == RUNTIME_OK; first += PART) {
+        int64_t count = elements - first < PART ? elements - first : PART;
+        slot_unpack_part(map, session_data(session, slot), first, count, values);
+        status = tensor_writer_data(writer, values, (size_t)count, diags);
     }
-    if (status == RUNTIME_OK) status = tensor_writer_commit(writer, diags);
-    if (status != RUNTIME_OK) tensor_writer_abandon(writer);
-    staging_free(&staging);
     return status;
 }
 
-static RuntimeStatus save_slots(const Session *session, const Program *program, const char *path,
-                                const Selection *selection, const TensorMetadata *metadata, size_t metadata_count,
-                                Diags *diags) {
+static RuntimeStatus write_slots(const Session *session, const Selection *selection, TensorWriter *writer,
+                                 Diags *diags) {
+    Arena *scratch = arena_create();
+    RuntimeStatus status = tensor_writer_begin(writer, diags);
+    for (size_t i = 0; i < selection->count && status == RUNTIME_OK; i++) {
+        status = write_slot(session, selection->slots[i], writer, scratch, diags);
+        arena_reset(scratch);
+    }
+    if (status == RUNTIME_OK) status = tensor_writer_commit(writer, diags);
+    if (status != RUNTIME_OK) tensor_writer_abandon(writer);
+    arena_free(scratch);
+    return status;
+}
+
+static RuntimeStatus save_slots(const Session *session, const char *path, const Selection *selection,
+                                const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
     Arena *arena = arena_create();
     TensorWriter *writer = tensor_writer_create(arena, path);
     tensor_writer_metadata(writer, "format", "sinter");
@@ -202,7 +253,7 @@ static RuntimeStatus save_slots(const Session *session, const Program *program, 
         CHECK(slot->element == ELEMENT_F32);
         tensor_writer_add(writer, slot->name + selection->prefix, slot->stored_rank, slot->stored_extents);
     }
-    RuntimeStatus status = write_slots(session, program, selection, writer, diags);
+    RuntimeStatus status = write_slots(session, selection, writer, diags);
     arena_free(arena);
     return status;
 }
@@ -213,7 +264,7 @@ RuntimeStatus weights_save(const Session *session, const Program *program, const
     Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1)};
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (is_stored(&program->slots[i])) selection.slots[selection.count++] = &program->slots[i];
-    RuntimeStatus status = save_slots(session, program, path, &selection, metadata, metadata_count, diags);
+    RuntimeStatus status = save_slots(session, path, &selection, metadata, metadata_count, diags);
     arena_free(arena);
     return status;
 }
@@ -229,7 +280,7 @@ RuntimeStatus weights_save_gradients(const Session *session, const Program *prog
         const ProgramSlot *gradient = program_slot(program, SLOT_OUTPUT, name);
         if (gradient) selection.slots[selection.count++] = gradient;
     }
-    RuntimeStatus status = save_slots(session, program, path, &selection, NULL, 0, diags);
+    RuntimeStatus status = save_slots(session, path, &selection, NULL, 0, diags);
     arena_free(arena);
     return status;
 }

@@ -1,6 +1,6 @@
 // Inside codegen/cpu: what its files share. Nothing outside this folder (and its tests) includes it.
 //
-//     program.c   plans -> Programs           uses kernels.c, blas.c, slots.c
+//     program.c   plans -> Programs           uses kernels.c, blas.c, ../link.c
 //     kernels.c   equal tile programs -> one kernel
 //     jit.c       kernels -> machine code     uses emit.c, in one LLVM context per thread
 //     remember.c  object files of earlier runs
@@ -10,6 +10,7 @@
 #define SINTER_CODEGEN_CPU_CPU_H
 
 #include "codegen/codegen.h"
+#include "codegen/link.h"
 
 // ---- kernels: tile programs made into functions (jit.c)
 
@@ -44,10 +45,5 @@ uint32_t kernel_set_add(KernelSet *set, const TileProgram *program, const bool *
 // Context of `blas_product` for one step with engine blas. BUG when the step is not a lone product of strided views.
 const void *blas_context(Arena *arena, const Plan *plan, const Step *step);
 void blas_product(void *const *buffers, int64_t piece, const void *context);
-
-// ---- how the runtime sees a stored value (slots.c)
-// Slots of all inputs, states and outputs of a plan, in `arena`; an output that is a state's next value has none.
-const ProgramSlot *slots_of_plan(Arena *arena, const Plan *plan, uint32_t *count);
-ProgramBuffer buffer_of_value(const Value *value);
 
 #endif

@@ -12,48 +12,12 @@
 
 #include "base/planted.h"
 #include "codegen/cpu/emit.h"
+#include "codegen/lower.h"
 
 // ---- shapes and parts
 
-static uint8_t loop_shape(const TileOp *op) {
-    if (op->loop == LOOP_ROWS) return SHAPE_ROWS;
-    return op->loop == LOOP_LANES ? SHAPE_LANES : SHAPE_UNIFORM;
-}
-
 uint8_t emit_shape(const Emitter *emitter, TileValue value) {
     return emitter->cells[value].shape;
-}
-
-uint8_t emit_index_shape(const Emitter *emitter, const TileIndex *index) {
-    uint8_t shape = SHAPE_UNIFORM;
-    for (int i = 0; i < index->count; i++)
-        if (index->terms[i].coefficient != 0) shape |= emit_shape(emitter, index->terms[i].value);
-    return shape;
-}
-
-// The shape that an operation works in: its value's, and for effects that of the parts they are done in.
-static uint8_t shape_of(const Emitter *emitter, const TileOp *op) {
-    uint8_t shape = SHAPE_UNIFORM;
-    switch (op->kind) {
-    case TILE_LOOP: return loop_shape(op);
-    case TILE_ZERO: return op->shape;
-    case TILE_ROW_REDUCE: {
-        const TileOp *accumulator = emit_op_at(emitter, op->operands[0]);
-        uint8_t reduced = accumulator->step != 0 ? SHAPE_ROWS : SHAPE_LANES;
-        return emit_shape(emitter, op->operands[0]) & (uint8_t)~reduced;
-    }
-    case TILE_INDEX:
-    case TILE_LOAD:
-    case TILE_TABLE: return emit_index_shape(emitter, &op->index);
-    case TILE_STORE:
-    case TILE_SCATTER_ADD:
-    case TILE_PREFETCH:
-    case TILE_RANDOM: shape = emit_index_shape(emitter, &op->index); break;
-    default: break;
-    }
-    for (int i = 0; i < op->operand_count; i++)
-        shape |= emit_shape(emitter, op->operands[i]);
-    return shape;
 }
 
 static LLVMValueRef *part_slot(Emitter *emitter, TileValue value, int row, int vector) {
@@ -207,19 +171,6 @@ void emit_range(Emitter *emitter, uint32_t begin, uint32_t end) {
 
 // ---- the function
 
-static uint32_t *find_ends(const TileProgram *program, Arena *arena) {
-    uint32_t *ends = ARENA_ARRAY(arena, uint32_t, program->op_count + 1);
-    uint32_t *open = ARENA_ARRAY(arena, uint32_t, program->op_count + 1), depth = 0;
-    for (uint32_t i = 0; i < program->op_count; i++) {
-        if (program->ops[i].kind == TILE_LOOP) open[depth++] = i;
-        if (program->ops[i].kind != TILE_END) continue;
-        if (depth == 0) BUG("tile program %s closes a loop that is not open", program->name);
-        ends[open[--depth]] = i;
-    }
-    if (depth != 0) BUG("tile program %s leaves a loop open", program->name);
-    return ends;
-}
-
 static LLVMTypeRef body_type(CpuModule *module, Arena *arena, uint32_t buffers) {
     LLVMTypeRef *parameters = ARENA_ARRAY(arena, LLVMTypeRef, buffers + 1);
     for (uint32_t i = 0; i < buffers; i++)
@@ -240,9 +191,10 @@ static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *
         if (!kernel->aliased[i]) cpu_attribute(module, emitter.function, i + 1, "noalias", 0);
     }
     emitter.cells = ARENA_ARRAY(arena, Cell, program->op_count + 1);
+    const uint8_t *shapes = tile_shapes(program, arena);
     for (uint32_t i = 0; i < program->op_count; i++)
-        emitter.cells[i].shape = shape_of(&emitter, &program->ops[i]);
-    emitter.ends = find_ends(program, arena);
+        emitter.cells[i].shape = shapes[i];
+    emitter.ends = tile_ends(program, arena);
     emit_range(&emitter, 0, program->op_count);
     bool far = false;
     for (uint32_t i = 0; i < program->buffer_count; i++) far |= program->buffers[i].far;

@@ -54,7 +54,6 @@ void emit_range(Emitter *emitter, uint32_t begin, uint32_t end);
 LLVMValueRef emit_part(Emitter *emitter, TileValue value, int row, int vector, bool wide);
 void emit_set_part(Emitter *emitter, TileValue value, int row, int vector, LLVMValueRef part);
 uint8_t emit_shape(const Emitter *emitter, TileValue value);
-uint8_t emit_index_shape(const Emitter *emitter, const TileIndex *index);
 // <16 x i1> of the lanes in use, or NULL when all are.
 LLVMValueRef emit_mask(Emitter *emitter, int vector);
 

@@ -10,19 +10,8 @@
 
 #include "codegen/cpu/cpu.h"
 
-static const char *symbol_of(Arena *arena, const TileProgram *program, const bool *aliased) {
-    Text symbol = text_create(arena);
-    text_append(&symbol, "%s", program->name);
-    bool any = false;
-    for (uint32_t i = 0; i < program->buffer_count; i++) {
-        if (aliased[i]) text_append(&symbol, any ? "_%u" : "_in_%u", i);
-        any |= aliased[i];
-    }
-    return text_string(&symbol);
-}
-
 uint32_t kernel_set_add(KernelSet *set, const TileProgram *program, const bool *aliased) {
-    const char *symbol = symbol_of(set->arena, program, aliased);
+    const char *symbol = kernel_symbol(set->arena, program, aliased);
     unsigned long long hash = text_hash(symbol, strlen(symbol));
     for (uint32_t i = 0; i < set->count; i++)
         if (set->hashes[i] == hash && text_equal(set->kernels[i].symbol, symbol)) return i;

@@ -44,26 +44,6 @@ static Owner *owner_create(int programs) {
 
 // ---- lowering and sharing
 
-static ValueId buffer_value(const Step *step, uint32_t buffer) {
-    return buffer < step->operand_count ? step->operands[buffer] : step->outputs[buffer - step->operand_count];
-}
-
-static bool share_memory(const Value *a, const Value *b) {
-    return a->space == b->space && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-}
-
-// Marks the buffers that meet an output in memory: those of an update in place.
-static bool *find_aliased(Arena *arena, const Plan *plan, const Step *step) {
-    uint32_t count = step->operand_count + step->output_count;
-    bool *aliased = ARENA_ARRAY(arena, bool, count + 1);
-    for (uint32_t output = step->operand_count; output < count; output++)
-        for (uint32_t other = 0; other < count; other++) {
-            const Value *a = &plan->values[buffer_value(step, output)], *b = &plan->values[buffer_value(step, other)];
-            if (other != output && share_memory(a, b)) aliased[output] = aliased[other] = true;
-        }
-    return aliased;
-}
-
 typedef struct {
     const Plan *const *plans;
     const char *const *names;
@@ -85,7 +65,7 @@ static uint32_t lower_step(Compilation *compilation, const Plan *plan, const Ste
     TileProgram *program = tile_lower(compilation->scratch, plan, step, compilation->target);
     CodegenReport *report = compilation->report;
     uint32_t before = compilation->kernels.count;
-    uint32_t number = kernel_set_add(&compilation->kernels, program, find_aliased(compilation->scratch, plan, step));
+    uint32_t number = kernel_set_add(&compilation->kernels, program, step_aliased(compilation->scratch, plan, step));
     report->kernels++;
     if (number < before) return number;
     const char *unsound = tile_verify(program, compilation->scratch);
@@ -110,29 +90,16 @@ static void lower_plans(Compilation *compilation) {
 
 // ---- programs
 
-static const ProgramBuffer *buffers_of_step(Arena *arena, const Plan *plan, const Step *step, uint32_t *count) {
-    *count = step->operand_count + step->output_count;
-    ProgramBuffer *buffers = ARENA_ARRAY(arena, ProgramBuffer, *count + 1);
-    for (uint32_t i = 0; i < *count; i++)
-        buffers[i] = buffer_of_value(&plan->values[buffer_value(step, i)]);
-    return buffers;
-}
-
 static const size_t *piece_bytes_of_step(Arena *arena, const Plan *plan, const Step *step) {
     uint32_t count = step->operand_count + step->output_count;
     size_t *bytes = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        const Value *value = &plan->values[buffer_value(step, i)];
+        const Value *value = &plan->values[step_buffer_value(step, i)];
         if (value->space != SPACE_SCRATCH) continue;
         if (!bytes) bytes = ARENA_ARRAY(arena, size_t, count);
         bytes[i] = value->bytes;
     }
     return bytes;
-}
-
-static const char *label_of(Arena *arena, const Step *step) {
-    const char *label = step->label ? step->label : form_name(step->form);
-    return step->place && step->place[0] ? arena_format(arena, "%s %s", label, step->place) : arena_copy(arena, label);
 }
 
 static ProgramStep build_step(const Compilation *compilation, Arena *arena, int plan_number, uint32_t number) {
@@ -144,11 +111,11 @@ static ProgramStep build_step(const Compilation *compilation, Arena *arena, int 
         .wait = step->wait,
         .joined = step->joined,
         .id = number,
-        .label = label_of(arena, step),
+        .label = step_title(arena, step),
         .flops = step->flops,
         .bytes = step->bytes,
     };
-    result.buffers = buffers_of_step(arena, plan, step, &result.buffer_count);
+    result.buffers = step_buffers(arena, plan, step, &result.buffer_count);
     result.piece_bytes = piece_bytes_of_step(arena, plan, step);
     if (step->engine == ENGINE_BLAS) {
         result.function = blas_product;

@@ -110,7 +110,7 @@ void reference_gather(const Work *work) {
 }
 
 // An index outside the dim adds nowhere.
-void reference_scatter(const Work *work) {
+static void add_scattered(const Work *work) {
     DimId dim = work->node->attr.to;
     int64_t extent = graph_extent(work->graph, dim);
     Strides result = strides_dense(work->graph, work->node->order);
@@ -120,7 +120,6 @@ void reference_scatter(const Work *work) {
     walk_order_add(&order, &work->node->order, ~dim_bit(dim));
     walk_order_add(&order, &work_node(work, 1)->order, ~(DimSet)0);
     walk_order_add(&order, &work_node(work, 0)->order, ~(DimSet)0);
-    clear(work);
     for (Walk walk = walk_start(work->graph, &order, (const Strides *[]){&result, &a, &b}, 3); walk.more;
          walk_next(&walk)) {
         for (int64_t i = 0; i < walk.length; i++) {
@@ -131,4 +130,15 @@ void reference_scatter(const Work *work) {
             }
         }
     }
+}
+
+void reference_scatter(const Work *work) {
+    clear(work);
+    add_scattered(work);
+}
+
+void reference_scatter_onto(const Work *work) {
+    Strides result = strides_dense(work->graph, work->node->order), base = work_strides(work, 2);
+    copy(work, &work->node->order, ~(DimSet)0, &result, 0, work_values(work, 2), &base);
+    add_scattered(work);
 }

@@ -130,6 +130,9 @@ static NodeId random_indexed(Maker *maker) {
     DimList result = {.rank = 1, .dims = {maker->V}};
     for (DimId dim = 0; dim < MAX_DIMS; dim++)
         if (has(maker, a, dim) && result.rank < 4 && below(maker, 2)) result.dims[result.rank++] = dim;
+    NodeId base = pick(maker);
+    if (dims_of(maker, base) == dim_list_set(&result) && below(maker, 2))
+        return build_scatter_onto(maker->graph, a, maker->tokens, base, maker->V);
     return build_scatter(maker->graph, a, maker->tokens, maker->V, result);
 }
 

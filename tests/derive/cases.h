@@ -164,6 +164,13 @@ static const Case cases_scatter[] = {
     {ON(SMOOTH, "B", "D"), .to = 'C', .set = "CB"},   {ON(SMOOTH, "B", "DB"), .to = 'A', .set = "AD"},
     {ON(SMOOTH, "BC", "B"), .to = 'G', .set = "CG"},  {ON(SMOOTH, "HC", "BH"), .to = 'G', .set = "GBC"},
 };
+static const Case cases_scatter_onto[] = {
+    {ON(SMOOTH, "", "", "C"), .to = 'C', .set = "C"},      {ON(SMOOTH, "D", "D", "C"), .to = 'C', .set = "C"},
+    {ON(SMOOTH, "DB", "D", "CB"), .to = 'C', .set = "CB"}, {ON(SMOOTH, "DB", "D", "C"), .to = 'C', .set = "C"},
+    {ON(SMOOTH, "DB", "DB", "BC"), .to = 'C', .set = "BC"}, {ON(SMOOTH, "", "D", "C"), .to = 'C', .set = "C"},
+    {ON(SMOOTH, "B", "D", "BC"), .to = 'C', .set = "CB"},  {ON(SMOOTH, "B", "DB", "DA"), .to = 'A', .set = "AD"},
+    {ON(SMOOTH, "BC", "B", "GC"), .to = 'G', .set = "CG"}, {ON(SMOOTH, "HC", "BH", "CBG"), .to = 'G', .set = "GBC"},
+};
 
 // Operand 0 is stopped and multiplied with operand 1, which has a gradient.
 static const Case cases_stop_gradient[] = {BINARY_SHAPES(SMOOTH), BINARY_SHAPES(TIES)};

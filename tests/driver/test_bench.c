@@ -255,7 +255,7 @@ static void damaged_records_are_refused(void **state) {
         const char *from, *to, *said;
     } damages[] = {{"\"sinter bench\"", "\"another\"", "format"},
                    {"\"version\": 1", "\"version\": 2", "version 2"},
-                   {"\"rounds\": 9", "\"rounds\": 8", "no list of 8"},
+                   {"\"rounds\": 9", "\"rounds\": 8", "no list of 8 rounds"},
                    {"\"rounds\": 9", "\"rounds\": -1", "no count"},
                    {"\"level\": \"op\"", "\"level\": \"ops\"", "no level 'ops'"},
                    {"\"role\": \"level\"", "\"role\": \"x\"", "no role 'x'"},

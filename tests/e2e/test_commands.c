@@ -138,7 +138,7 @@ static void memory_that_cannot_fit_is_refused(void **state) {
 
 static void stages_are_text_and_can_be_read_again(void **state) {
     (void)state;
-    static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm"};
+    static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm", "cuda"};
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         char arguments[400];
         snprintf(arguments, sizeof arguments, "lower --emit=%s" SMALL "--vocab_size=5", stages[i]);

@@ -133,8 +133,11 @@ static NodeId indexed(Maker *maker, NodeId a) {
     for (DimId dim = 0; dim < MAX_DIMS; dim++)
         if (dim_in(dims_of(maker, a), dim) && result.rank < 4 && chance(maker, 2)) result.dims[result.rank++] = dim;
     double shrink = 1 / (double)graph_elements(graph, dims_of(maker, a) & ~dim_list_set(&result));
-    NodeId y = build_scatter(graph, a, maker->tokens, V, result);
-    return scaled(maker, y, shrink);
+    NodeId y = scaled(maker, build_scatter(graph, a, maker->tokens, V, result), shrink);
+    // Onto what is there already: a weight, or what a pointwise function or another scatter makes.
+    if (chance(maker, 2)) return y;
+    NodeId base = chance(maker, 2) ? weight(maker, result, 0.3) : unary(maker, OP_TANH, y);
+    return build_scatter_onto(graph, scaled(maker, a, shrink), maker->tokens, base, V);
 }
 
 void make_node(Maker *maker) {

@@ -145,7 +145,7 @@ static double *sum_of(const Rounding *rounding, NodeId id, const double *size) {
 static double roundings_of_sum(const Spot *spot) {
     const Graph *graph = spot->rounding->graph;
     DimSet over = spot->node->attr.set;
-    if (spot->node->op == OP_SCATTER) over = graph_node(graph, spot->node->operands[0])->dims;
+    if (op_scatters(spot->node->op)) over = graph_node(graph, spot->node->operands[0])->dims;
     return 2 + 0.5 * sqrt((double)graph_elements(graph, over));
 }
 
@@ -158,9 +158,12 @@ static void summed(const Spot *spot, double *bound) {
     double *of_a = magnitude(rounding, a), *of_b = product ? magnitude(rounding, b) : rounding->truth[b];
     values[b] = of_b;
     values[a] = of_a;
+    NodeId base = spot->node->op == OP_SCATTER_ONTO ? spot->node->operands[2] : NODE_NONE;
+    if (base != NODE_NONE) values[base] = magnitude(rounding, base);
     add_scaled(bound, applied(spot, values), roundings_of_sum(spot) * eps, spot->count);
     if (!product) {
         values[a] = rounding->bound[a];
+        if (base != NODE_NONE) values[base] = rounding->bound[base];
         add_scaled(bound, applied(spot, values), 1, spot->count);
         return;
     }
@@ -227,7 +230,7 @@ static void bound_node(const Spot *spot, double *bound) {
     case CLASS_CONTRACT: summed(spot, bound); return;
     default: break;
     }
-    if (node->op == OP_SCATTER)
+    if (op_scatters(node->op))
         summed(spot, bound);
     else
         moved(spot, bound);

@@ -110,10 +110,25 @@ static void targets_print_and_parse(void **state) {
     target.peak_flops = 1.0 / 3.0;
     target.peak_is_measured = true;
     const char *text = target_text(arena, &target);
-    assert_non_null(strstr(text, "triple host\ncpu znver4\ncores 2\n"));
+    assert_non_null(strstr(text, "triple host\ncpu znver4\ngpu none\ncores 2\n"));
     assert_true(target_parse("t", text, &read, diags_create(arena)));
     assert_string_equal(target_text(arena, &read), text);
     assert_true(read.peak_flops == target.peak_flops && read.peak_is_measured && read.triple[0] == 0);
+    arena_free(arena);
+}
+
+static void gpus_are_known_by_name(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Target target = target_default(), read;
+    assert_false(target_is_gpu(&target));
+    assert_false(target_of_gpu("sm_1", &target));
+    assert_true(target_of_gpu("sm_90a", &target));
+    const char *text = target_text(arena, &target);
+    assert_non_null(strstr(text, "gpu sm_90a\ncores 132\n"));
+    assert_true(target_parse("t", text, &read, diags_create(arena)));
+    assert_string_equal(target_text(arena, &read), text);
+    assert_true(target_is_gpu(&read));
     arena_free(arena);
 }
 
@@ -162,6 +177,7 @@ int main(void) {
         cmocka_unit_test(layers_are_one_line),     cmocka_unit_test(reasons_follow_the_layer),
         cmocka_unit_test(stored_names_have_layers), cmocka_unit_test(decisions_are_copied),
         cmocka_unit_test(targets_print_and_parse),
+        cmocka_unit_test(gpus_are_known_by_name),
         cmocka_unit_test(targets_are_read_loosely), cmocka_unit_test(wrong_targets_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

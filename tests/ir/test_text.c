@@ -231,6 +231,8 @@ static const struct {
     {LINES "%6 = gather f32[B,A] %0 %1 from A", "gather from A: operand 2 [A] already has A"},
     {LINES "%6 = scatter f32[C,M] %0 %1 to M", "scatter: no operand has {C} of the result {C,M}"},
     {LINES "%6 = scatter f32[B] %0 %1 to M", "scatter to M: the result {B} lacks it"},
+    {LINES "%6 = scatter_onto f32[A,M] %0 %1 %0 to M", "scatter_onto: onto {A,B}, and the result has {A,M}"},
+    {LINES "%6 = scatter_onto f32[A] %3 %4 %1 to A", "scatter_onto: operand 3 is i32, not f32"},
     // the whole
     {LINES "%6 = state f32[A] \"s\" stored(A) init constant(0)\noutput \"s\" %0",
      "output \"s\" has dims {A,B}, but the state of that name has {A}"},

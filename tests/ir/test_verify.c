@@ -64,13 +64,13 @@ static void extent_zero(void **state) {
 
 static void leaf_twice(void **state) {
     Fixture *f = *state;
-    f->graph->leaves[1].leaf.name = f->graph->leaves[0].leaf.name;
+    f->graph->leaves[1].name = f->graph->leaves[0].name;
     assert_broken(f, "two leaves are called \"x\"");
 }
 
 static void token_width(void **state) {
     Fixture *f = *state;
-    f->graph->leaves[1].leaf.token_bytes = 3;
+    f->graph->leaves[1].token_bytes = 3;
     assert_broken(f, "leaf \"y\" has tokens of 3 bytes");
 }
 

@@ -466,6 +466,19 @@ static void value_scatter(void **state) {
     EXPECT(build_scatter(graph, FLOATS("", 2), index, letter(graph, 'C'), letters(graph, "C")), "C", 2, 0, 6);
 }
 
+static void value_scatter_onto(void **state) {
+    (void)state;
+    Graph *graph = fixture.graph;
+    NodeId a = FLOATS("HB", 1, 2, 3, 4, 5, 6, 7, 8);
+    NodeId index = INTEGERS("H", 2, 0, 2, -1);
+    // Rows of the base that no index names stay; so does all of it when every index lies outside.
+    NodeId base = FLOATS("BC", 10, 20, 30, 40, 50, 60);
+    EXPECT(build_scatter_onto(graph, a, index, base, letter(graph, 'C')), "CB", 13, 44, 20, 50, 36, 68);
+    EXPECT(build_scatter_onto(graph, a, INTEGERS("H", 3, 3, -1, 4), base, letter(graph, 'C')), "BC", 10, 20, 30, 40, 50, 60);
+    NodeId row = FLOATS("C", 1, 2, 3);
+    EXPECT(build_scatter_onto(graph, a, index, row, letter(graph, 'C')), "C", 8, 2, 17);
+}
+
 static void value_stop_gradient(void **state) {
     (void)state;
     EXPECT(build_stop_gradient(fixture.graph, FLOATS("BC", 1, 2, 3, 4, 5, 6)), "CB", 1, 4, 2, 5, 3, 6);

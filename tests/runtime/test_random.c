@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "runtime/normals.h"
 #include "runtime/random.h"
 
 static uint64_t words(uint32_t low, uint32_t high) {
@@ -61,12 +62,35 @@ static void normal_moments(void **state) {
     assert_true(isfinite(first) && isfinite(second));
 }
 
+// Every instruction set that this machine has, against one draw after the other.
+static void normals_in_lanes(void **state) {
+    (void)state;
+    enum { COUNT = 60001 };
+    static float values[COUNT];
+    static const int64_t firsts[] = {0, 2, 130, INT64_C(1) << 33};
+    static const double deviations[] = {1, 0.02, 0};
+    for (NormalsSet set = 0; set < NORMALS_SETS; set++) {
+        if (!normals_has(set)) continue;
+        for (int trial = 0; trial < 12; trial++) {
+            uint64_t key = random_key(7, trial < 6 ? "w" : "b");
+            double deviation = deviations[trial % 3], normals[2];
+            int64_t first = firsts[trial % 4];
+            normals_fill_by(set, key, deviation, first, COUNT, values);
+            for (int64_t i = 0; i < COUNT; i++) {
+                if (i % 2 == 0) random_normals(random_bits(key, (uint64_t)(first + i) / 2), &normals[0], &normals[1]);
+                assert_true(values[i] == (float)(deviation * normals[i % 2]));
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
         cmocka_unit_test(keys_differ),
         cmocka_unit_test(uniform_in_range),
         cmocka_unit_test(normal_moments),
+        cmocka_unit_test(normals_in_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

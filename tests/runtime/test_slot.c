@@ -15,6 +15,22 @@ static int64_t defined_offset(const ProgramSlot *slot, const int64_t *index) {
     return offset;
 }
 
+// A few elements at a time, the last ones first.
+static void check_parts(Fixture *fixture, const ProgramSlot *slot, const float *stored, const float *expected) {
+    enum { PART = 7 };
+    const SlotMap *map = slot_map(slot, fixture->arena);
+    int64_t count = slot_elements(slot);
+    float *memory = ARENA_ARRAY(fixture->arena, float, slot->bytes / 4);
+    for (int64_t first = (count - 1) / PART * PART; first >= 0; first -= PART) {
+        int64_t part = count - first < PART ? count - first : PART;
+        float back[PART];
+        slot_pack_part(map, stored + first, first, part, memory);
+        slot_unpack_part(map, memory, first, part, back);
+        assert_memory_equal(back, stored + first, (size_t)part * 4);
+    }
+    assert_memory_equal(memory, expected, slot->bytes);
+}
+
 static void check_round_trip(Fixture *fixture, const ProgramSlot *slot) {
     int64_t count = slot_elements(slot), size = (int64_t)slot->bytes / 4;
     float *stored = ARENA_ARRAY(fixture->arena, float, (size_t)count);
@@ -38,6 +54,7 @@ static void check_round_trip(Fixture *fixture, const ProgramSlot *slot) {
     assert_memory_equal(memory, expected, (size_t)size * 4);
     slot_unpack(slot, memory, back, fixture->arena);
     assert_memory_equal(back, stored, (size_t)count * 4);
+    check_parts(fixture, slot, stored, expected);
 }
 
 static void plain_and_scalar(void **state) {
@@ -97,10 +114,29 @@ static void everything_flat(void **state) { // 3*5 elements in panels of 4
     check_round_trip(*state, &slot);
 }
 
+static void sum_of_parts(void **state) { // W[5,6] @ (F/4, C, F%4), three times
+    Fixture *fixture = *state;
+    ProgramSlot slot = {.name = "g",
+                        .rank = 2,
+                        .extents = {5, 6},
+                        .parts = 3,
+                        .piece_count = 3,
+                        .bytes = 3 * 2 * 5 * 4 * 4,
+                        .pieces = {{{0, 1}, 4, 2}, {{1, 0}, 1, 5}, {{0, 1}, 1, 4}}};
+    float memory[120], sums[30], some[3];
+    for (int i = 0; i < 120; i++) memory[i] = (float)i;
+    slot_unpack(&slot, memory, sums, fixture->arena);
+    int64_t offset = slot_offset(&slot, (int64_t[]){2, 5});
+    assert_true(sums[2 * 6 + 5] == (float)(offset + (offset + 40) + (offset + 80)));
+    slot_unpack_part(slot_map(&slot, fixture->arena), memory, 16, 3, some);
+    assert_memory_equal(some, sums + 16, sizeof some);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(plain_and_scalar), FIXTURE_TEST(column_panels),       FIXTURE_TEST(transposed),
         FIXTURE_TEST(merged_dims),      FIXTURE_TEST(merged_out_of_order), FIXTURE_TEST(everything_flat),
+        FIXTURE_TEST(sum_of_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

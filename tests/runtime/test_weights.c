@@ -119,6 +119,23 @@ static void initial_values_ignore_layout_and_threads(void **state) {
     close_session(three);
 }
 
+static void initialised_again(void **state) {
+    Fixture *fixture = *state;
+    Opened fresh = open_session(fixture, &panels, 1), used = open_session(fixture, &panels, 2);
+    weights_initialise(fresh.session, &panels, 9);
+    for (uint32_t i = 0; i < panels.slot_count; i++)
+        if (panels.slots[i].kind == SLOT_STATE)
+            memset(session_data(used.session, &panels.slots[i]), 0x7f, panels.slots[i].bytes);
+    weights_initialise(used.session, &panels, 9);
+    for (uint32_t i = 0; i < panels.slot_count; i++) {
+        const ProgramSlot *slot = &panels.slots[i];
+        if (slot->kind != SLOT_STATE) continue;
+        assert_memory_equal(session_data(used.session, slot), session_data(fresh.session, slot), slot->bytes);
+    }
+    close_session(fresh);
+    close_session(used);
+}
+
 static void copies_follow_their_param(void **state) {
     Fixture *fixture = *state;
     Opened opened = open_session(fixture, &panels, 2);
@@ -224,6 +241,7 @@ static void gradients_under_their_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(initial_values_ignore_layout_and_threads),
+        FIXTURE_TEST(initialised_again),
         FIXTURE_TEST(copies_follow_their_param),
         FIXTURE_TEST(save_and_load),
         FIXTURE_TEST(wrong_files_are_refused),

@@ -9,7 +9,7 @@
 // stored in the order of their dims.
 #include <string.h>
 
-#include "codegen/cpu/cpu.h"
+#include "codegen/link.h"
 
 typedef struct {
     DimList dims;

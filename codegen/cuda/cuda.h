@@ -1,0 +1,90 @@
+// Inside codegen/cuda: what its files share. Nothing outside this folder (and its tests) includes it.
+//
+//     program.c     plans -> CudaCode               uses print.c, ../link.c
+//     print.c       one tile program -> the text of one kernel
+//     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
+//     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
+//     print_op.c    one operation                   print_index.c  affine indices
+//     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
+//
+// A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row and
+// every 16 lanes of its tile; threads of a worker differ in lanes only.
+#ifndef SINTER_CODEGEN_CUDA_CUDA_H
+#define SINTER_CODEGEN_CUDA_CUDA_H
+
+#include "codegen/cuda/cuda_program.h"
+#include "codegen/lower.h"
+
+extern const char *cuda_common(void); // common.cu
+
+// ---- spread.c
+typedef enum {
+    SPREAD_LOOPS,  // each outermost nest of loops deals out the rounds of its `dealt` loops
+    SPREAD_PIECES, // a worker takes whole pieces
+    SPREAD_NOT     // one worker does everything
+} SpreadKind;
+
+typedef struct {
+    SpreadKind kind;
+    uint32_t pieces;
+    const bool *dealt;    // by LOOP, with SPREAD_LOOPS
+    const bool *again;    // by buffer: read again where another thread of the worker may have written
+    const bool *over;     // by buffer: written where another thread of the worker may still want to read
+    int64_t units;        // what there is to deal out: the most workers that have something to do
+} Spread;
+
+Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena);
+// Rounds of a loop that is cut in no pieces, and rows of its largest tile (1 for loops that have no tiles).
+int64_t loop_rounds(const TileOp *loop);
+int64_t loop_tile(const TileOp *loop);
+
+// ---- printing
+typedef struct {
+    int rows, vectors; // registers per thread: [rows][vectors]
+    bool stored;       // declared where its run begins, since more than its own part of the run uses it
+} Cell;
+
+typedef struct {
+    Arena *arena;
+    Text *out;
+    const TileProgram *program;
+    const char *symbol;
+    const uint32_t *ends;
+    const uint8_t *shapes;
+    TileRange *ranges;
+    const Spread *spread;
+    Cell *cells;
+    int depth;                       // of indentation
+    TileValue rows_loop, lanes_loop; // open ones, or TILE_NONE
+    int rows, vectors;               // of the open tile; 1 and 1 outside of rows and lanes loops
+    const char *row_count;           // rows of this tile when that varies, else NULL
+    const char *lane_limit;          // lanes from here on are masked out, or NULL
+    bool in_row_nest;                // `r` is in scope
+} Printer;
+
+static inline const TileOp *printer_op(const Printer *printer, TileValue value) {
+    return &printer->program->ops[value];
+}
+
+// One line, indented. Lines that end with `{` open a block, those that begin with `}` close one.
+void print_line(Printer *printer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void print_range(Printer *printer, uint32_t begin, uint32_t end);       // print_loop.c
+void print_nest(Printer *printer, uint32_t loop);                       // print_loop.c: one whose rounds are dealt out
+void print_run(Printer *printer, uint32_t begin, uint32_t end);         // print_run.c
+uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit);
+void print_op(Printer *printer, uint32_t number);                       // print_op.c: in the scope of its part
+const char *value_text(const Printer *printer, TileValue value);        // print_op.c: of the part in scope
+const char *dtype_text(DType dtype);
+const char *float_text(Arena *arena, double number);
+const char *loop_base(const Printer *printer, TileValue loop);          // print_index.c: "T_2", the tile's first index
+const char *loop_element(const Printer *printer, TileValue loop);       // "T_2i", the index of the part in scope
+typedef enum { INDEX_SIGNED, INDEX_WIDE, INDEX_UNSIGNED, INDEX_FIRST_ROW, INDEX_LAST_ROW } IndexStyle;
+const char *index_text(const Printer *printer, const TileIndex *index, IndexStyle style);
+const char *address_text(const Printer *printer, const TileIndex *index);
+
+// The text of one kernel and its tables.
+const char *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
+                         uint32_t threads, const Spread *spread);
+
+#endif

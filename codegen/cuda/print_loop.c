@@ -1,0 +1,183 @@
+// Loops: rounds that are dealt out to workers, tiles, and masks where a tile is not full.
+//
+//     rows 64 step 13 evenly   ->   for (int T_2 = 0; T_2 < 64; T_2 += 13) {     tiles of 13 rows in registers;
+//                                       const int rows_2 = int_minimum(13, 64 - T_2);      the last has 12
+//     lanes 65 step 32         ->   for (int s_3 = 0; s_3 < 65; s_3 += 32) {     ... if (s_3i < 65) ...
+//
+// Every body is printed once, for the largest tile: what a smaller one lacks is masked. Bits do not depend on how rows and
+// lanes are grouped.
+#include "base/diag.h"
+#include "codegen/cuda/cuda.h"
+
+// ---- tiles
+
+static void open_rows(Printer *printer, uint32_t loop, const char *end) {
+    const TileOp *op = printer_op(printer, loop);
+    int64_t tile = loop_tile(op);
+    printer->rows_loop = loop;
+    printer->rows = (int)tile;
+    bool uneven = op->pieces > 1 ? op->extent % (tile * op->pieces) != 0 : op->extent % tile != 0;
+    if (!uneven) return;
+    printer->row_count = arena_format(printer->arena, "rows_%u", loop);
+    print_line(printer, "const int rows_%u = int_minimum(%lld, %s - %s);", loop, (long long)tile, end,
+               loop_base(printer, loop));
+}
+
+static void open_lanes(Printer *printer, uint32_t loop, const char *end) {
+    const TileOp *op = printer_op(printer, loop);
+    printer->lanes_loop = loop;
+    printer->vectors = (int)op->step / TILE_LANES;
+    bool uneven = op->pieces > 1 ? op->extent % ((int64_t)op->step * op->pieces) != 0 : op->extent % op->step != 0;
+    if (uneven) printer->lane_limit = arena_copy(printer->arena, end);
+    if (printer->vectors == 1)
+        print_line(printer, "const int %s = %s + lane;", loop_element(printer, loop), loop_base(printer, loop));
+}
+
+static void open_tile(Printer *printer, uint32_t loop, const char *end) {
+    if (printer_op(printer, loop)->loop == LOOP_ROWS) open_rows(printer, loop, end);
+    if (printer_op(printer, loop)->loop == LOOP_LANES) open_lanes(printer, loop, end);
+}
+
+static void close_tile(Printer *printer, uint32_t loop) {
+    if (loop == printer->rows_loop) {
+        printer->rows_loop = TILE_NONE;
+        printer->rows = 1;
+        printer->row_count = NULL;
+    }
+    if (loop == printer->lanes_loop) {
+        printer->lanes_loop = TILE_NONE;
+        printer->vectors = 1;
+        printer->lane_limit = NULL;
+    }
+}
+
+// ---- loops of one worker
+
+static const char *number_text(const Printer *printer, int64_t number) {
+    return arena_format(printer->arena, "%lld", (long long)number);
+}
+
+// Where the piece's part of a loop begins, and the next one's.
+static const char *piece_begin(const Printer *printer, const TileOp *op, const char *piece) {
+    if (op->extent % op->pieces == 0) {
+        int64_t length = op->extent / op->pieces;
+        return length == 1 ? piece : arena_format(printer->arena, "%lld * %s", (long long)length, piece);
+    }
+    return arena_format(printer->arena, "(int)(%lldll * %s / %u)", (long long)op->extent, piece, op->pieces);
+}
+
+static void open_for(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    const char *name = loop_base(printer, loop), *begin = "0", *end = number_text(printer, op->extent);
+    if (op->pieces > 1) {
+        begin = piece_begin(printer, op, "piece");
+        end = arena_format(printer->arena, "end_%u", loop);
+        print_line(printer, "const int %s = %s;", end, piece_begin(printer, op, "(piece + 1)"));
+    }
+    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name,
+               (long long)loop_tile(op));
+    open_tile(printer, loop, end);
+}
+
+// From the bounds, rounded outwards to whole steps, to where they meet the extent.
+static void open_bounded(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    Arena *arena = printer->arena;
+    const char *name = loop_base(printer, loop), *begin = "0", *end = number_text(printer, op->extent);
+    long long step = op->loop == LOOP_LANES ? (long long)op->step : 1;
+    if (op->low > -BAND_OPEN) {
+        TileIndex first = op->index;
+        first.constant += op->low;
+        begin = arena_format(arena, "int_maximum(0, %s)", index_text(printer, &first, INDEX_FIRST_ROW));
+        if (step > 1) begin = arena_format(arena, "%s / %lld * %lld", begin, step, step);
+    }
+    if (op->high < BAND_OPEN) {
+        TileIndex after = op->index;
+        after.constant += op->high + 1;
+        const char *last = index_text(printer, &after, INDEX_LAST_ROW);
+        print_line(printer, "const int end_%u = int_minimum(%s, %s);", loop, end, last);
+        end = arena_format(arena, "end_%u", loop);
+    }
+    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name, step);
+    open_tile(printer, loop, end);
+}
+
+static void open_guard(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    const char *name = loop_base(printer, loop), *begin = "0", *end = number_text(printer, op->extent);
+    if (op->pieces > 1) {
+        begin = piece_begin(printer, op, "piece");
+        end = piece_begin(printer, op, "(piece + 1)");
+    }
+    const char *value = value_text(printer, op->operands[0]);
+    print_line(printer, "if (%s >= %s && %s < %s) {", value, begin, value, end);
+    print_line(printer, "const int %s = %s;", name, value);
+}
+
+static void print_loop(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    if (op->bounded)
+        open_bounded(printer, loop);
+    else if (op->loop == LOOP_GUARD)
+        open_guard(printer, loop);
+    else
+        open_for(printer, loop);
+    print_range(printer, loop + 1, printer->ends[loop]);
+    close_tile(printer, loop);
+    print_line(printer, "}");
+}
+
+void print_range(Printer *printer, uint32_t begin, uint32_t end) {
+    while (begin < end) {
+        if (printer_op(printer, begin)->kind == TILE_LOOP) {
+            print_loop(printer, begin);
+            begin = printer->ends[begin] + 1;
+            continue;
+        }
+        uint32_t stop = run_end(printer, begin, end);
+        print_run(printer, begin, stop);
+        begin = stop;
+    }
+}
+
+// ---- rounds that are dealt out
+
+static uint32_t dealt_inside(const Printer *printer, uint32_t loop) {
+    for (uint32_t i = loop + 1; i < printer->ends[loop]; i++)
+        if (printer_op(printer, i)->kind == TILE_LOOP) return printer->spread->dealt[i] ? i : TILE_NONE;
+    return TILE_NONE;
+}
+
+// The loop's first index in the worker's round, of which there are `inner` for each of its own; `outermost`: no other loop
+// takes what is left of the number.
+static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool outermost) {
+    const TileOp *op = printer_op(printer, loop);
+    int64_t rounds = loop_rounds(op), tile = loop_tile(op);
+    Text text = text_create(printer->arena);
+    text_append(&text, "work");
+    if (inner > 1) text_append(&text, " / %lld", (long long)inner);
+    if (!outermost) text_append(&text, " %% %lld", (long long)rounds);
+    const char *base = rounds == 1 ? "0" : text_string(&text);
+    if (tile > 1 && rounds > 1) base = arena_format(printer->arena, "%lld * (%s)", (long long)tile, base);
+    print_line(printer, "const int %s = %s;", loop_base(printer, loop), base);
+    open_tile(printer, loop, number_text(printer, op->extent));
+}
+
+void print_nest(Printer *printer, uint32_t loop) {
+    int64_t total = 1;
+    for (uint32_t i = loop; i != TILE_NONE; i = dealt_inside(printer, i)) total *= loop_rounds(printer_op(printer, i));
+    if (total > INT32_MAX / 2) BUG("kernel %s has %lld rounds", printer->symbol, (long long)total);
+    print_line(printer, "for (int work = WORKER; work < %lld; work += WORKERS) {", (long long)total);
+    uint32_t at = loop;
+    for (int64_t inner = total;;) {
+        inner /= loop_rounds(printer_op(printer, at));
+        open_dealt(printer, at, inner, at == loop);
+        uint32_t next = dealt_inside(printer, at);
+        if (next == TILE_NONE) break;
+        print_range(printer, at + 1, next);
+        at = next;
+    }
+    print_range(printer, at + 1, printer->ends[at]);
+    for (uint32_t i = loop; i != TILE_NONE; i = dealt_inside(printer, i)) close_tile(printer, i);
+    print_line(printer, "}");
+}

@@ -1,0 +1,210 @@
+// The door of codegen/cuda: Plans in, source text and launches out.
+//
+// In: the plans of one model. Each step is lowered to a tile program; equal ones become one kernel for all layers and
+// programs, and are printed once. Out: kernels, and per plan its launches in order, each with what it waits for:
+//
+//     step 7 row "layernorm" in %1, %2 out %3   ->   launch 7: kernel row_layernorm_81f3, 96 blocks, b0 b1 b2, after 6
+#include <string.h>
+
+#include "base/clock.h"
+#include "codegen/cuda/cuda.h"
+#include "codegen/link.h"
+
+// A product and a sum are two roundings; division, roots and subnormals as IEEE 754 has them.
+const char *const cuda_compile_options[] = {"--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false", NULL};
+
+enum { LANES = TILE_LANES, MOST_THREADS = 128, LEAST_THREADS = 32, RESIDENT_THREADS = 2048, WAVES = 4 };
+
+typedef struct {
+    CudaCode *code;
+    const Plan *const *plans;
+    const char *const *names;
+    const Target *target;
+    CudaReport *report;
+    Arena *scratch;
+    CudaKernel *kernels;
+    Spread *spreads;          // by kernel
+    size_t kernel_capacity, spread_capacity;
+} Printing;
+
+// ---- kernels
+
+// Few workers are in many small blocks, so that all multiprocessors have some.
+static uint32_t block_threads(const Spread *spread, const Target *target) {
+    int64_t threads = spread->units * LANES, block = MOST_THREADS;
+    if (spread->units == 1) return LANES;
+    while (block > LEAST_THREADS && threads / block < target->cores) block /= 2;
+    return (uint32_t)block;
+}
+
+// As many as have something to do, but no more than a few times what fits at once: workers take several rounds then.
+static uint32_t launch_blocks(const Spread *spread, uint32_t threads, const Target *target) {
+    int64_t needed = (spread->units * LANES + threads - 1) / threads;
+    int64_t most = (int64_t)target->cores * (RESIDENT_THREADS / threads) * WAVES;
+    return (uint32_t)(needed < most ? needed : most);
+}
+
+static uint32_t find_kernel(const CudaCode *code, const char *symbol) {
+    for (uint32_t i = 0; i < code->kernel_count; i++)
+        if (text_equal(code->kernels[i].name, symbol)) return i;
+    return code->kernel_count;
+}
+
+static const CudaBuffer *buffers_of(Arena *arena, const TileProgram *program) {
+    CudaBuffer *buffers = ARENA_ARRAY(arena, CudaBuffer, program->buffer_count + 1);
+    for (uint32_t b = 0; b < program->buffer_count; b++) {
+        const TileBuffer *buffer = &program->buffers[b];
+        buffers[b] = (CudaBuffer){.bytes = (size_t)buffer->elements * dtype_bytes(buffer->dtype), .written = buffer->written};
+    }
+    bool *stored = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        bool adds = op->kind == TILE_SCATTER_ADD && !stored[op->buffer];   // else to what it has written itself
+        if (op->kind == TILE_LOAD || adds) buffers[op->buffer].read = true;
+        if (op->kind == TILE_STORE) stored[op->buffer] = true;
+    }
+    return buffers;
+}
+
+static void add_kernel(Printing *printing, const TileProgram *program, const bool *aliased, const char *symbol) {
+    CudaCode *code = printing->code;
+    const char *unsound = tile_verify(program, printing->scratch);
+    if (unsound) BUG("tile program %s: %s", program->name, unsound);
+    if (printing->report->tiles) tile_print(program, printing->report->tiles);
+    double start = clock_seconds();
+    size_t count = code->kernel_count + 1;
+    printing->kernels = arena_grow(code->arena, printing->kernels, &printing->kernel_capacity, count, sizeof(CudaKernel));
+    printing->spreads = arena_grow(printing->scratch, printing->spreads, &printing->spread_capacity, count, sizeof(Spread));
+    Spread *spread = &printing->spreads[code->kernel_count];
+    *spread = spread_of(program, aliased, printing->scratch);
+    CudaKernel *kernel = &printing->kernels[code->kernel_count++];
+    *kernel = (CudaKernel){.name = arena_copy(code->arena, symbol),
+                           .buffer_count = program->buffer_count,
+                           .buffers = buffers_of(code->arena, program),
+                           .threads = block_threads(spread, printing->target)};
+    kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
+    code->kernels = printing->kernels;
+    printing->report->print_seconds += clock_seconds() - start;
+}
+
+static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step *step) {
+    double start = clock_seconds();
+    const TileProgram *program = tile_lower(printing->scratch, plan, step, printing->target);
+    const bool *aliased = step_aliased(printing->scratch, plan, step);
+    const char *symbol = kernel_symbol(printing->scratch, program, aliased);
+    printing->report->lower_seconds += clock_seconds() - start;
+    printing->report->kernels++;
+    uint32_t number = find_kernel(printing->code, symbol);
+    if (number == printing->code->kernel_count) add_kernel(printing, program, aliased, symbol);
+    return number;
+}
+
+// ---- launches
+
+// Whether step `b` has to wait for `a`: one writes what the other reads or writes.
+static bool meet(const Plan *plan, const Step *a, const Step *b) {
+    uint32_t a_count = a->operand_count + a->output_count, b_count = b->operand_count + b->output_count;
+    for (uint32_t i = 0; i < a_count; i++)
+        for (uint32_t k = 0; k < b_count; k++) {
+            if (i < a->operand_count && k < b->operand_count) continue;
+            const Value *x = &plan->values[step_buffer_value(a, i)], *y = &plan->values[step_buffer_value(b, k)];
+            if (x->space == y->space && x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes) return true;
+        }
+    return false;
+}
+
+// The last steps before `s` that it meets, without those that these have waited for. `reached` has a row for each step: the
+// steps that are over when it begins.
+static void find_after(const Plan *plan, uint32_t s, uint64_t *reached, size_t words, uint32_t *after, uint32_t *count) {
+    uint64_t *mine = &reached[s * words];
+    for (uint32_t t = s; t-- > 0;) {
+        if (mine[t / 64] >> t % 64 & 1 || !meet(plan, &plan->steps[t], &plan->steps[s])) continue;
+        after[(*count)++] = t;
+        mine[t / 64] |= (uint64_t)1 << t % 64;
+        for (size_t w = 0; w < words; w++) mine[w] |= reached[t * words + w];
+    }
+}
+
+static CudaLaunch *launches_of(Printing *printing, const Plan *plan) {
+    Arena *arena = printing->code->arena;
+    CudaLaunch *launches = ARENA_ARRAY(arena, CudaLaunch, plan->step_count + 1);
+    size_t words = plan->step_count / 64 + 1;
+    uint64_t *reached = ARENA_ARRAY(printing->scratch, uint64_t, plan->step_count * words + 1);
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        uint32_t kernel = kernel_of_step(printing, plan, step);
+        uint32_t *after = ARENA_ARRAY(printing->scratch, uint32_t, s + 1);
+        CudaLaunch *launch = &launches[s];
+        *launch = (CudaLaunch){
+            .kernel = kernel,
+            .blocks = launch_blocks(&printing->spreads[kernel], printing->kernels[kernel].threads, printing->target),
+            .id = s,
+            .label = step_title(arena, step),
+            .flops = step->flops,
+            .bytes = step->bytes,
+        };
+        uint32_t buffers;
+        launch->buffers = step_buffers(arena, plan, step, &buffers);
+        find_after(plan, s, reached, words, after, &launch->after_count);
+        uint32_t *kept = ARENA_ARRAY(arena, uint32_t, launch->after_count + 1);
+        memcpy(kept, after, launch->after_count * sizeof *after);
+        launch->after = kept;
+    }
+    return launches;
+}
+
+// ---- the door
+
+static bool is_printable(const Plan *plan, const char *name, Diags *diags) {
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        bool scratch = plan->scratch_bytes > 0 || step->cut.groups > 0;
+        if (step->engine == ENGINE_TILES && !scratch) continue;
+        return diag_error(diags, (Place){0}, "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target "
+                          "with a GPU", s, name, scratch ? "strands" : "openblas");
+    }
+    return true;
+}
+
+static CudaProgram program_of(Printing *printing, int number) {
+    const Plan *plan = printing->plans[number];
+    Arena *arena = printing->code->arena;
+    CudaProgram program = {.name = arena_copy(arena, printing->names[number]),
+                           .launches = launches_of(printing, plan),
+                           .launch_count = plan->step_count,
+                           .state_bytes = plan->state_bytes,
+                           .arena_bytes = plan->arena_bytes};
+    program.slots = slots_of_plan(arena, plan, &program.slot_count);
+    return program;
+}
+
+CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int count, const Target *target,
+                       CudaReport *report, Diags *diags) {
+    for (int i = 0; i < count; i++)
+        if (!is_printable(plans[i], names[i], diags)) return NULL;
+    Arena *arena = arena_create();
+    CudaReport unread = {0};
+    CudaCode *code = ARENA_NEW(arena, CudaCode);
+    *code = (CudaCode){.arena = arena, .common = cuda_common(), .program_count = count};
+    Printing printing = {.code = code,
+                         .plans = plans,
+                         .names = names,
+                         .target = target,
+                         .report = report ? report : &unread,
+                         .scratch = arena_create()};
+    CudaProgram *programs = ARENA_ARRAY(arena, CudaProgram, (size_t)count);
+    for (int i = 0; i < count; i++) programs[i] = program_of(&printing, i);
+    code->programs = programs;
+    printing.report->distinct_kernels += code->kernel_count;
+    arena_free(printing.scratch);
+    return code;
+}
+
+void cuda_code_free(CudaCode *code) {
+    if (code) arena_free(code->arena);
+}
+
+void cuda_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out) {
+    text_append(out, "%s", code->common);
+    for (uint32_t i = first; i < first + count; i++) text_append(out, "\n%s", code->kernels[i].source);
+}

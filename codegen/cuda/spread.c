@@ -1,0 +1,211 @@
+// Which loops' rounds are dealt out to workers, and which memory the threads of a worker share.
+//
+// In: a tile program, and which buffers may overlap. Out, for a program that is cut in no pieces, the outermost loops of
+// each nest that no sum goes through and whose rounds write different elements:
+//
+//     loop H 4                       dealt
+//       rows T 64 step 8             dealt
+//         lanes S 64 step 32         dealt: 4*8*2 = 64 workers have something to do
+//           %7 = zero rows*lanes
+//           loop D 32                by the worker
+//
+// A program that reads again what it has written, or that sums at its top, has rounds that depend on each other.
+#include "base/diag.h"
+#include "codegen/cuda/cuda.h"
+
+typedef struct {
+    const TileProgram *program;
+    const bool *aliased;
+    const uint32_t *ends;
+    bool *dealt;
+} Spreading;
+
+static bool reads(const TileOp *op) {
+    return op->kind == TILE_LOAD || op->kind == TILE_SCATTER_ADD;
+}
+
+static bool writes(const TileOp *op) {
+    return op->kind == TILE_STORE || op->kind == TILE_SCATTER_ADD;
+}
+
+static bool is_pure(const TileOp *op) {
+    switch (op->kind) {
+    case TILE_CONST:
+    case TILE_INDEX:
+    case TILE_LOAD:
+    case TILE_TABLE:
+    case TILE_MAP:
+    case TILE_RANDOM:
+    case TILE_PREFETCH:
+    case TILE_END: return true;
+    default: return false;
+    }
+}
+
+int64_t loop_tile(const TileOp *loop) {
+    if (loop->loop == LOOP_LANES) return loop->step;
+    if (loop->loop != LOOP_ROWS) return 1;
+    int64_t pieces = loop->pieces ? loop->pieces : 1, rows = (loop->extent + pieces - 1) / pieces;
+    if (!loop->split_evenly) return rows < loop->step ? rows : loop->step;
+    int64_t tiles = (rows + loop->step - 1) / loop->step;
+    return (rows + tiles - 1) / tiles;
+}
+
+int64_t loop_rounds(const TileOp *loop) {
+    int64_t tile = loop_tile(loop);
+    return (loop->extent + tile - 1) / tile;
+}
+
+// ---- what may be dealt out
+
+static int64_t coefficient_of(const TileIndex *index, TileValue value) {
+    for (int i = 0; i < index->count; i++)
+        if (index->terms[i].value == value) return index->terms[i].coefficient;
+    return 0;
+}
+
+// Where memory is written over what is read, both have to belong to the same round.
+static bool keeps_to_itself(const Spreading *spreading, uint32_t loop) {
+    const TileProgram *program = spreading->program;
+    for (uint32_t s = 0; s < program->op_count; s++) {
+        const TileOp *store = &program->ops[s];
+        if (!writes(store) || !spreading->aliased[store->buffer]) continue;
+        for (uint32_t l = 0; l < program->op_count; l++) {
+            const TileOp *load = &program->ops[l];
+            if (!reads(load) || !spreading->aliased[load->buffer]) continue;
+            if (coefficient_of(&load->index, loop) != coefficient_of(&store->index, loop)) return false;
+        }
+    }
+    return true;
+}
+
+// Nothing but what only computes, and one loop: its number, or TILE_NONE.
+static uint32_t only_loop(const Spreading *spreading, uint32_t begin, uint32_t end) {
+    uint32_t found = TILE_NONE;
+    for (uint32_t i = begin; i < end; i++) {
+        const TileOp *op = &spreading->program->ops[i];
+        if (op->kind != TILE_LOOP) {
+            if (!is_pure(op)) return TILE_NONE;
+            continue;
+        }
+        if (found != TILE_NONE) return TILE_NONE;
+        found = i;
+        i = spreading->ends[i];
+    }
+    return found;
+}
+
+// Outermost loops hold no accumulator from outside, and inner ones are alone in theirs.
+static int64_t deal_nest(Spreading *spreading, uint32_t loop) {
+    int64_t units = 1;
+    while (loop != TILE_NONE) {
+        const TileOp *op = &spreading->program->ops[loop];
+        if (op->bounded || op->loop == LOOP_GUARD || !keeps_to_itself(spreading, loop)) break;
+        spreading->dealt[loop] = true;
+        units *= loop_rounds(op);
+        loop = only_loop(spreading, loop + 1, spreading->ends[loop]);
+    }
+    return units;
+}
+
+// ---- what forbids it
+
+static uint32_t pieces_of(const TileProgram *program) {
+    uint32_t pieces = 1;
+    for (uint32_t i = 0; i < program->op_count; i++)
+        if (program->ops[i].kind == TILE_LOOP && program->ops[i].pieces > pieces) pieces = program->ops[i].pieces;
+    return pieces;
+}
+
+static bool *buffers_read_again(const TileProgram *program, Arena *arena) {
+    bool *again = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
+    for (uint32_t i = 0; i < program->op_count; i++)
+        if (reads(&program->ops[i])) again[program->ops[i].buffer] |= program->buffers[program->ops[i].buffer].written;
+    return again;
+}
+
+// Sums or writes outside of all loops, reads again what it wrote, or writes in one nest over what another one reads.
+static bool is_one_piece(const Spreading *spreading, const bool *again) {
+    const TileProgram *program = spreading->program;
+    bool overlaps = false;
+    uint32_t nests = 0;
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        if (op->kind == TILE_LOOP) {
+            nests++;
+            i = spreading->ends[i];
+        } else if (!is_pure(op)) {
+            return true;
+        }
+    }
+    for (uint32_t b = 0; b < program->buffer_count; b++) {
+        if (again[b]) return true;
+        overlaps |= spreading->aliased[b];
+    }
+    return overlaps && nests > 1;
+}
+
+// ---- what threads share
+
+// A lanes loop deals its elements out to threads by their number modulo 16.
+static bool is_lanes_term(const TileProgram *program, TileValue value) {
+    const TileOp *op = &program->ops[value];
+    return op->kind == TILE_LOOP && op->loop == LOOP_LANES && op->pieces <= 1;
+}
+
+// Whether every thread loads of the buffer what it stores, and nothing else: two addresses that move alike, with lanes.
+static bool is_by_lanes(const TileProgram *program, const TileIndex *load, const TileIndex *store) {
+    if (load->constant != store->constant || load->count != store->count) return false;
+    int64_t load_lanes = 0, store_lanes = 0;
+    for (int i = 0; i < load->count; i++) {
+        if (is_lanes_term(program, load->terms[i].value)) load_lanes += load->terms[i].coefficient;
+        else if (coefficient_of(store, load->terms[i].value) != load->terms[i].coefficient) return false;
+        if (is_lanes_term(program, store->terms[i].value)) store_lanes += store->terms[i].coefficient;
+    }
+    return load_lanes != 0 && load_lanes == store_lanes;
+}
+
+static const bool *buffers_written_over(const Spreading *spreading, const bool *again, Arena *arena) {
+    const TileProgram *program = spreading->program;
+    bool *over = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
+    for (uint32_t b = 0; b < program->buffer_count; b++) over[b] = again[b];
+    for (uint32_t s = 0; s < program->op_count; s++) {
+        const TileOp *store = &program->ops[s];
+        if (!writes(store) || !spreading->aliased[store->buffer]) continue;
+        for (uint32_t l = 0; l < program->op_count; l++) {
+            const TileOp *load = &program->ops[l];
+            if (!reads(load) || !spreading->aliased[load->buffer]) continue;
+            if (!is_by_lanes(program, &load->index, &store->index)) over[store->buffer] = true;
+        }
+    }
+    return over;
+}
+
+Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena) {
+    Spreading spreading = {.program = program,
+                           .aliased = aliased,
+                           .ends = tile_ends(program, arena),
+                           .dealt = ARENA_ARRAY(arena, bool, program->op_count + 1)};
+    const bool *again = buffers_read_again(program, arena);
+    Spread spread = {.kind = SPREAD_LOOPS, .pieces = pieces_of(program), .dealt = spreading.dealt, .units = 1};
+    spread.again = again;
+    spread.over = buffers_written_over(&spreading, again, arena);
+    if (spread.pieces > 1) {
+        spread.kind = SPREAD_PIECES;
+        spread.units = spread.pieces;
+        return spread;
+    }
+    if (is_one_piece(&spreading, again)) {
+        spread.kind = SPREAD_NOT;
+        return spread;
+    }
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        if (program->ops[i].kind != TILE_LOOP) continue;
+        int64_t units = deal_nest(&spreading, i);
+        if (units > spread.units) spread.units = units;
+        if (!spreading.dealt[i]) spread.kind = SPREAD_NOT;
+        i = spreading.ends[i];
+    }
+    if (spread.kind == SPREAD_NOT) spread.units = 1;
+    return spread;
+}

@@ -1,0 +1,40 @@
+// GPUs by architecture, from their datasheets: what `--target=sm_90a` means on a machine that has none.
+//
+//     target_of_gpu("sm_90a", &target)   ->   gpu sm_90a, cores 132, l3_bytes 5.2e+07, peak_flops 6.7e+13, ...
+#include <stdio.h>
+#include <string.h>
+
+#include "ir/target.h"
+
+static const struct {
+    const char *architecture;
+    int cores;
+    double shared_bytes, cache_bytes, peak_flops, bandwidth;   // peak: f32 outside of tensor cores
+} gpus[] = {
+    {"sm_80", 108, 166912, 41943040, 19.5e12, 2.04e12},    // A100 80 GB
+    {"sm_86", 84, 101376, 6291456, 38.7e12, 0.77e12},      // RTX A6000
+    {"sm_89", 142, 101376, 100663296, 91.1e12, 0.86e12},   // L40S
+    {"sm_90", 132, 232448, 52428800, 67e12, 4.8e12},       // H200
+    {"sm_90a", 132, 232448, 52428800, 67e12, 4.8e12},
+    {"sm_100a", 148, 232448, 132120576, 75e12, 8e12},      // B200
+    {"sm_120", 170, 101376, 100663296, 104.8e12, 1.79e12}, // RTX 5090
+};
+const char *const target_known_gpus = "sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100a, sm_120";
+
+bool target_of_gpu(const char *architecture, Target *target) {
+    for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
+        if (strcmp(gpus[i].architecture, architecture) != 0) continue;
+        *target = target_default();
+        snprintf(target->gpu, sizeof target->gpu, "%s", architecture);
+        target->cores = gpus[i].cores;
+        target->vector_bytes = 64;
+        target->vector_registers = 32;
+        target->l1_bytes = gpus[i].shared_bytes;
+        target->l2_bytes = gpus[i].cache_bytes / gpus[i].cores;
+        target->l3_bytes = gpus[i].cache_bytes;
+        target->peak_flops = gpus[i].peak_flops;
+        target->bandwidth = gpus[i].bandwidth;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,247 @@
+// Fibers in the place of CUDA threads (see emulator.h).
+//
+// Method: makecontext gives each fiber its stack once, _setjmp and _longjmp change between them (Engelschall, "Portable
+// multithreading: the signal stack trick for user-space thread creation", USENIX 2000, has the history). A block's fibers
+// run one at a time until all have ended; those that wait at a barrier go on when everybody they wait for is there.
+#undef _FORTIFY_SOURCE // longjmp between stacks is what this file is about
+#include "tests/cuda/emulator.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "base/diag.h"
+
+enum { MOST_THREADS = 1024, WARP = 32, STACK_BYTES = 128 << 10 };
+
+typedef enum { FIBER_READY, FIBER_WAITS, FIBER_ENDED } FiberState;
+typedef enum { MEET_SHUFFLE, MEET_WARP, MEET_BLOCK } MeetKind;
+
+typedef struct {
+    FiberState state;
+    bool begun;
+    jmp_buf context;
+    // where it waits
+    MeetKind kind;
+    const void *site;
+    unsigned mask;       // lanes of its warp that meet
+    int distance;
+    float value;
+} Fiber;
+
+static struct {
+    const EmulatedLaunch *launch;
+    Arena *arena;
+    Fiber fibers[MOST_THREADS];
+    char *stacks;
+    uint32_t current, ready_count;
+    uint32_t ready[MOST_THREADS];
+    uint64_t random;
+    jmp_buf scheduler;
+    sigjmp_buf fault;
+    void *fault_address;
+    volatile bool runs;
+} machine;
+
+static uint32_t draw(uint32_t bound) { // xorshift64*, Vigna 2016
+    machine.random ^= machine.random >> 12;
+    machine.random ^= machine.random << 25;
+    machine.random ^= machine.random >> 27;
+    return (uint32_t)((machine.random * 0x2545f4914f6cdd1du) >> 33) % bound;
+}
+
+// ---- changing between fibers
+
+static void fiber_begin(void) {
+    machine.launch->entry(machine.launch->buffers);
+    machine.fibers[machine.current].state = FIBER_ENDED;
+    _longjmp(machine.scheduler, 1);
+}
+
+static char *stack_of(uint32_t fiber) {
+    if (!machine.stacks) {
+        machine.stacks = mmap(NULL, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (machine.stacks == MAP_FAILED) BUG("no memory for the stacks of fibers");
+    }
+    return machine.stacks + (size_t)fiber * STACK_BYTES;
+}
+
+static void run_fiber(uint32_t number) {
+    Fiber *fiber = &machine.fibers[number];
+    machine.current = number;
+    machine.launch->emulated->thread = (Emulated3){number, 0, 0};
+    if (_setjmp(machine.scheduler)) return;
+    if (fiber->begun) _longjmp(fiber->context, 1);
+    fiber->begun = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack_of(number);
+    context.uc_stack.ss_size = STACK_BYTES;
+    context.uc_link = NULL;
+    makecontext(&context, fiber_begin, 0);
+    setcontext(&context);
+}
+
+// ---- meeting
+
+static bool waits_alike(const Fiber *a, const Fiber *b) {
+    return b->state == FIBER_WAITS && a->kind == b->kind && a->site == b->site && a->mask == b->mask &&
+           a->distance == b->distance;
+}
+
+static void make_ready(uint32_t number) {
+    machine.fibers[number].state = FIBER_READY;
+    machine.ready[machine.ready_count++] = number;
+}
+
+static bool takes_part(uint32_t me, uint32_t other, const Fiber *fiber) {
+    if (fiber->kind == MEET_BLOCK) return true;
+    return me / WARP == other / WARP && (fiber->mask >> (other % WARP) & 1);
+}
+
+// When everybody is there, all go on. A thread that its own mask leaves out is waited for in vain.
+static void meet(uint32_t me) {
+    const Fiber mine = machine.fibers[me];
+    bool all = mine.kind == MEET_BLOCK;
+    uint32_t threads = machine.launch->threads, first = all ? 0 : me / WARP * WARP;
+    uint32_t end = all || first + WARP > threads ? threads : first + WARP;
+    float values[WARP] = {0};
+    if (!takes_part(me, me, &mine)) return;
+    for (uint32_t i = first; i < end; i++) {
+        if (!takes_part(me, i, &mine)) continue;
+        if (!waits_alike(&mine, &machine.fibers[i])) return;
+        values[i % WARP] = machine.fibers[i].value;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        if (!takes_part(me, i, &mine)) continue;
+        uint32_t partner = (i % WARP) ^ (uint32_t)mine.distance;
+        bool there = partner < WARP && (mine.mask >> partner & 1);
+        if (mine.kind == MEET_SHUFFLE) machine.fibers[i].value = there ? values[partner] : __builtin_nanf("");
+        make_ready(i);
+    }
+}
+
+static void wait_for(MeetKind kind, const void *site, unsigned mask, int distance, float value) {
+    Fiber *fiber = &machine.fibers[machine.current];
+    fiber->state = FIBER_WAITS;
+    fiber->kind = kind;
+    fiber->site = site;
+    fiber->mask = mask;
+    fiber->distance = distance;
+    fiber->value = value;
+    meet(machine.current);
+    if (_setjmp(fiber->context) == 0) _longjmp(machine.scheduler, 1);
+}
+
+static float shuffle_xor(unsigned mask, float value, int distance, int width) {
+    uint32_t me = machine.current;
+    // A partner outside of the segment gives back the own value.
+    if (((me % WARP) ^ (unsigned)distance) / (unsigned)width != me % WARP / (unsigned)width) distance = 0;
+    wait_for(MEET_SHUFFLE, __builtin_return_address(0), mask, distance, value);
+    return machine.fibers[me].value;
+}
+
+static void warp_barrier(unsigned mask) {
+    wait_for(MEET_WARP, __builtin_return_address(0), mask, 0, 0);
+}
+
+static void block_barrier(void) {
+    wait_for(MEET_BLOCK, __builtin_return_address(0), ~0u, 0, 0);
+}
+
+// ---- blocks
+
+static const char *describe(uint32_t number) {
+    static const char *const kinds[] = {"a shuffle", "a barrier of its warp", "a barrier of its block"};
+    const Fiber *fiber = &machine.fibers[number];
+    if (fiber->state == FIBER_ENDED) return arena_format(machine.arena, "thread %u has ended", number);
+    return arena_format(machine.arena, "thread %u waits at %s", number, kinds[fiber->kind]);
+}
+
+static const char *complain_of_divergence(uint32_t block) {
+    uint32_t threads = machine.launch->threads;
+    for (uint32_t i = 0; i < threads; i++) {
+        const Fiber *fiber = &machine.fibers[i];
+        if (fiber->state != FIBER_WAITS) continue;
+        for (uint32_t k = 0; k < threads; k++)
+            if ((k == i || takes_part(i, k, fiber)) &&
+                (!takes_part(i, i, fiber) || !waits_alike(fiber, &machine.fibers[k])))
+                return arena_format(machine.arena, "divergence in block %u: %s and %s%s", block, describe(i), describe(k),
+                                    machine.fibers[k].state == FIBER_WAITS ? ", at another place" : "");
+    }
+    BUG("nobody is ready, and nobody waits in vain");
+}
+
+static const char *run_block(uint32_t block) {
+    const EmulatedLaunch *launch = machine.launch;
+    launch->emulated->block = (Emulated3){block, 0, 0};
+    machine.ready_count = 0;
+    for (uint32_t i = 0; i < launch->threads; i++) {
+        machine.fibers[i].begun = false;
+        make_ready(i);
+    }
+    uint32_t ended = 0;
+    while (machine.ready_count > 0) {
+        uint32_t at = draw(machine.ready_count), number = machine.ready[at];
+        machine.ready[at] = machine.ready[--machine.ready_count];
+        run_fiber(number);
+        ended += machine.fibers[number].state == FIBER_ENDED;
+    }
+    return ended == launch->threads ? NULL : complain_of_divergence(block);
+}
+
+static const char *run_blocks(void) {
+    uint32_t count = machine.launch->blocks;
+    uint32_t *order = memory_allocate((size_t)count * sizeof *order);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = draw(i + 1); // Fisher and Yates
+        order[i] = order[other];
+        order[other] = i;
+    }
+    const char *wrong = NULL;
+    for (uint32_t i = 0; i < count && !wrong; i++) wrong = run_block(order[i]);
+    memory_release(order);
+    return wrong;
+}
+
+static void on_fault(int number, siginfo_t *info, void *context) {
+    (void)context;
+    if (!machine.runs) {
+        signal(number, SIG_DFL);
+        return;
+    }
+    machine.fault_address = info->si_addr;
+    siglongjmp(machine.fault, 1);
+}
+
+const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
+    CHECK(launch->threads <= MOST_THREADS && launch->threads > 0);
+    machine.launch = launch;
+    machine.arena = arena;
+    machine.random = launch->seed * 0x9e3779b97f4a7c15u + 1;
+    Emulated *emulated = launch->emulated;
+    emulated->block_extent = (Emulated3){launch->threads, 1, 1};
+    emulated->grid_extent = (Emulated3){launch->blocks, 1, 1};
+    emulated->shuffle_xor = shuffle_xor;
+    emulated->warp_barrier = warp_barrier;
+    emulated->block_barrier = block_barrier;
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, before_segv, before_bus;
+    sigaction(SIGSEGV, &action, &before_segv);
+    sigaction(SIGBUS, &action, &before_bus);
+    const char *wrong;
+    if (sigsetjmp(machine.fault, 1)) {
+        wrong = arena_format(arena, "thread %u of block %u touches memory that belongs to no buffer (%p)", machine.current,
+                             emulated->block.x, machine.fault_address);
+    } else {
+        machine.runs = true;
+        wrong = run_blocks();
+    }
+    machine.runs = false;
+    sigaction(SIGSEGV, &before_segv, NULL);
+    sigaction(SIGBUS, &before_bus, NULL);
+    return wrong;
+}

@@ -1,0 +1,27 @@
+// Runs a kernel as a GPU might: every thread of a block is a fiber, which of those that can go on goes on is drawn, and so
+// is the order of blocks.
+//
+//     const char *wrong = emulate(arena, &(EmulatedLaunch){.entry = ..., .blocks = 96, .threads = 128, .seed = 7});
+//
+// What a GPU would not tell is told: threads that wait for others at different places, or for ones that have ended; a
+// shuffle whose partners are elsewhere; an access outside of mapped memory.
+#ifndef TESTS_CUDA_EMULATOR_H
+#define TESTS_CUDA_EMULATOR_H
+
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "tests/cuda/emulation.h"
+
+typedef struct {
+    Emulated *emulated;             // of the kernels
+    void (*entry)(void **buffers);
+    void **buffers;
+    uint32_t blocks, threads;
+    uint64_t seed;
+} EmulatedLaunch;
+
+// NULL when all threads have ended, else what went wrong.
+const char *emulate(Arena *arena, const EmulatedLaunch *launch);
+
+#endif

@@ -1,0 +1,32 @@
+// One plan, run step by step by the CPU backend and by the emulation of the CUDA one: after each step every output has the
+// same bits.
+//
+//     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
+//     ... write inputs and states into side_data(side, slot) ...
+//     const char *wrong = side_run(side, seed);      // NULL, or the step, the value and the element
+#ifndef TESTS_CUDA_SIDE_BY_SIDE_H
+#define TESTS_CUDA_SIDE_BY_SIDE_H
+
+#include "codegen/codegen.h"
+#include "tests/cuda/emulated_code.h"
+
+typedef struct {
+    Arena *arena;
+    const Plan *plan;
+    Program *program;              // on the CPU
+    CudaCode *code;
+    EmulatedCode *emulated;
+    char *cpu[2], *gpu[2];         // by ProgramMemory: states, arena
+    bool has_run;
+} SideBySide;
+
+// NULL with a reason when there is no compiler; BUG for a plan that the CUDA backend does not take.
+SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, SourceEdit edit, const char **why);
+void side_free(SideBySide *side);
+// Memory of a slot, on the CPU's side: what is written there before a run the other side gets too; states before the first.
+void *side_data(const SideBySide *side, const ProgramSlot *slot);
+const char *side_run(SideBySide *side, uint64_t seed);
+// Random but sensible: weights as initialised, moments small, tokens below `vocabulary`, seed 1337 and the like.
+void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabulary);
+
+#endif

@@ -1,0 +1,219 @@
+// Slips of the printer, planted into the text of the kernels: the emulation catches each, and nothing without them.
+//
+//     a missing barrier          threads read what others have not written yet, or have written over
+//     an out-of-bounds tail      lanes behind the end of a row reach behind the end of a buffer
+//     a wrong shuffle            lanes are left out of a sum, or threads shuffle with some that are elsewhere
+//     a race in an ordered sum   two workers add to one element
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "codegen/cuda/cuda.h"
+#include "passes/passes.h"
+#include "tests/cuda/side_by_side.h"
+
+enum { SEEDS = 4 };
+
+// ---- edits of the text
+
+static const char *replace(Arena *arena, const char *source, const char *from, const char *to) {
+    Text text = text_create(arena);
+    bool found = false;
+    for (const char *at; (at = strstr(source, from)); source = at + strlen(from), found = true) {
+        text_append_bytes(&text, source, (size_t)(at - source));
+        text_append(&text, "%s", to);
+    }
+    if (!found) fail_msg("there is no '%s' in the text", from);
+    text_append(&text, "%s", source);
+    return text_string(&text);
+}
+
+static const char *without_barriers(Arena *arena, const char *source) {
+    return replace(arena, source, "worker_barrier();", "");
+}
+
+static const char *barrier_of_the_first_lane(Arena *arena, const char *source) {
+    return replace(arena, source, "        worker_barrier();", "if (lane == 0) worker_barrier();");
+}
+
+static const char *without_tails(Arena *arena, const char *source) {
+    return replace(arena, source, "i < 37) {", "i < 48) {");
+}
+
+static const char *half_a_tree(Arena *arena, const char *source) {
+    return replace(arena, source, "for (int distance = 8; distance > 0", "for (int distance = 4; distance > 0");
+}
+
+static const char *tree_by_wrong_partners(Arena *arena, const char *source) {
+    return replace(arena, source, "value += from_lane_xor(value, distance)", "value += from_lane_xor(value, distance ^ 3)");
+}
+
+static const char *shuffle_of_the_whole_warp(Arena *arena, const char *source) {
+    return replace(arena, source, "return 0xffffu << (threadIdx.x & 16);", "return 0xffffffffu;");
+}
+
+static const char *everybody_adds(Arena *arena, const char *source) {
+    return replace(arena, source, "if (lane == 0) b2[", "b2[");
+}
+
+static const char *every_worker_takes_all(Arena *arena, const char *source) {
+    return replace(arena, source, "int piece = WORKER; piece < ", "int piece = 0; piece < ");
+}
+
+// ---- plans
+
+// 37 columns: a vector and a tail of 5 lanes; rows that are summed; a scatter whose places meet.
+static const char *const graph_text = "graph \"faults\"\n"
+                                      "dim B=11 C=37 V=5\n"
+                                      "%0 = input f32[B,C] \"x\" stored(B,C)\n"
+                                      "%1 = input i32[B] \"t\" stored(B)\n"
+                                      "%2 = sum f32[B] %0 over(C)\n"
+                                      "%3 = sub f32[B,C] %0 %2\n"
+                                      "%4 = scatter f32[V] %2 %1 to V\n"
+                                      "output \"y\" %3\n"
+                                      "output \"z\" %4\n";
+
+static Plan *plan_of(Arena *arena, const Target *target) {
+    Diags *diags = diags_create(arena);
+    Graph *graph = graph_parse(arena, "faults", graph_text, diags);
+    Text text = text_create(arena);
+    diags_render(diags, &text);
+    if (!graph) fail_msg("%s", text_string(&text));
+    StateTable states = {.arena = arena};
+    PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
+                           .fuse = FUSE_OP, .states = &states, .program = PROGRAM_PLAIN};
+    Plan *plan = NULL;
+    assert_true(passes_run(&graph, &plan, NULL, &context, NULL));
+    return plan;
+}
+
+// What the emulation says, NULL: nothing.
+static const char *emulate_with(Arena *arena, SourceEdit edit) {
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const char *why, *wrong = NULL;
+    SideBySide *side = side_create(arena, plan_of(arena, &target), &target, edit, &why);
+    if (!side) {
+        print_message("SKIP: %s\n", why);
+        skip();
+    }
+    for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
+        side_fill(side, seed, 0, 5);
+        float *x = side_data(side, program_slot(side->program, SLOT_INPUT, "x"));
+        for (int i = 0; i < 11 * 37; i++) x[i] = (float)((i * 7919 + 13) % 1009 - 504) / 253.0f;
+        wrong = side_run(side, seed);
+    }
+    side_free(side);
+    return wrong;
+}
+
+static void must_be_caught(SourceEdit edit, const char *expected) {
+    Arena *arena = arena_create();
+    const char *wrong = emulate_with(arena, edit);
+    print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
+    assert_non_null(wrong);
+    assert_non_null(strstr(wrong, expected));
+    arena_free(arena);
+}
+
+static void nothing_without_faults(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    const char *wrong = emulate_with(arena, NULL);
+    if (wrong) fail_msg("%s", wrong);
+    arena_free(arena);
+}
+
+static void diverging_barrier(void **state) {
+    (void)state;
+    must_be_caught(barrier_of_the_first_lane, "divergence");
+}
+static void out_of_bounds_tail(void **state) {
+    (void)state;
+    must_be_caught(without_tails, "belongs to no buffer");
+}
+static void wrong_shuffles(void **state) {
+    (void)state;
+    must_be_caught(half_a_tree, "the CPU has");
+    must_be_caught(tree_by_wrong_partners, "the CPU has");
+    must_be_caught(shuffle_of_the_whole_warp, "divergence");
+}
+static void races_in_an_ordered_sum(void **state) {
+    (void)state;
+    must_be_caught(everybody_adds, "the CPU has");
+    must_be_caught(every_worker_takes_all, "the CPU has");
+}
+
+// ---- a row that is written over by one thread while others want to read it
+
+static const char *run_in_place(Arena *arena, SourceEdit edit);
+
+static void missing_barrier(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    assert_null(run_in_place(arena, NULL));
+    const char *wrong = run_in_place(arena, without_barriers);
+    print_message("    %s\n", wrong ? wrong : "NOT CAUGHT");
+    assert_non_null(wrong);
+    arena_free(arena);
+}
+
+// b0[row] is read by all lanes, and b1[row], the same memory, written by the first one; b2[row][lane] = b0[row] + lane.
+static TileProgram *program_in_place(Arena *arena) {
+    TileBuilder *builder = tile_builder(arena, "in_place");
+    int from = tile_buffer(builder, DTYPE_F32, 24, false), over = tile_buffer(builder, DTYPE_F32, 24, true);
+    int wide = tile_buffer(builder, DTYPE_F32, 24 * 16, true);
+    TileValue row = tile_loop(builder, LOOP_PLAIN, "row", 24, 0, 0, false);
+    TileValue value = tile_load(builder, from, DTYPE_F32, tile_index_of(row));
+    TileValue twice = tile_map(builder, OP_ADD, DTYPE_F32, (TileValue[]){value, value}, 2);
+    tile_store(builder, over, tile_index_of(row), twice);
+    TileValue lane = tile_loop(builder, LOOP_LANES, "lane", 16, 0, 16, false);
+    TileValue number = tile_map(builder, OP_TO_FLOAT, DTYPE_F32, &lane, 1);
+    TileValue sum = tile_map(builder, OP_ADD, DTYPE_F32, (TileValue[]){value, number}, 2);
+    tile_store(builder, wide, tile_index_plus(tile_index_sum(tile_index(0), tile_index_of(row), 16), lane, 1), sum);
+    tile_end(builder);
+    tile_end(builder);
+    TileProgram *program = tile_finish(builder);
+    assert_null(tile_verify(program, arena));
+    return program;
+}
+
+static const char *run_in_place(Arena *arena, SourceEdit edit) {
+    TileProgram *program = program_in_place(arena);
+    const bool aliased[3] = {true, true, false};
+    const CudaBuffer buffers[3] = {{96, true, false}, {96, false, true}, {1536, false, true}};
+    Spread spread = spread_of(program, aliased, arena);
+    assert_int_equal(spread.kind, SPREAD_LOOPS);
+    assert_int_equal(spread.units, 24);
+    CudaKernel kernel = {.name = "in_place", .buffer_count = 3, .buffers = buffers, .threads = 64};
+    kernel.source = print_kernel(arena, program, aliased, "in_place", 64, &spread);
+    const CudaCode code = {.common = cuda_common(), .kernels = &kernel, .kernel_count = 1};
+    const char *why, *wrong = NULL;
+    EmulatedCode *emulated = emulated_code_create(arena, &code, edit, &why);
+    if (!emulated) skip();
+    const ProgramBuffer places[3] = {{MEMORY_ARENA, 0}, {MEMORY_ARENA, 0}, {MEMORY_ARENA, 128}};
+    const CudaLaunch launch = {.blocks = 6, .buffers = places};
+    for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
+        float memory[32 + 24 * 16];
+        for (int i = 0; i < 24; i++) memory[i] = (float)i + 100;
+        wrong = emulated_launch(emulated, arena, &launch, NULL, (char *)memory, seed);
+        for (int i = 0; i < 24 && !wrong; i++)
+            for (int k = 0; k < 16 && !wrong; k++)
+                if (memory[32 + 16 * i + k] != (float)(i + 100 + k) || memory[i] != 2 * (float)(i + 100))
+                    wrong = arena_format(arena, "row %d, lane %d: %g", i, k, (double)memory[32 + 16 * i + k]);
+    }
+    emulated_code_free(emulated);
+    return wrong;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_without_faults), cmocka_unit_test(missing_barrier),
+        cmocka_unit_test(diverging_barrier),      cmocka_unit_test(out_of_bounds_tail),
+        cmocka_unit_test(wrong_shuffles),         cmocka_unit_test(races_in_an_ordered_sum),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,185 @@
+// Whole training steps of gpt2 and llama: every kernel of the CUDA backend at every level of fusion, emulated, against the
+// CPU backend (the same bits) and, at the end, against the float64 reference of the plan.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "driver/command.h"
+#include "driver/compile.h"
+#include "ir/reference/reference.h"
+#include "tests/cuda/side_by_side.h"
+
+enum { MOST_SIZES = 16 };
+typedef struct {
+    const char *model;
+    FuseLevel level;
+    int runs;
+    ModelProgram program;
+    const char *sizes[MOST_SIZES][2];
+} Case;
+
+static Config *configure(Arena *arena, const Spec *spec, const Case *which, Diags *diags) {
+    Config *config = config_create(arena);
+    declare_train_keys(config);
+    assert_true(spec_declare(spec, config, diags));
+    for (int i = 0; i < MOST_SIZES && which->sizes[i][0]; i++)
+        assert_true(config_assign(config, which->sizes[i][0], which->sizes[i][1], (Place){0}, diags));
+    return config;
+}
+
+static Plan *plan_of(Arena *arena, const Case *which, const Target *target, int64_t *vocabulary) {
+    Diags *diags = diags_create(arena);
+    Spec *spec = spec_parse(arena, which->model, spec_embedded(which->model), diags);
+    assert_non_null(spec);
+    const Config *config = configure(arena, spec, which, diags);
+    StateTable *states = ARENA_NEW(arena, StateTable);
+    states->arena = arena;
+    CompileRequest request = {.fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
+    Plan *plan =
+        compile_plan(arena, spec, config, which->program, &request, ledger_create(arena), states, diags);
+    assert_non_null(plan);
+    *vocabulary = config_int(config, "vocab_size");
+    return plan;
+}
+
+// ---- the float64 reference of the plan
+
+static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
+    const SideBySide *side = context;
+    for (ValueId id = 0; id < side->plan->value_count; id++) {
+        const Value *value = &side->plan->values[id];
+        if (!value->leaf || value->next_of != VALUE_NONE || strcmp(value->leaf->name, leaf->name) != 0) continue;
+        ProgramMemory memory = value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA;
+        const char *data = side->cpu[memory] + value->offset;
+        size_t count = (size_t)layout_elements(&value->layout);
+        double *values = ARENA_ARRAY(side->arena, double, count), *result = ARENA_ARRAY(side->arena, double, count);
+        for (size_t i = 0; i < count; i++)
+            values[i] = value->dtype == DTYPE_F32 ? (double)((const float *)data)[i] : (double)((const int32_t *)data)[i];
+        reference_reorder(side->plan->dims, values, value->order, order, result);
+        return result;
+    }
+    return NULL;
+}
+
+// Every output is within the relative rule of the checks: of its tensor's largest element.
+static void compare_with_reference(const SideBySide *side, double *const *expected) {
+    for (ValueId id = 0; id < side->plan->value_count; id++) {
+        const Value *value = &side->plan->values[id];
+        if (value->kind != VALUE_OUTPUT || value->dtype != DTYPE_F32) continue;
+        ProgramMemory memory = value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA;
+        const float *found = (const float *)(side->gpu[memory] + value->offset);
+        double largest = 0, worst = 0;
+        for (int64_t i = 0; i < layout_elements(&value->layout); i++) {
+            largest = fmax(largest, fabs(expected[id][i]));
+            worst = fmax(worst, fabs(expected[id][i] - (double)found[i]));
+            if (isnan(found[i])) fail_msg("%s has a NaN", value->name);
+        }
+        // An update divides by the root of a gradient's square: where that is nothing its sign is rounding.
+        bool is_update = value->next_of != VALUE_NONE;
+        if (worst > (is_update ? 3e-3 : 2e-5) * largest + 1e-9)
+            fail_msg("%s: off by %.2e of %.2e", value->name, worst, largest);
+    }
+}
+
+static void run_case(const Case *which, bool with_reference) {
+    Arena *arena = arena_create();
+    Target target;
+    int64_t vocabulary;
+    assert_true(target_of_gpu("sm_90a", &target));
+    Plan *plan = plan_of(arena, which, &target, &vocabulary);
+    const char *why;
+    SideBySide *side = side_create(arena, plan, &target, NULL, &why);
+    if (!side) {
+        print_message("SKIP: %s\n", why);
+        arena_free(arena);
+        skip();
+    }
+    for (int run = 0; run < which->runs; run++) {
+        side_fill(side, 7, run, vocabulary);
+        double **expected = ARENA_ARRAY(arena, double *, plan->value_count);
+        if (with_reference) assert_true(plan_reference(plan, arena, bind_leaf, side, expected));
+        const char *wrong = side_run(side, 11 + (uint64_t)run);
+        if (wrong) fail_msg("%s at level %s, run %d: %s", which->model, fuse_name(which->level), run, wrong);
+        if (with_reference) compare_with_reference(side, expected);
+    }
+    print_message("%s at level %s: %u launches of %u kernels\n", which->model, fuse_name(which->level),
+                  side->code->programs[0].launch_count, side->code->kernel_count);
+    side_free(side);
+    arena_free(arena);
+}
+
+// ---- cases
+
+#define SMALL                                                                                                          \
+    {"n_layer", "2"}, {"n_head", "2"}, {"n_embd", "24"}, {"block_size", "13"}, {"batch_size", "2"}, {"vocab_size", "19"},  \
+        {"gradient_accumulation_steps", "1"}
+
+static void gpt2_none(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_NONE, 2, MODEL_STEP, {SMALL, {"dropout", "0.2"}, {"bias", "True"}}}, true);
+}
+static void gpt2_op(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_OP, 2, MODEL_STEP, {SMALL, {"dropout", "0.2"}, {"bias", "True"}}}, true);
+}
+static void gpt2_all(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_ALL, 2, MODEL_STEP, {SMALL, {"dropout", "0.2"}, {"bias", "True"}}}, true);
+}
+
+#define LLAMA SMALL, {"n_kv_head", "1"}, {"n_ffn", "40"}
+
+static void llama_none(void **state) {
+    (void)state;
+    run_case(&(Case){"llama", FUSE_NONE, 2, MODEL_STEP, {LLAMA}}, true);
+}
+static void llama_op(void **state) {
+    (void)state;
+    run_case(&(Case){"llama", FUSE_OP, 2, MODEL_STEP, {LLAMA}}, true);
+}
+static void llama_all(void **state) {
+    (void)state;
+    run_case(&(Case){"llama", FUSE_ALL, 2, MODEL_STEP, {LLAMA}}, true);
+}
+
+// Extents that bands, whole tiles and whole vectors like; micro-batches; programs without a backward part.
+#define EVEN                                                                                                           \
+    {"n_layer", "1"}, {"n_head", "2"}, {"n_embd", "32"}, {"block_size", "64"}, {"batch_size", "2"}, {"vocab_size", "48"}
+
+static void gpt2_with_bands(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_ALL, 1, MODEL_STEP, {EVEN, {"gradient_accumulation_steps", "1"}}}, true);
+}
+static void gpt2_in_micro_batches(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_ALL, 2, MODEL_MICRO, {EVEN, {"gradient_accumulation_steps", "3"}}}, true);
+    run_case(&(Case){"gpt2", FUSE_ALL, 2, MODEL_STEP, {EVEN, {"gradient_accumulation_steps", "3"}}}, true);
+}
+static void gpt2_eval_and_logits(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_ALL, 1, MODEL_EVAL, {EVEN}}, true);
+    run_case(&(Case){"gpt2", FUSE_OP, 1, MODEL_LOGITS, {EVEN}}, true);
+}
+
+// The character model of the README at its real widths, with few tokens: three steps.
+static void character_model(void **state) {
+    (void)state;
+    run_case(&(Case){"gpt2", FUSE_ALL, 3, MODEL_STEP, {{"n_layer", "4"}, {"n_head", "4"}, {"n_embd", "128"}, {"block_size", "16"},
+             {"batch_size", "2"}, {"vocab_size", "65"}, {"dropout", "0.0"}, {"bias", "False"}, {"gradient_accumulation_steps", "1"}}}, false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gpt2_none),       cmocka_unit_test(gpt2_op),
+        cmocka_unit_test(gpt2_all),        cmocka_unit_test(llama_none),
+        cmocka_unit_test(llama_op),        cmocka_unit_test(llama_all),
+        cmocka_unit_test(gpt2_with_bands), cmocka_unit_test(gpt2_in_micro_batches),
+        cmocka_unit_test(gpt2_eval_and_logits), cmocka_unit_test(character_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
