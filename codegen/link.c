@@ -40,7 +40,7 @@ const char *kernel_symbol(Arena *arena, const TileProgram *program, const bool *
     Text symbol = text_create(arena);
     text_append(&symbol, "%s", program->name);
     bool any = false;
-    for (uint32_t i = 0; i < program->buffer_count; i++) {
+    for (uint32_t i = 0; i < tile_given(program); i++) {
         if (aliased[i]) text_append(&symbol, any ? "_%u" : "_in_%u", i);
         any |= aliased[i];
     }

@@ -62,6 +62,8 @@ void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering);
 
+// Whether it is a sum over the lanes of what a product writes (lower_sums.c).
+bool lower_is_folded(const Lowering *lowering, NodeId node);
 // Whether an output is read for the first time only after more memory has passed by than the caches hold (lower_far.c).
 bool lower_is_far(const Lowering *lowering, uint32_t output);
 

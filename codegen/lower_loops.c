@@ -227,7 +227,7 @@ bool lower_merges(const Lowering *lowering, DimId outer, DimId inner) {
     DimSet both = dim_bit(outer) | dim_bit(inner);
     for (NodeId id = 0; id < graph_nodes(lowering->region); id++) {
         const Node *node = graph_node(lowering->region, id);
-        if (!lowering->live[id]) continue;
+        if (!lowering->live[id] || lower_is_folded(lowering, id)) continue;
         if (names_dim(node, outer) || names_dim(node, inner)) return false;
         if (!(node->dims & both)) continue;
         // A scalar or a bias that has none of them is the same everywhere; one of them alone would need a division.
@@ -237,7 +237,9 @@ bool lower_merges(const Lowering *lowering, DimId outer, DimId inner) {
         if (!layout_merges(&value->layout, outer, inner)) return false;
     }
     for (uint32_t i = 0; i < lowering->step->output_count; i++)
-        if (!layout_merges(&lower_output(lowering, i)->layout, outer, inner)) return false;
+        if (!lower_is_folded(lowering, lower_output_node(lowering, i)) &&
+            !layout_merges(&lower_output(lowering, i)->layout, outer, inner))
+            return false;
     return true;
 }
 

@@ -16,28 +16,9 @@
 // the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
 #include "base/diag.h"
 #include "base/planted.h"
-#include "codegen/lower.h"
+#include "codegen/lower_product.h"
 
 enum { DEFAULT_ROWS = 8, DEFAULT_LANES = 32 };
-
-typedef struct {
-    Lowering *lowering;
-    Contraction contraction;
-    DimList rows;        // flat rows loop; empty: one row
-    uint32_t row_pieces; // > 0: the rows loop walks the piece's own range, of one of two lengths
-    TileIndex first_row; // else: where the rows loop begins, and how many it walks
-    int64_t row_count;
-    TileValue row;       // the open rows loop
-    DimList lanes;       // flat lanes
-    int64_t tile_lanes;
-    uint32_t tile_rows;
-    int64_t block;             // summed indices a block; 0: all at once
-    bool streams;              // panels come from beyond a core's cache
-    bool ranged;               // the cut is in ranges of so many indices of its last dim,
-    bool sums_range;           // which is summed over; else it is the rows dim
-    int64_t range;
-    DimId along;
-} Product;
 
 // Which part of the sum a walk over all tiles takes.
 typedef struct {
@@ -150,9 +131,10 @@ static void store_outputs(const Product *product) {
     uint32_t count = lowering->step->output_count;
     TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
     for (uint32_t i = 0; i < count; i++)
-        values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
+        if (!product->chains[i])
+            values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
     for (uint32_t i = 0; i < count; i++)
-        lower_store(lowering, i, values[i]);
+        if (!product->chains[i]) lower_store(lowering, i, values[i]);
 }
 
 static void open_rows(Product *product) {
@@ -172,33 +154,54 @@ static void emit_panel(Product *product, const Block *block, TileIndex start, in
     int depth = tile_open_loops(lowering->builder);
     open_rows(product);
     uint32_t step = lanes_step(width, (uint32_t)product->tile_lanes);
+    TileValue lane;
     if (product->lanes.rank == 1 && lower_in_band(lowering, product->lanes.dims[0])) {
-        lower_band_loop(lowering, LOOP_LANES, product->lanes.dims[0], start, width, step);
+        lane = lower_band_loop(lowering, LOOP_LANES, product->lanes.dims[0], start, width, step);
     } else {
         const char *name = product->lanes.rank == 1 ? lower_loop_name(lowering, product->lanes) : "lane";
-        TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0, step, false);
+        lane = tile_loop(lowering->builder, LOOP_LANES, name, width, 0, step, false);
         lower_place(lowering, product->lanes, tile_index_plus(start, lane, 1));
     }
     TileValue tile = multiply_tile(product, block);
-    if (block->ends)
+    if (block->ends) {
         store_outputs(product);
-    else
+        sums_take(product, lane);
+    } else {
         lower_store(lowering, 0, tile);
+    }
     lower_close(lowering, depth);
+}
+
+// `lanes` of them, from `start`.
+static void emit_panels_from(Product *product, const Block *block, TileIndex start, int64_t lanes) {
+    Lowering *lowering = product->lowering;
+    int64_t width = product->tile_lanes, full = lanes / width, tail = lanes % width;
+    if (full == 1) emit_panel(product, block, start, width);
+    if (full > 1) {
+        int depth = tile_open_loops(lowering->builder);
+        TileValue panel = tile_loop(lowering->builder, LOOP_PLAIN, "panel", full, 0, 0, false);
+        emit_panel(product, block, tile_index_plus(start, panel, width), width);
+        lower_close(lowering, depth);
+    }
+    start.constant += full * width;
+    if (tail) emit_panel(product, block, start, tail);
 }
 
 static void emit_panels(Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
-    int64_t total = lower_extent(lowering, product->lanes), width = product->tile_lanes;
-    int64_t full = total / width, tail = total % width;
-    if (full == 1) emit_panel(product, block, tile_index(0), width);
-    if (full > 1) {
-        int depth = tile_open_loops(lowering->builder);
-        TileValue panel = tile_loop(lowering->builder, LOOP_PLAIN, "panel", full, 0, 0, false);
-        emit_panel(product, block, tile_index_plus(tile_index(0), panel, width), width);
-        lower_close(lowering, depth);
+    int64_t total = lower_extent(lowering, product->lanes), run = sums_lanes(lowering);
+    if (run == 0 || !block->ends) {
+        emit_panels_from(product, block, tile_index(0), total);
+        return;
     }
-    if (tail) emit_panel(product, block, tile_index(full * width), tail);
+    int depth = tile_open_loops(lowering->builder);
+    TileIndex start = tile_index(0);
+    if (total > run)
+        start = tile_index_plus(start, tile_loop(lowering->builder, LOOP_PLAIN, "run", total / run, 0, 0, false), run);
+    sums_empty(product);
+    emit_panels_from(product, block, start, run);
+    sums_end(product, start);
+    lower_close(lowering, depth);
 }
 
 // ---- blocks of a long sum
@@ -398,6 +401,7 @@ void lower_product(Lowering *lowering) {
     product.streams = streams_panels(&product);
     lowering->revisits = product.block > 0;
     open_row_blocks(&product);
+    sums_begin(&product);
     emit_blocks(&product);
     lower_close(lowering, 0);
 }

@@ -111,12 +111,14 @@ typedef struct {
     int64_t elements;            // bound for every access
     bool written;
     bool far;                    // written whole, and not read before the caches have forgotten it: stores may pass them by
+    bool local;                  // the kernel's own, of a piece; it holds anything when the piece begins
 } TileBuffer;
 
 typedef struct {
     const char *name;            // a C identifier, unique per distinct kernel
     TileBuffer *buffers;         // the step's operands in their order, then its outputs; an output may be the very memory
-    uint32_t buffer_count;       // of an operand (an update in place): then each element is read before it is written
+    uint32_t buffer_count;       // of an operand (an update in place): then each element is read before it is written.
+                                 // Local ones are the last
     TileOp *ops;
     uint32_t op_count;
 } TileProgram;
@@ -132,6 +134,7 @@ const char *tile_verify(const TileProgram *program, Arena *arena);
 typedef struct TileBuilder TileBuilder;
 TileBuilder *tile_builder(Arena *arena, const char *name);
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);
+int tile_local(TileBuilder *builder, int64_t elements);          // of f32; after all others
 TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
                     bool split_evenly);
 TileValue tile_bounded_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t step,
@@ -144,6 +147,8 @@ TileValue tile_map(TileBuilder *builder, int function, DType dtype, const TileVa
 TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex index);
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
 void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index);
+void tile_scatter_add(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
+uint32_t tile_given(const TileProgram *program);                 // buffers that are not local
 TileIndex tile_index(int64_t constant);
 TileIndex tile_index_plus(TileIndex index, TileValue value, int64_t coefficient);   // merges equal values
 TileIndex tile_index_sum(TileIndex a, TileIndex b, int64_t coefficient);            // a + coefficient * b

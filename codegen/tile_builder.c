@@ -84,6 +84,18 @@ int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool writte
     return (int)builder->buffer_count++;
 }
 
+int tile_local(TileBuilder *builder, int64_t elements) {
+    int buffer = tile_buffer(builder, DTYPE_F32, elements, true);
+    builder->buffers[buffer].local = true;
+    return buffer;
+}
+
+uint32_t tile_given(const TileProgram *program) {
+    uint32_t count = program->buffer_count;
+    while (count > 0 && program->buffers[count - 1].local) count--;
+    return count;
+}
+
 // ---- value numbering
 
 static bool is_numbered(const TileBuilder *builder, const TileOp *op) {
@@ -297,6 +309,16 @@ void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index) {
 
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
     TileOp op = {.kind = TILE_STORE,
+                 .dtype = builder->ops[value].dtype,
+                 .buffer = buffer,
+                 .operands = {value},
+                 .operand_count = 1,
+                 .index = tile_index_recombine(builder, index)};
+    tile_add(builder, &op);
+}
+
+void tile_scatter_add(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
+    TileOp op = {.kind = TILE_SCATTER_ADD,
                  .dtype = builder->ops[value].dtype,
                  .buffer = buffer,
                  .operands = {value},

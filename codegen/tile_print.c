@@ -147,7 +147,8 @@ static void print_op(const TileProgram *program, TileValue value, Text *out) {
 void tile_print(const TileProgram *program, Text *out) {
     text_append(out, "kernel %s (", program->name);
     for (uint32_t i = 0; i < program->buffer_count; i++)
-        text_append(out, "%s%s%s%s b%u[%lld]", i ? ", " : "", program->buffers[i].written ? "out " : "",
+        text_append(out, "%s%s%s%s b%u[%lld]", i ? ", " : "",
+                    program->buffers[i].local ? "local " : program->buffers[i].written ? "out " : "",
                     program->buffers[i].far ? "far " : "", dtype_name(program->buffers[i].dtype), i, (long long)program->buffers[i].elements);
     text_append(out, ")\n");
     int depth = 0;

@@ -244,11 +244,20 @@ static void fold_edges(Folding *folding, uint32_t at) {
 
 // ---- strands
 
-static const char *strand_text(const Folding *folding, const Cut *cut) {
+static uint32_t chains_of(const Plan *plan, uint32_t first, uint32_t end) {
+    uint32_t count = 0;
+    for (uint32_t s = first; s < end; s = plan_chain_end(plan, s)) count += plan_chain_end(plan, s) > s + 1;
+    return count;
+}
+
+static const char *strand_text(const Folding *folding, uint32_t first, uint32_t end) {
+    const Cut *cut = &folding->plan->steps[first].cut;
     Text text = text_create(folding->arena);
     text_append(&text, "of %u pieces over ", cut->pieces);
     for (int i = 0; i < cut->dims.rank; i++)
         text_append(&text, "%s%s", i ? "," : "", graph_dim_name(folding->plan->dims, cut->dims.dims[i]));
+    uint32_t chains = chains_of(folding->plan, first, end);
+    if (chains) text_append(&text, ", %u chain%s inside", chains, chains == 1 ? "" : "s");
     return text_string(&text);
 }
 
@@ -266,7 +275,7 @@ static void fold_strands(Folding *folding) {
             if (folding->node_of[i] != DRAWN_NONE) strand = drawn->nodes[folding->node_of[i]].strand;
         if (strand == DRAWN_NONE) {
             strand = drawn->strand_count++;
-            drawn->strands[strand].label = strand_text(folding, &plan->steps[first].cut);
+            drawn->strands[strand].label = strand_text(folding, first, next);
         }
         drawn->strands[strand].count++;
         for (uint32_t i = first; i < next; i++)

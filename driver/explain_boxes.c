@@ -43,6 +43,13 @@ static const char *cut_text(const Plan *plan, const Cut *cut, Arena *arena) {
     return cut->pieces == 1 ? "-" : text_string(&text);
 }
 
+// Of a chain inside of a strand: of which pieces its own are ranges.
+static const char *nested_text(const Plan *plan, const StepNest *nest, const Step *step, Arena *arena) {
+    const Cut *strand = &plan->steps[nest[step - plan->steps].strand].cut;
+    const char *own = explain_fit(arena, cut_text(plan, &step->cut, arena), 12);
+    return cut_refines(&step->cut, strand) ? arena_format(arena, "%s in %s", own, cut_text(plan, strand, arena)) : own;
+}
+
 typedef struct {
     const Step *step;   // the first one
     const char *place;
@@ -57,7 +64,7 @@ static bool line_takes(const Line *line, const Step *step, const char *place) {
            first->cut.pieces == step->cut.pieces && dim_list_equal(&first->cut.dims, &step->cut.dims);
 }
 
-static void line_print(const Plan *plan, const Line *line, Text *out) {
+static void line_print(const Plan *plan, const StepNest *nest, const Line *line, Text *out) {
     const Step *step = line->step;
     Arena *arena = out->arena;
     Text place = text_create(arena);
@@ -65,7 +72,7 @@ static void line_print(const Plan *plan, const Line *line, Text *out) {
     const char *label = step->engine == ENGINE_BLAS ? arena_format(arena, "%s by blas", step->label) : step->label;
     text_append(out, "%-7s %-22s %-35s %5zu %6s %6s  %s\n", form_name(step->form), explain_fit(arena, label, 22),
                 explain_fit(arena, text_string(&place), 35), line->count, explain_quantity(arena, step->flops),
-                explain_quantity(arena, step->bytes), explain_fit(arena, cut_text(plan, &step->cut, arena), 12));
+                explain_quantity(arena, step->bytes), nested_text(plan, nest, step, arena));
 }
 
 void explain_boxes(const Plan *plan, Text *out) {
@@ -83,7 +90,8 @@ void explain_boxes(const Plan *plan, Text *out) {
         if (layer_of_text(place, &layer)) layer_set_add(arena, &lines[at].layers, layer);
     }
     text_append(out, "%-7s %-22s %-35s %5s %6s %6s  %s\n", "box", "of", "place", "count", "flops", "bytes", "cut");
-    for (size_t i = 0; i < count; i++) line_print(plan, &lines[i], out);
+    const StepNest *nest = plan_nest(plan, arena);
+    for (size_t i = 0; i < count; i++) line_print(plan, nest, &lines[i], out);
     text_append(out, "\n");
 }
 

@@ -102,10 +102,9 @@ static const char *layout_text(const Telling *telling, const Value *value) {
 
 static const char *place_text(const Telling *telling, ValueId id) {
     const Value *value = &telling->plan->values[id];
-    uint32_t by = telling->writer[id];
+    const Cut *window = plan_windows(telling->plan, plan_nest(telling->plan, telling->arena), telling->arena)[id];
     const char *where = "";
-    if (value->space == SPACE_SCRATCH && by != STEP_NONE)
-        where = arena_format(telling->arena, " of each thread: one piece of %u", telling->plan->steps[by].cut.pieces);
+    if (window) where = arena_format(telling->arena, " of each thread: one piece of %u", window->pieces);
     else if (value->parts > 1)
         where = arena_format(telling->arena, ": %u parts, whose sum it is", value->parts);
     return arena_format(telling->arena, "%s+" FIGURE("%zu") ", %zu bytes%s", space_names[value->space], value->offset,
@@ -177,6 +176,20 @@ static void tell_backward(const Telling *telling, Story *story, NodeId id) {
 
 // ---- strands and bands
 
+// Chains inside of the strand of steps `first` to `end`.
+static void tell_chains(const Telling *telling, Story *story, NodeId id, uint32_t first, uint32_t end) {
+    const Plan *plan = telling->plan;
+    uint32_t next = 0;
+    for (uint32_t s = first; s < end; s = next) {
+        next = plan_chain_end(plan, s);
+        uint32_t inside = 0;
+        for (uint32_t i = s; i < next; i++) inside += step_holds(telling, i, id);
+        if (next - s < 2 || inside == 0) continue;
+        uint32_t ranges = plan->steps[s].cut.pieces / plan->steps[first].cut.pieces;
+        ADD("chain", "of steps " FIGURE("%u to %u") ", inside of the strand: each piece of it in %u ranges", s, next - 1, ranges);
+    }
+}
+
 static void tell_strand(const Telling *telling, Story *story, NodeId id) {
     const Plan *plan = telling->plan;
     uint32_t next = 0;
@@ -189,6 +202,7 @@ static void tell_strand(const Telling *telling, Story *story, NodeId id) {
         const Cut *cut = &plan->steps[first].cut;
         ADD("strand", "of steps " FIGURE("%u to %u") ": each thread runs them piece by piece, %u pieces", first,
             next - 1, cut->pieces);
+        tell_chains(telling, story, id, first, next);
     }
 }
 

@@ -105,6 +105,7 @@ typedef struct {
     Cut cut;
     bool wait;                     // all threads must have finished every earlier step
     bool joined;                   // of one strand with the step before
+    bool chained;                  // and of one chain inside of it
     uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
     double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
 } Step;
@@ -124,8 +125,26 @@ typedef struct {
 // them piece by piece: piece k of every step, then piece k+1, so that what one hands to the next is still in its cache.
 // A temporary that only one strand writes and reads, and whose memory order the cut's dims lead, lies in SPACE_SCRATCH:
 //     element address = scratch of the thread + offset + (layout offset - first layout offset of the piece)
+//
+// Chains inside of strands: a step of a strand may have a finer cut than the first one has, and the `chained` ones that
+// follow it have the same. Within each piece of the strand a thread runs them range by range, in order, before it goes on
+// with the strand's next step. What only the chain reads lies in SPACE_SCRATCH one range at a time.
+//     cut(B)/4  cut(B,H,T)/96  cut(B,H,T)/96 chained  cut(B)/4        piece k, then 24 times both of the chain, then piece k
 uint32_t plan_strand_end(const Plan *plan, uint32_t first);  // the step after the last one of the strand of `first`
+uint32_t plan_chain_end(const Plan *plan, uint32_t first);   // and after the last one chained to it
 bool cut_equal(const Cut *a, const Cut *b);
+// Whether pieces of `coarse` are so many pieces of `fine` each, one behind the other, in the same groups.
+bool cut_refines(const Cut *fine, const Cut *coarse);
+// By step: the first one of its strand, and of its chain inside of that; the step itself when it is in none.
+typedef struct {
+    uint32_t strand, chain;
+} StepNest;
+StepNest *plan_nest(const Plan *plan, Arena *arena);
+// The cut piece by piece of which step `to` comes behind step `from`, in every thread: their chain's, when they share one,
+// else that of their strands. NULL: the two are cut otherwise.
+const Cut *plan_shared_cut(const Plan *plan, const StepNest *nest, uint32_t from, uint32_t to);
+// By value: the cut of which SPACE_SCRATCH holds one piece at a time, the chain's when only that reads it. NULL elsewhere.
+const Cut **plan_windows(const Plan *plan, const StepNest *nest, Arena *arena);
 // How many of the cut's dims, the first ones, a step's outputs have. The others it sums over, piece by piece.
 int cut_kept(const Plan *plan, const Step *step);
 bool cut_is_summed(const Plan *plan, const Step *step);

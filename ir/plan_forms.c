@@ -4,7 +4,8 @@
 //
 //     map      no reduction, contraction or scatter
 //     row      reductions over subsets of `inner`, or a scatter that sums over these and is the only result; no contraction
-//     product  one contraction of operands seen through views; only pointwise ops from it to every output
+//     product  one contraction of operands seen through views; only pointwise ops from it to every output, and sums of
+//              these along the last of its lanes, all of one length
 #include "ir/plan_checks.h"
 
 // What a node is to its form.
@@ -14,6 +15,8 @@ typedef struct {
     bool *below_move;     // reached from the outputs through a move or a gather: its dims are other indices
     bool *after_contract;  // depends on the contraction
     NodeId contract;
+    DimList order;         // of the contraction's result
+    DimSet folded;         // dims of the epilogue's sums
     Arena *arena;
 } Region;
 
@@ -102,12 +105,33 @@ static const char *find_contract(Region *r) {
     r->contract = NODE_NONE;
     for (NodeId id = 0; id < graph_nodes(r->region); id++) {
         const Node *node = graph_node(r->region, id);
-        if (!r->live[id] || !sums(node)) continue;
+        if (!r->live[id] || !sums(node) || (node->op == OP_SUM && r->contract != NODE_NONE)) continue;
         if (node->op != OP_CONTRACT || r->contract != NODE_NONE)
             return arena_format(r->arena, "holds a %s beside its contraction", op_name(node->op));
         r->contract = id;
     }
     return r->contract == NODE_NONE ? "holds no contraction" : NULL;
+}
+
+static bool is_output(const Graph *region, NodeId id) {
+    for (uint32_t i = 0; i < graph_outputs(region); i++)
+        if (graph_output_at(region, i)->node == id) return true;
+    return false;
+}
+
+// A sum of the epilogue: along the last lanes, and a result that nothing else is made of.
+static bool is_folded(Region *r, NodeId id) {
+    const Node *node = graph_node(r->region, id);
+    DimSet left = node->attr.set;
+    if (node->op != OP_SUM || !is_output(r->region, id)) return false;
+    DimSet dims = graph_node(r->region, r->contract)->dims;
+    if (graph_node(r->region, node->operands[0])->dims != dims || dim_list_set(&r->order) != dims) return false;
+    if (r->folded && r->folded != left) return false;
+    r->folded = left;
+    Contraction contraction = contraction_of(r->region, r->contract, r->order);
+    for (int i = contraction.lanes.rank; i-- > 0 && left; left &= ~dim_bit(contraction.lanes.dims[i]))
+        if (!dim_in(left, contraction.lanes.dims[i])) return false;
+    return left == 0;
 }
 
 static const char *check_epilogue(Region *r) {
@@ -117,6 +141,9 @@ static const char *check_epilogue(Region *r) {
         if (!r->live[id]) continue;
         for (uint32_t i = 0; i < node->operand_count; i++)
             r->after_contract[id] |= r->after_contract[node->operands[i]];
+        for (uint32_t i = 0; i < node->operand_count; i++)
+            if (graph_node(r->region, node->operands[i])->op == OP_SUM) return "makes something of a sum";
+        if (node->op == OP_SUM && r->after_contract[id] && is_folded(r, id)) continue;
         if (r->after_contract[id] && op_class(node->op) != CLASS_POINTWISE && node->op != OP_STOP_GRADIENT)
             return arena_format(r->arena, "has a %s after its contraction", op_name(node->op));
     }
@@ -124,6 +151,7 @@ static const char *check_epilogue(Region *r) {
     for (uint32_t i = 0; i < graph_outputs(r->region); i++) {
         NodeId id = graph_output_at(r->region, i)->node;
         if (!r->after_contract[id]) return "has an output that does not depend on its contraction";
+        if (i > 0 && graph_node(r->region, id)->op == OP_SUM) continue;
         if (graph_node(r->region, id)->dims != dims) return "has an output of other dims than its contraction";
     }
     return NULL;
@@ -145,6 +173,7 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
                      .live = graph_live(step->region, arena),
                      .below_move = ARENA_ARRAY(arena, bool, nodes),
                      .after_contract = ARENA_ARRAY(arena, bool, nodes),
+                     .order = plan->values[step->outputs[0]].order,
                      .arena = arena};
     if (step->inner && step->form != FORM_ROW) return "has inner dims and is no row";
     switch (step->form) {

@@ -62,34 +62,44 @@ static const char *check_cut(const Plan *plan, const Step *step) {
 }
 
 // Edges inside a strand are `same`, since it has one cut and no wait.
-static const char *check_joined(const Plan *plan, uint32_t s) {
+static const char *check_joined(const Plan *plan, uint32_t s, const StepNest *nest) {
     const Step *step = &plan->steps[s];
+    if (step->chained && !step->joined) return "is chained to a step of another strand";
     if (!step->joined) return NULL;
     if (s == 0) return "is joined to nothing";
     if (step->wait) return "waits inside a strand";
-    return cut_equal(&step->cut, &plan->steps[s - 1].cut) ? NULL : "is joined to a step that is cut otherwise";
+    const Cut *strand = &plan->steps[nest[s].strand].cut;
+    bool is_fine = cut_refines(&step->cut, strand);
+    if (!is_fine && !cut_equal(&step->cut, strand)) return "is joined to a step that is cut otherwise";
+    if (!step->chained) return NULL;
+    if (!is_fine) return "is chained, and cut no finer than its strand";
+    return cut_equal(&step->cut, &plan->steps[s - 1].cut) ? NULL : "is chained to a step that is cut otherwise";
 }
 
-static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs) {
+static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs,
+                              const StepNest *nest) {
     const Step *step = &plan->steps[s];
     if (writer == UINT32_MAX) return step->edges[k] == EDGE_NONE ? NULL : "has an edge to a value that no step writes";
     if (step->edges[k] == EDGE_NONE) return "has no edge to the step that writes";
     if (epochs[s] > epochs[writer]) return NULL;
     if (step->edges[k] == EDGE_ALL) return "needs all pieces of an operand without a wait after its writer:";
-    return cut_equal(&step->cut, &plan->steps[writer].cut) ? NULL
-                                                           : "needs piece for piece a step that is cut otherwise:";
+    const Cut *cut = plan_shared_cut(plan, nest, writer, s);
+    if (!cut) return "needs piece for piece a step that is cut otherwise:";
+    bool is_sum = cut->pieces > 1 && (dim_list_set(&cut->dims) & ~dim_list_set(&plan->values[step->operands[k]].order));
+    return is_sum ? "needs piece for piece a sum over the pieces:" : NULL;
 }
 
 const char *plan_check_edges(const Plan *plan, Arena *arena) {
     uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    const StepNest *nest = plan_nest(plan, arena);
     bool planned = plan_has_edges(plan);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         const char *wrong = check_cut(plan, step);
-        if (!wrong) wrong = check_joined(plan, s);
+        if (!wrong) wrong = check_joined(plan, s, nest);
         if (wrong) return arena_format(arena, "step %u (%s) %s", s, step->label, wrong);
         for (uint32_t k = 0; planned && k < step->operand_count; k++) {
-            wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs);
+            wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs, nest);
             if (wrong)
                 return arena_format(arena, "step %u (%s) %s value %%%u", s, step->label, wrong, step->operands[k]);
         }
@@ -103,21 +113,30 @@ typedef struct {
     uint32_t first, last;  // epochs; steps in scratch memory, of which each thread has its own
 } Life;
 
+// When step s touches a value: its epoch, or in scratch memory the step. What lies there for a whole piece of the strand is
+// touched by any step of a chain while the chain goes on.
+static Life time_of(const Plan *plan, ValueId id, uint32_t s, uint32_t epoch, const Cut *window, const StepNest *nest) {
+    if (plan->values[id].space != SPACE_SCRATCH) return (Life){epoch, epoch};
+    if (cut_equal(window, &plan->steps[s].cut)) return (Life){s, s};
+    return (Life){nest[s].chain, plan_chain_end(plan, nest[s].chain) - 1};
+}
+
 static Life *find_lives(const Plan *plan, Arena *arena) {
     uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    const StepNest *nest = plan_nest(plan, arena);
+    const Cut **windows = plan_windows(plan, nest, arena);
     uint32_t end = plan->step_count ? epochs[plan->step_count - 1] : 0;
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
-        uint32_t born = writers[id] == UINT32_MAX ? 0 : epochs[writers[id]];
-        if (value->space == SPACE_SCRATCH) born = writers[id];
-        lives[id] = (Life){born, value->kind == VALUE_OUTPUT ? end : born};
+        if (writers[id] != UINT32_MAX) lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
+        if (value->kind == VALUE_OUTPUT) lives[id].last = end;
     }
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             ValueId id = plan->steps[s].operands[k];
-            uint32_t time = plan->values[id].space == SPACE_SCRATCH ? s : epochs[s];
-            if (lives[id].last < time) lives[id].last = time;
+            uint32_t last = time_of(plan, id, s, epochs[s], windows[id], nest).last;
+            if (lives[id].last < last) lives[id].last = last;
         }
     return lives;
 }
@@ -172,9 +191,8 @@ static bool step_reads(const Step *step, ValueId value) {
 }
 
 // Every step that writes or reads the value is of one strand, and the strand's pieces are ranges of its memory.
-static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, Arena *arena) {
+static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, const Cut *cut, Arena *arena) {
     const Value *value = &plan->values[id];
-    const Cut *cut = &plan->steps[writer].cut;
     uint32_t end = plan_strand_end(plan, writer);
     if (value->kind != VALUE_TEMPORARY) return arena_format(arena, "value %%%u is no temporary and lies in scratch", id);
     if (!cut_leads_layout(plan->dims, cut, &value->layout, value->dtype))
@@ -241,11 +259,12 @@ static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writ
 
 const char *plan_check_memory(const Plan *plan, Arena *arena) {
     uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    const Cut **windows = plan_windows(plan, plan_nest(plan, arena), arena);
     const char *wrong = NULL;
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].in_place) wrong = check_in_place(plan, id, writers[id], epochs, arena);
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
-        if (plan->values[id].space == SPACE_SCRATCH) wrong = check_scratch(plan, id, writers[id], arena);
+        if (plan->values[id].space == SPACE_SCRATCH) wrong = check_scratch(plan, id, writers[id], windows[id], arena);
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].is_over) wrong = check_over(plan, id, writers, arena);
     if (wrong || plan->arena_bytes == 0) return wrong;

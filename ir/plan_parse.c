@@ -247,6 +247,7 @@ static bool parse_how(Parser *p, Step *step) {
     if (token_take_word(tokens, "cut") && !parse_cut(p, &step->cut)) return false;
     step->wait = token_take_word(tokens, "wait");
     step->joined = token_take_word(tokens, "joined");
+    step->chained = token_take_word(tokens, "chained");
     if (token_take_word(tokens, "tile") && !parse_tile(p, step)) return false;
     if (!token_take_word(tokens, "flops")) return !tokens->failed;
     return token_expect_number(tokens, &step->flops) && token_expect_word(tokens, "bytes") &&

@@ -114,6 +114,7 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     }
     if (step->wait) text_append(out, " wait");
     if (step->joined) text_append(out, " joined");
+    if (step->chained) text_append(out, " chained");
     if (step->tile_rows) text_append(out, " tile %u by %u", step->tile_rows, step->tile_lanes);
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);

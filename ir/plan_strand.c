@@ -1,4 +1,5 @@
-// Strands of a plan: where they end, what their cuts mean, and whether one piece of a value can lie alone in a thread's scratch memory.
+// Strands of a plan and chains inside of them: where they end, what their cuts mean, and whether one piece of a value can
+// lie alone in a thread's scratch memory.
 #include "ir/plan.h"
 
 uint32_t plan_strand_end(const Plan *plan, uint32_t first) {
@@ -7,9 +8,60 @@ uint32_t plan_strand_end(const Plan *plan, uint32_t first) {
     return end;
 }
 
+uint32_t plan_chain_end(const Plan *plan, uint32_t first) {
+    uint32_t end = first + 1;
+    while (end < plan->step_count && plan->steps[end].chained) end++;
+    return end;
+}
+
+StepNest *plan_nest(const Plan *plan, Arena *arena) {
+    StepNest *nest = ARENA_ARRAY(arena, StepNest, plan->step_count + 1);
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        bool follows = s > 0 && plan->steps[s].joined;
+        nest[s].strand = follows ? nest[s - 1].strand : s;
+        nest[s].chain = follows && plan->steps[s].chained ? nest[s - 1].chain : s;
+    }
+    return nest;
+}
+
 bool cut_equal(const Cut *a, const Cut *b) {
     return a->pieces == b->pieces && a->groups == b->groups && a->total == b->total &&
            dim_list_equal(&a->dims, &b->dims);
+}
+
+bool cut_refines(const Cut *fine, const Cut *coarse) {
+    if (fine->groups != coarse->groups || fine->dims.rank <= coarse->dims.rank || coarse->pieces == 0) return false;
+    for (int i = 0; i < coarse->dims.rank; i++)
+        if (fine->dims.dims[i] != coarse->dims.dims[i]) return false;
+    return fine->pieces % coarse->pieces == 0 && coarse->total % coarse->pieces == 0 && fine->total % fine->pieces == 0;
+}
+
+const Cut *plan_shared_cut(const Plan *plan, const StepNest *nest, uint32_t from, uint32_t to) {
+    if (nest[from].chain == nest[to].chain) return &plan->steps[to].cut;
+    const Cut *a = &plan->steps[nest[from].strand].cut, *b = &plan->steps[nest[to].strand].cut;
+    return cut_equal(a, b) ? a : NULL;
+}
+
+const Cut **plan_windows(const Plan *plan, const StepNest *nest, Arena *arena) {
+    const Cut **windows = ARENA_ARRAY(arena, const Cut *, plan->value_count + 1);
+    uint32_t *writers = ARENA_ARRAY(arena, uint32_t, plan->value_count + 1);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            ValueId id = plan->steps[s].outputs[k];
+            const Value *value = &plan->values[id];
+            const Cut *cut = &plan->steps[s].cut;
+            writers[id] = s;
+            if (value->space != SPACE_SCRATCH) continue;
+            bool ranges = cut_leads_layout(plan->dims, cut, &value->layout, value->dtype);
+            windows[id] = ranges ? cut : &plan->steps[nest[s].strand].cut;
+        }
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
+            ValueId id = plan->steps[s].operands[k];
+            bool outside = windows[id] && nest[writers[id]].chain != nest[s].chain;
+            if (outside) windows[id] = &plan->steps[nest[writers[id]].strand].cut;
+        }
+    return windows;
 }
 
 int cut_kept(const Plan *plan, const Step *step) {

@@ -6,6 +6,8 @@
 //     piece by piece    they stay in the cache; what pieces read of other steps (keys, values, weights) comes once when
 //                       what belongs to one place of the cut's other dims fits beside them, else once a piece; so do
 //                       sums over the cut's dims, read and written
+//
+// Inside of a strand pieces are ranges of the strand's, and what the strand holds may lie in the third-level cache.
 #include <math.h>
 
 #include "passes/chains.h"
@@ -14,7 +16,9 @@
 static const double rows_part = 0.5;
 // The third-level cache is about this much faster than memory.
 static const double l3_speed = 4;
-// Memory is worth this part of a step's time at the peak.
+// Of it, what can be used before its lines are driven out.
+static const double l3_part = 0.75;
+// Memory is worth this part of a step's time at the peak; that of a strand, which no batch makes larger, nothing.
 static const double memory_part = 1.0 / 50;
 enum { LEAST_ROWS = 8 };
 
@@ -67,11 +71,16 @@ static int64_t places(const Strands *strands, const Chain *chain) {
     return count;
 }
 
+// Each piece of a strand belongs to one of its groups, with all ranges of it.
+static int64_t groups_of(const Strands *strands, const Chain *chain) {
+    return chain->strand == NO_STEP ? places(strands, chain) : strands->plan->steps[chain->strand].cut.groups;
+}
+
 static bool choose_rows(const Strands *strands, Chain *chain) {
     const Graph *dims = strands->plan->dims;
     int64_t extent = graph_extent(dims, chain->along), total = graph_elements(dims, dim_list_set(&chain->dims));
     double room = rows_part * strands->context->target->l2_bytes, row = held_at_once(strands, chain) / (double)total;
-    int64_t groups = places(strands, chain);
+    int64_t groups = groups_of(strands, chain);
     if (groups < strands->context->target->cores || groups > UINT32_MAX || total > UINT32_MAX) return false;
     for (int64_t rows = extent; rows >= LEAST_ROWS; rows--) {
         if (extent % rows != 0 || row * (double)rows > room || extent == rows) continue;
@@ -126,11 +135,27 @@ static void count_step(const Strands *strands, const Chain *chain, uint32_t s, O
     }
 }
 
+// Of the time that bytes need from memory, what they need from where they lie. Beside strands large values are in memory;
+// inside of one, with all that it holds until step `last`, they may be in the third-level cache.
+static double far_part(const Strands *strands, const Chain *chain, uint32_t last) {
+    const Target *target = strands->context->target;
+    const Plan *plan = strands->plan;
+    if (chain->strand == NO_STEP) return 1;
+    double pieces = (double)plan->steps[chain->strand].cut.pieces / target->cores, held = 0;
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        uint32_t writer = strands->writer[id], reader = strands->last_reader[id];
+        bool is_held = plan->values[id].space == SPACE_SCRATCH && writer <= last && reader >= chain->first && reader != NO_STEP;
+        held += is_held ? chain_value_bytes(plan, id) / pieces : 0;
+    }
+    double hits = held > 0 ? fmin(1, l3_part * target->l3_bytes / held) : 1;
+    return hits / l3_speed + 1 - hits;
+}
+
 const char *chain_weigh(const Strands *strands, Chain *chain) {
     const Target *target = strands->context->target;
     if (!choose_rows(strands, chain))
-        return arena_format(strands->scratch, "%lld places for %d cores, %.0f KB a row of all, %.0f KB of cache: no piece of %d rows fits",
-                            (long long)places(strands, chain), target->cores,
+        return arena_format(strands->scratch, "%lld groups for %d cores, %.0f KB a row of all, %.0f KB of cache: no piece of %d rows fits",
+                            (long long)groups_of(strands, chain), target->cores,
                             held_at_once(strands, chain) / (double)graph_elements(strands->plan->dims, dim_list_set(&chain->dims)) / 1024,
                             rows_part * target->l2_bytes / 1024, LEAST_ROWS);
     Others others = {0};
@@ -138,12 +163,16 @@ const char *chain_weigh(const Strands *strands, Chain *chain) {
     for (uint32_t s = chain->first; s <= chain->last; s++)
         if (chain->in[s]) count_step(strands, chain, s, &others, &moved);
     bool fits = others.near <= target->l2_bytes * target->cores;
-    double by_step = (moved + others.once) / target->bandwidth;
-    double by_piece = (fits ? others.once + others.again / l3_speed : others.once + others.again) / target->bandwidth;
+    double far = far_part(strands, chain, chain->last);
+    double by_step = far * (moved + others.once) / target->bandwidth;
+    double by_piece = (far * others.once + (fits ? 1 / l3_speed : far) * others.again) / target->bandwidth;
     chain->moved_bytes = moved;
     chain->pays = by_piece < by_step;
-    return arena_format(strands->scratch, "%u pieces of %lld rows, %u groups, others %.0f KB a place: %.3g ms for traffic, %.3g step by step",
-                        chain->cut.pieces, (long long)(chain->cut.total / chain->cut.pieces), chain->cut.groups,
+    const char *inside = "";
+    if (chain->strand != NO_STEP)
+        inside = arena_format(strands->scratch, " in %u of the strand", strands->plan->steps[chain->strand].cut.pieces);
+    return arena_format(strands->scratch, "%u pieces of %lld rows%s, %u groups, others %.0f KB a place: %.3g ms for traffic, %.3g step by step",
+                        chain->cut.pieces, (long long)(chain->cut.total / chain->cut.pieces), inside, chain->cut.groups,
                         others.near / 1024, 1e3 * by_piece, 1e3 * by_step);
 }
 
@@ -155,9 +184,11 @@ bool chain_weigh_again(const Strands *strands, const Chain *chain, const char **
     double flops = 0;
     for (uint32_t s = 0; s < plan->step_count; s++)
         flops += plan->steps[s].form == FORM_PRODUCT ? plan->steps[s].flops : 0;
-    double stored = 3 * chain->kept_bytes / target->bandwidth, made = chain->again_flops / target->peak_flops;
-    double most = memory_part * flops / target->peak_flops;
-    *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB; up to %.3g ms for memory",
-                           1e3 * made, 1e3 * stored, 1e-6 * chain->kept_bytes, 1e3 * most);
+    double stored = 3 * far_part(strands, chain, chain->reader) * chain->kept_bytes / target->bandwidth;
+    double made = chain->again_flops / target->peak_flops;
+    double most = chain->strand == NO_STEP ? memory_part * flops / target->peak_flops : 0;
+    *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB", 1e3 * made, 1e3 * stored,
+                           1e-6 * chain->kept_bytes);
+    if (most > 0) *reason = arena_format(strands->scratch, "%s; up to %.3g ms for memory", *reason, 1e3 * most);
     return made - stored < most;
 }

@@ -12,7 +12,8 @@
 #include "passes/choices_private.h"
 
 // Decisions that are written one by one, whoever took them.
-static const char *const written[] = {"keep what is made of a product's result", "pack lanes operand", "strand"};
+static const char *const written[] = {"keep what is made of a product's result", "pack lanes operand",
+                                      "sum in a product's epilogue", "strand"};
 enum { WRITTEN = sizeof written / sizeof *written };
 
 static bool is_written_anyway(const Choice *choice) {

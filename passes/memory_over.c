@@ -20,6 +20,7 @@ enum { LONGEST_SUM = 256 };
 
 typedef struct {
     Plan *plan;
+    const StepNest *nest;             // by step
     uint32_t *epoch;                  // by step: how many waits came before
     uint32_t *writer, *last_reader;   // by value
     DimSet **own, **own_summed;       // by step and operand
@@ -85,9 +86,9 @@ static bool fits(const Value *output, const Value *operand) {
 
 // Whether what step r does with its piece of the value is done before step s begins with that piece.
 static bool is_done(const Overs *overs, uint32_t r, DimSet own, uint32_t s) {
-    const Cut *cut = &overs->plan->steps[r].cut;
     if (overs->epoch[r] < overs->epoch[s]) return true;
-    return cut_equal(cut, &overs->plan->steps[s].cut) && !(dim_list_set(&cut->dims) & ~own);
+    const Cut *cut = plan_shared_cut(overs->plan, overs->nest, r, s);
+    return cut && !(dim_list_set(&cut->dims) & ~own);
 }
 
 static bool all_are_done(const Overs *overs, uint32_t s, uint32_t k) {
@@ -127,6 +128,7 @@ static void find_facts(Overs *overs) {
 
 void memory_find_overs(Plan *plan) {
     Overs overs = {.plan = plan,
+                   .nest = plan_nest(plan, plan->arena),
                    .epoch = ARENA_ARRAY(plan->arena, uint32_t, plan->step_count + 1),
                    .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count + 1),
                    .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count + 1),

@@ -15,6 +15,12 @@
 //                                                      step 8 row     ...                      joined   out %p' scratch
 //                                                      step 9 product ...                      joined   in %p' out %v
 //
+// Steps of a strand can be a chain inside of it, when one piece of the strand has more of such a value than a core's cache
+// holds: then they stay in the strand, are cut finer than that, and `chained` one to the other.
+//
+//     step 4 product cut(B)/4 groups 2 joined   out %s     step 4 product cut(B,H,T)/256 groups 2 joined          out %s
+//     step 5 row     cut(B)/4 groups 2 joined   out %p     step 5 row     cut(B,H,T)/256 groups 2 joined chained  out %p
+//
 // A step that sums over the last of the cut's dims (the gradient of keys over queries) is in a chain too: each piece adds
 // its share. Nothing is looked for by name: attention is what a large value between two products is.
 //
@@ -27,13 +33,16 @@
 
 // ---- which values and steps
 
-// A value of one chain: all of its dims but the innermost are cut.
+// A value of one chain: all of its dims but the innermost are cut. Beside a strand it is large when all caches are too
+// small for it, inside of one when a core's is for one piece.
 static bool is_large(const Strands *strands, ValueId id) {
-    const Value *value = &strands->plan->values[id];
-    if (value->kind != VALUE_TEMPORARY || value->space == SPACE_SCRATCH || value->order.rank < 3) return false;
+    const Plan *plan = strands->plan;
+    const Value *value = &plan->values[id];
+    if (value->kind != VALUE_TEMPORARY || value->order.rank < 3 || !layout_is_plain(plan->dims, &value->layout)) return false;
     const Target *target = strands->context->target;
-    return layout_is_plain(strands->plan->dims, &value->layout) &&
-           chain_value_bytes(strands->plan, id) > target->l2_bytes * target->cores;
+    uint32_t strand = strand_of(strands, strands->writer[id]);
+    if (strand == NO_STEP) return chain_value_bytes(plan, id) > target->l2_bytes * target->cores;
+    return chain_value_bytes(plan, id) / plan->steps[strand].cut.pieces > target->l2_bytes;
 }
 
 static DimList all_but_innermost(DimList order) {
@@ -73,16 +82,16 @@ static bool sums(const Strands *strands, const Chain *chain, uint32_t s) {
 static bool can_join(const Strands *strands, const Chain *chain, uint32_t s) {
     const Step *step = &strands->plan->steps[s];
     DimSet cut = dim_list_set(&chain->dims);
-    bool reads = false;
+    bool reads_large = false;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
         if (writer == NO_STEP) continue;
         if (chain->depends[writer]) return false;
         if (!chain->in[writer]) continue;
         if (sums(strands, chain, writer) || (cut & ~strand_own(strands, s, k, cut))) return false;
-        reads |= is_large_of(strands, chain, step->operands[k]);
+        reads_large |= is_large_of(strands, chain, step->operands[k]);
     }
-    return reads && !step->joined && can_be_cut(strands, chain, s);
+    return reads_large && strand_of(strands, s) == chain->strand && can_be_cut(strands, chain, s);
 }
 
 static bool depends_on(const Strands *strands, const Chain *chain, const Step *step) {
@@ -93,23 +102,54 @@ static bool depends_on(const Strands *strands, const Chain *chain, const Step *s
     return false;
 }
 
+static bool reads(const Step *step, ValueId id) {
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        if (step->operands[k] == id) return true;
+    return false;
+}
+
+// Step s writes over a state that steps of the chain, or behind it, still read.
+static bool overwrites_what_is_read(const Strands *strands, const Chain *chain, uint32_t s) {
+    const Plan *plan = strands->plan;
+    for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+        ValueId state = plan->values[plan->steps[s].outputs[k]].next_of;
+        for (uint32_t r = chain->first; r < s && state != VALUE_NONE; r++)
+            if ((chain->in[r] || chain->depends[r]) && reads(&plan->steps[r], state)) return true;
+    }
+    return false;
+}
+
+// Inside of a strand: behind its first step, which has the strand's cut, and cut along the strand's dims first.
+static bool can_begin(const Strands *strands, const Chain *chain) {
+    if (!can_be_cut(strands, chain, chain->first)) return false;
+    if (chain->strand == NO_STEP) return true;
+    DimList outer = chain->dims;
+    const DimList *cut = &strands->plan->steps[chain->strand].cut.dims;
+    if (chain->strand == chain->first || cut->rank >= outer.rank) return false;
+    outer.rank = cut->rank;
+    return dim_list_equal(&outer, cut);
+}
+
 // From the step that writes `value` on; false when it is no chain: fewer than two products, or steps of a strand between.
 static bool find_chain(const Strands *strands, ValueId value, Chain *chain) {
     const Plan *plan = strands->plan;
     uint32_t first = strands->writer[value], products = 0;
     *chain = (Chain){.dims = all_but_innermost(plan->values[value].order), .first = first, .last = first};
     chain->along = chain->dims.dims[chain->dims.rank - 1];
+    chain->strand = strand_of(strands, first);
     chain->in = ARENA_ARRAY(strands->scratch, bool, plan->step_count);
     chain->depends = ARENA_ARRAY(strands->scratch, bool, plan->step_count);
-    if (plan->steps[first].joined || !can_be_cut(strands, chain, first)) return false;
-    for (uint32_t s = first; s < plan->step_count; s++) {
+    if (!can_begin(strands, chain)) return false;
+    uint32_t end = chain->strand == NO_STEP ? plan->step_count : plan_strand_end(plan, chain->strand);
+    for (uint32_t s = first; s < end; s++) {
         chain->in[s] = s == first || can_join(strands, chain, s);
         if (chain->in[s]) chain->last = s;
-        chain->depends[s] = !chain->in[s] && depends_on(strands, chain, &plan->steps[s]);
+        bool is_behind = depends_on(strands, chain, &plan->steps[s]) || overwrites_what_is_read(strands, chain, s);
+        chain->depends[s] = !chain->in[s] && is_behind;
         products += chain->in[s] && plan->steps[s].form == FORM_PRODUCT;
     }
-    for (uint32_t s = first; s <= chain->last + 1 && s < plan->step_count; s++)
-        if (plan->steps[s].joined) return false;
+    for (uint32_t s = first; s <= chain->last; s++)
+        if (strand_of(strands, s) != chain->strand) return false;
     return products >= 2;
 }
 
@@ -124,7 +164,19 @@ static void mark_makers(const Strands *strands, const Chain *chain, ValueId valu
         mark_makers(strands, chain, strands->plan->steps[writer].operands[k], again);
 }
 
-// Large values of the chain that others read; the first of these readers, NO_STEP without any.
+// Whether a step that would be made again before step `at` reads a state that is written over by then.
+static bool reads_what_is_gone(const Plan *plan, const Chain *chain, uint32_t at) {
+    for (uint32_t s = chain->first; s < at; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            ValueId state = plan->values[plan->steps[s].outputs[k]].next_of;
+            for (uint32_t m = chain->first; m <= chain->last && state != VALUE_NONE; m++)
+                if (chain->again[m] && reads(&plan->steps[m], state)) return true;
+        }
+    return false;
+}
+
+// Large values of the chain that others read; the first of these readers, NO_STEP without any, or when they cannot be made
+// again: one of them is outside of the strand that the chain is inside of, or an operand is gone.
 static uint32_t find_later(const Strands *strands, Chain *chain) {
     const Plan *plan = strands->plan;
     uint32_t reader = NO_STEP;
@@ -138,10 +190,11 @@ static uint32_t find_later(const Strands *strands, Chain *chain) {
             chain->kept_bytes += chain->again[writer] ? 0 : chain_value_bytes(plan, id);
             mark_makers(strands, chain, id, chain->again);
             if (reader == NO_STEP) reader = s;
+            if (strand_of(strands, s) != chain->strand) return NO_STEP;
         }
     for (uint32_t s = chain->first; s <= chain->last; s++)
         if (chain->again[s]) chain->again_flops += plan->steps[s].flops;
-    return reader;
+    return reader != NO_STEP && reads_what_is_gone(plan, chain, reader) ? NO_STEP : reader;
 }
 
 static ValueId copy_value(Plan *plan, ValueId id) {
@@ -236,17 +289,18 @@ static void put_in_order(Strands *strands, Chain *chain) {
 
 static bool is_read_outside(const Plan *plan, const Chain *chain, ValueId id) {
     for (uint32_t s = chain->last + 1; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
-            if (plan->steps[s].operands[k] == id) return true;
+        if (reads(&plan->steps[s], id)) return true;
     return false;
 }
 
 static void join(const Strands *strands, const Chain *chain) {
     Plan *plan = strands->plan;
+    bool is_nested = chain->strand != NO_STEP;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         Step *step = &plan->steps[s];
         step->cut = chain->cut;
-        step->joined = s > chain->first;
+        step->joined = s > chain->first || is_nested;
+        step->chained = s > chain->first && is_nested;
         for (uint32_t k = 0; k < step->output_count; k++) {
             Value *value = &plan->values[step->outputs[k]];
             bool leads = cut_leads_layout(plan->dims, &chain->cut, &value->layout, value->dtype);
@@ -288,11 +342,11 @@ static void make_chain(Strands *strands, Chain *chain) {
     if (!chain->pays) return;
     put_in_order(strands, chain);
     strands_find_users(strands);
-    uint32_t reader = find_later(strands, chain);
-    if (reader != NO_STEP) {
+    chain->reader = find_later(strands, chain);
+    if (chain->reader != NO_STEP) {
         bool pays = chain_weigh_again(strands, chain, &reason);
         pays = report(strands, chain, "make again", pays, reason, chain->kept_bytes, -chain->again_flops);
-        if (pays) make_again(strands, chain, reader);
+        if (pays) make_again(strands, chain, chain->reader);
     }
     join(strands, chain);
     strands_find_users(strands);

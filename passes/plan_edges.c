@@ -19,6 +19,7 @@
 
 typedef struct {
     Plan *plan;
+    const StepNest *nest;    // by step
     uint32_t *writer;        // by value: step that writes it
     uint32_t *last_reader;   // by value, so far
     uint32_t last_wait;      // all steps before this one have finished everywhere
@@ -26,13 +27,13 @@ typedef struct {
 
 static bool since_wait(const Edges *edges, uint32_t step) { return step != NO_STEP && step >= edges->last_wait; }
 
-// Sets the edges of a step; true when one of them needs a wait.
-static bool set_edges(const Edges *edges, Step *step) {
+// Sets the edges of step s; true when one of them needs a wait.
+static bool set_edges(const Edges *edges, uint32_t s) {
+    Step *step = &edges->plan->steps[s];
     Arena *arena = edges->plan->arena;
     const DimSet *own = cut_is_summed(edges->plan, step)
                             ? access_own_or_summed(step->region, step->operand_count, arena)
                             : access_own(step->region, step->operand_count, arena);
-    DimSet cut = dim_list_set(&step->cut.dims);
     bool wait = false;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = edges->writer[step->operands[k]];
@@ -40,8 +41,8 @@ static bool set_edges(const Edges *edges, Step *step) {
             step->edges[k] = EDGE_NONE;
             continue;
         }
-        bool own_only = !(cut & ~own[k]) || PLANTED(edge_same_for_all);
-        bool same = cut_equal(&step->cut, &edges->plan->steps[writer].cut) && own_only;
+        const Cut *cut = plan_shared_cut(edges->plan, edges->nest, writer, s);
+        bool same = cut && (!(dim_list_set(&cut->dims) & ~own[k]) || PLANTED(edge_same_for_all));
         step->edges[k] = same ? EDGE_SAME : EDGE_ALL;
         if (!same && since_wait(edges, writer)) wait = !PLANTED(wait_forgotten);
     }
@@ -64,7 +65,7 @@ static void set_strand(Edges *edges, uint32_t first) {
     bool wait = plan->steps[first].wait;
     for (uint32_t s = first; s < end; s++) {
         Step *step = &plan->steps[s];
-        bool reads_all = set_edges(edges, step);
+        bool reads_all = set_edges(edges, s);
         wait |= reads_all || overwrites_what_is_read(edges, step);
         for (uint32_t k = 0; k < step->operand_count; k++) edges->last_reader[step->operands[k]] = s;
         for (uint32_t k = 0; k < step->output_count; k++) edges->writer[step->outputs[k]] = s;
@@ -75,6 +76,7 @@ static void set_strand(Edges *edges, uint32_t first) {
 
 void edges_fill(Plan *plan) {
     Edges edges = {.plan = plan,
+                   .nest = plan_nest(plan, plan->arena),
                    .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count),
                    .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count)};
     for (ValueId id = 0; id < plan->value_count; id++) edges.writer[id] = edges.last_reader[id] = NO_STEP;

@@ -7,8 +7,9 @@
 //
 // Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it
 // lives from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the
-// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps. At level all a
-// value is written over an operand that its step is the last to read, where that can be (memory_over.c).
+// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps; a chain inside of a
+// strand goes through its steps once for each range, so what it reads or writes of the strand's lives through all of them.
+// At level all a value is written over an operand that its step is the last to read, where that can be (memory_over.c).
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
@@ -48,11 +49,9 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
             return diag_error(context->diags, (Place){0}, "the size of '%s' does not fit in %zu bits",
                               value->name ? value->name : "a temporary value", 8 * sizeof(size_t));
     }
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
-            Value *value = &plan->values[plan->steps[s].outputs[k]];
-            if (value->space == SPACE_SCRATCH) value->bytes /= plan->steps[s].cut.pieces;
-        }
+    const Cut **windows = plan_windows(plan, plan_nest(plan, plan->arena), plan->arena);
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (windows[id]) plan->values[id].bytes /= windows[id]->pieces;
     return true;
 }
 
@@ -112,8 +111,25 @@ static void extend(MemoryBlock *block, uint32_t epoch) {
     if (block->last < epoch) block->last = epoch;
 }
 
-static uint32_t time_of(const Plan *plan, ValueId value, uint32_t epoch, uint32_t step) {
-    return plan->values[value].space == SPACE_SCRATCH ? step : epoch;
+// Values by window (plan_windows), steps by nest.
+typedef struct {
+    const Plan *plan;
+    const StepNest *nest;
+    const Cut **windows;
+} Clock;
+
+static bool is_of_strand(const Clock *clock, ValueId id, uint32_t s) {
+    return !cut_equal(clock->windows[id], &clock->plan->steps[s].cut) && !PLANTED(life_of_one_range);
+}
+
+static uint32_t first_time(const Clock *clock, ValueId id, uint32_t epoch, uint32_t s) {
+    if (!clock->windows[id]) return epoch;
+    return is_of_strand(clock, id, s) ? clock->nest[s].chain : s;
+}
+
+static uint32_t last_time(const Clock *clock, ValueId id, uint32_t epoch, uint32_t s) {
+    if (!clock->windows[id]) return epoch;
+    return is_of_strand(clock, id, s) ? plan_chain_end(clock->plan, clock->nest[s].chain) - 1 : s;
 }
 
 // One block per value, by value id. States have blocks too; they are not placed.
@@ -121,17 +137,19 @@ MemoryBlock *memory_lives(const Plan *plan) {
     MemoryBlock *blocks = ARENA_ARRAY(plan->arena, MemoryBlock, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++)
         blocks[id] = (MemoryBlock){.value = id, .bytes = plan->values[id].bytes};
+    const StepNest *nest = plan_nest(plan, plan->arena);
+    Clock clock = {plan, nest, plan_windows(plan, nest, plan->arena)};
     uint32_t epoch = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         if (s > 0 && step->wait) epoch++;
         uint32_t end = epoch - (epoch > 0 && PLANTED(life_ends_too_early));
         for (uint32_t k = 0; k < step->operand_count; k++)
-            extend(&blocks[step->operands[k]], time_of(plan, step->operands[k], end, s));
+            extend(&blocks[step->operands[k]], last_time(&clock, step->operands[k], end, s));
         for (uint32_t k = 0; k < step->output_count; k++) {
             MemoryBlock *block = &blocks[step->outputs[k]];
-            block->first = time_of(plan, block->value, epoch, s);
-            extend(block, block->first);
+            block->first = first_time(&clock, block->value, epoch, s);
+            extend(block, last_time(&clock, block->value, epoch, s));
         }
     }
     for (ValueId id = 0; id < plan->value_count; id++)

@@ -89,6 +89,7 @@ StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch) 
 
 void strands_find_users(Strands *strands) {
     const Plan *plan = strands->plan;
+    strands->nest = plan_nest(plan, strands->scratch);
     strands->writer = ARENA_ARRAY(strands->scratch, uint32_t, plan->value_count + 1);
     strands->last_reader = ARENA_ARRAY(strands->scratch, uint32_t, plan->value_count + 1);
     for (ValueId id = 0; id < plan->value_count; id++)

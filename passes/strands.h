@@ -36,6 +36,7 @@ typedef struct {
     Arena *scratch;
     StepFacts *facts;                 // by step
     uint32_t *writer, *last_reader;   // by value; NO_STEP
+    StepNest *nest;                   // by step
 } Strands;
 
 // strand_facts.c
@@ -43,6 +44,11 @@ Strands strands_create(Plan *plan, PassContext *context, Arena *scratch);
 StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch);
 void strands_find_users(Strands *strands);   // anew, when steps have moved
 
+// The first step of the strand that a step is of with others; NO_STEP when it is of none.
+static inline uint32_t strand_of(const Strands *strands, uint32_t step) {
+    uint32_t first = strands->nest[step].strand;
+    return plan_strand_end(strands->plan, first) > first + 1 ? first : NO_STEP;
+}
 static inline bool strand_has(const Strand *strand, uint32_t step) {
     return step != NO_STEP && strand->where[step] == STRAND_IN;
 }

@@ -16,18 +16,26 @@ typedef struct {
     size_t offset;
 } ProgramBuffer;
 
+// What lies in scratch memory at one time: so many bytes, those of so many successive pieces.
+typedef struct {
+    size_t bytes;
+    uint32_t pieces;
+} ProgramWindow;
+
 typedef struct {
     KernelFunction function;
     const void *context;             // for library calls; NULL for generated kernels
     const ProgramBuffer *buffers;
-    // By buffer in MEMORY_SCRATCH; NULL when there is none. For piece p the kernel gets scratch + offset - p * piece_bytes
-    // and touches only that piece: as if the whole buffer lay there.
-    const size_t *piece_bytes;
+    // By buffer in MEMORY_SCRATCH, 0 bytes elsewhere; NULL when there is none. For piece p the kernel gets
+    // scratch + offset - p / window.pieces * window.bytes and touches only that window: as if the whole buffer lay there.
+    const ProgramWindow *windows;
     uint32_t buffer_count;
     uint32_t pieces;                 // thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n)
     uint32_t groups;                 // > 0: pieces come in so many equal groups, and threads take whole groups, in order
     bool wait;                       // all threads must have finished every earlier step
-    bool joined;                     // runs with the step before, of as many pieces: piece k of both, then piece k+1
+    bool joined;                     // runs with the step before: piece k of both, then piece k+1. Of as many pieces as the
+                                     // first step that it is joined to, or a multiple: then they are ranges of its pieces
+    bool chained;                    // runs with the step before range by range, inside of such a piece
     uint32_t id;                     // the Plan's step number, opaque here
     const char *label;
     double flops, bytes;             // model, whole step

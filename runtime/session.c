@@ -1,4 +1,4 @@
-// Binding and running. All pointers are resolved once, at creation; a run is two nested loops.
+// Binding and running. All pointers are resolved once, at creation; a run is a few nested loops.
 #include "runtime/session.h"
 
 #include <string.h>
@@ -90,7 +90,7 @@ static void *resolve(const Session *session, ProgramBuffer buffer) {
 static void bind_program(Session *session, BoundProgram *bound, const Program *program) {
     size_t total = 0;
     for (uint32_t s = 0; s < program->step_count; s++) {
-        CHECK(!program->steps[s].piece_bytes || program->steps[s].buffer_count <= MOST_SCRATCH_BUFFERS);
+        CHECK(!program->steps[s].windows || program->steps[s].buffer_count <= MOST_SCRATCH_BUFFERS);
         total += program->steps[s].buffer_count;
     }
     bound->program = program;
@@ -184,21 +184,39 @@ static int64_t first_piece(const ProgramStep *step, int thread, int count) {
 static inline void run_piece(const Run *run, uint32_t s, int thread, int64_t piece) {
     const ProgramStep *step = &run->bound->program->steps[s];
     void *const *buffers = run->bound->buffers[s];
-    if (!step->piece_bytes) {
+    if (!step->windows) {
         step->function(buffers, piece, step->context);
         return;
     }
     void *moved[MOST_SCRATCH_BUFFERS];
     for (uint32_t b = 0; b < step->buffer_count; b++) {
         uintptr_t start = (uintptr_t)buffers[b];
-        if (step->piece_bytes[b])
-            start += (uintptr_t)thread * run->session->scratch_bytes - (uintptr_t)piece * step->piece_bytes[b];
+        ProgramWindow window = step->windows[b];
+        if (window.bytes) {
+            int64_t at = piece / (PLANTED(window_of_each_range) ? 1 : window.pieces);
+            start += (uintptr_t)thread * run->session->scratch_bytes - (uintptr_t)at * window.bytes;
+        }
         moved[b] = (void *)start;
     }
     step->function(moved, piece, step->context);
 }
 
+// Runs one piece of a strand. A chain inside of it goes through all of its ranges before the strand's next step.
 // `trace`: NULL, or where the thread notes when each piece and each wait has ended.
+static inline __attribute__((always_inline)) void walk_strand(const Run *run, uint32_t first, uint32_t end, int thread,
+                                                              int64_t piece, TraceThread *trace) {
+    const ProgramStep *steps = run->bound->program->steps;
+    for (uint32_t s = first, next; s < end; s = next) {
+        int64_t ranges = steps[s].pieces / steps[first].pieces;
+        for (next = s + 1; next < end && steps[next].chained;) next++;
+        for (int64_t range = piece * ranges; range < (piece + 1) * ranges; range++)
+            for (uint32_t step = s; step < next; step++) {
+                run_piece(run, step, thread, range);
+                if (trace) trace_add(trace, step, (uint32_t)range);
+            }
+    }
+}
+
 static inline __attribute__((always_inline)) void walk_steps(const Run *run, int thread, int count, TraceThread *trace) {
     const Program *program = run->bound->program;
     if (trace) trace_add(trace, 0, TRACE_WAIT);
@@ -211,10 +229,7 @@ static inline __attribute__((always_inline)) void walk_steps(const Run *run, int
         }
         int64_t last = first_piece(&program->steps[s], thread + 1, count);
         for (int64_t piece = first_piece(&program->steps[s], thread, count); piece < last; piece++)
-            for (uint32_t step = s; step < end; step++) {
-                run_piece(run, step, thread, piece);
-                if (trace) trace_add(trace, step, (uint32_t)piece);
-            }
+            walk_strand(run, s, end, thread, piece, trace);
         s = end;
     }
 }

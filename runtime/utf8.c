@@ -1,7 +1,7 @@
 // UTF-8 by RFC 3629: shortest form only, no surrogates, nothing above U+10FFFF.
 #include "runtime/utf8.h"
 
-int utf8_decode(const char *text, size_t length, uint32_t *character) {
+int utf8_read(const char *text, size_t length, uint32_t *character) {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *bytes = (const unsigned char *)text;
     if (length == 0) return 0;
@@ -17,7 +17,7 @@ int utf8_decode(const char *text, size_t length, uint32_t *character) {
     return count;
 }
 
-int utf8_encode(uint32_t character, char bytes[4]) {
+int utf8_write(uint32_t character, char bytes[4]) {
     if (character < 0x80) {
         bytes[0] = (char)character;
         return 1;

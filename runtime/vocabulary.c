@@ -52,7 +52,7 @@ RuntimeStatus vocabulary_build(Arena *arena, const char *path, const char *text,
     int32_t size = 0;
     uint32_t character;
     for (size_t at = 0; at < length;) {
-        int bytes = utf8_decode(text + at, length - at, &character);
+        int bytes = utf8_read(text + at, length - at, &character);
         if (bytes == 0) return refuse_byte(path, at, diags);
         size += !seen[character];
         seen[character] = true;
@@ -83,7 +83,7 @@ RuntimeStatus vocabulary_encode(const Vocabulary *vocabulary, const char *path, 
     size_t put = 0;
     for (size_t at = 0; at < length;) {
         uint32_t character;
-        int bytes = utf8_decode(text + at, length - at, &character);
+        int bytes = utf8_read(text + at, length - at, &character);
         if (bytes == 0) return refuse_byte(path, at, diags);
         int32_t token = find_token(vocabulary, character);
         if (token < 0) {
@@ -102,7 +102,7 @@ void vocabulary_decode(const Vocabulary *vocabulary, int32_t token, Text *out) {
     enum { REPLACEMENT = 0xFFFD };
     char bytes[4];
     bool known = token >= 0 && token < vocabulary->size;
-    int count = utf8_encode(known ? vocabulary->characters[token] : REPLACEMENT, bytes);
+    int count = utf8_write(known ? vocabulary->characters[token] : REPLACEMENT, bytes);
     text_append_bytes(out, bytes, (size_t)count);
 }
 
@@ -122,7 +122,7 @@ RuntimeStatus vocabulary_save(Arena *arena, const Vocabulary *vocabulary, const 
                 json_object_set(root, "itos", list) == 0;
     for (int32_t i = 0; i < vocabulary->size; i++) {
         char bytes[4];
-        int count = utf8_encode(vocabulary->characters[i], bytes);
+        int count = utf8_write(vocabulary->characters[i], bytes);
         made = json_array_append_new(list, json_stringn(bytes, (size_t)count)) == 0 && made;
     }
     char *text = made ? json_dumps(root, JSON_INDENT(1)) : NULL;
@@ -148,7 +148,7 @@ static bool read_json(Arena *arena, const char *path, const json_t *root, Vocabu
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         size_t length = json_string_length(entry);
-        if (length == 0 || utf8_decode(json_string_value(entry), length, &characters[i]) != (int)length)
+        if (length == 0 || utf8_read(json_string_value(entry), length, &characters[i]) != (int)length)
             return diag_error(diags, (Place){0}, "%s: entry %zu of \"itos\" is not one character", path, i);
     }
     return vocabulary_create(arena, characters, (int32_t)*vocab_size, vocabulary) ||

@@ -179,14 +179,25 @@ static LLVMTypeRef body_type(CpuModule *module, Arena *arena, uint32_t buffers) 
     return LLVMFunctionType(LLVMVoidTypeInContext(module->context), parameters, buffers + 1, false);
 }
 
+// Local buffers are on the stack, from a line's begin.
+static LLVMValueRef emit_local(CpuModule *module, const TileBuffer *buffer) {
+    LLVMTypeRef type = LLVMArrayType2(cpu_memory_type(module, buffer->dtype), (uint64_t)buffer->elements);
+    LLVMValueRef stack = LLVMBuildAlloca(module->builder, type, "");
+    LLVMSetAlignment(stack, 64);
+    return stack;
+}
+
 static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *kernel, LLVMTypeRef type) {
     const TileProgram *program = kernel->program;
     Emitter emitter = {
         .module = module, .arena = arena, .program = program, .rows = 1, .vectors = 1, .tail = TILE_LANES};
     emitter.function = cpu_function(module, arena_format(arena, "%s.body", kernel->symbol), type, false);
-    emitter.piece = LLVMGetParam(emitter.function, program->buffer_count);
+    uint32_t given = tile_given(program);
+    emitter.piece = LLVMGetParam(emitter.function, given);
     emitter.buffers = ARENA_ARRAY(arena, LLVMValueRef, program->buffer_count + 1);
-    for (uint32_t i = 0; i < program->buffer_count; i++) {
+    for (uint32_t i = given; i < program->buffer_count; i++)
+        emitter.buffers[i] = emit_local(module, &program->buffers[i]);
+    for (uint32_t i = 0; i < given; i++) {
         emitter.buffers[i] = LLVMGetParam(emitter.function, i);
         if (!kernel->aliased[i]) cpu_attribute(module, emitter.function, i + 1, "noalias", 0);
     }
@@ -205,7 +216,7 @@ static LLVMValueRef emit_body(CpuModule *module, Arena *arena, const CpuKernel *
 
 void emit_kernel(CpuModule *module, Arena *arena, const CpuKernel *kernel) {
     LLVMBuilderRef builder = module->builder;
-    uint32_t count = kernel->program->buffer_count;
+    uint32_t count = tile_given(kernel->program);
     LLVMTypeRef type = body_type(module, arena, count);
     LLVMValueRef body = emit_body(module, arena, kernel, type);
 

@@ -12,6 +12,7 @@
 typedef struct {
     LLVMValueRef base;                     // i64: the uniform part, or NULL for 0
     int64_t constant, row_step, lane_step; // per row and per lane of the tile
+    int64_t vector_step;                   // per vector: 16 times lane_step, but for what folds
     int row_terms, lane_terms;             // computed terms: scalars per row, vectors
     struct {
         TileValue value;

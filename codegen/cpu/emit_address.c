@@ -5,7 +5,8 @@
 // computed once per operation in 64 bits, displacements are immediates of the instructions.
 //
 // A quotient or remainder moves with the tile only by its remainder where tiles do not cross its steps: with s in tiles of
-// 32 from 0, s / 32 is uniform and s % 32 is uniform + lane. So what lies in panels is read in order.
+// 32 from 0, s / 32 is uniform and s % 32 is uniform + lane. So what lies in panels is read in order. And s % 16 is the lane
+// in each of its vectors: all of a tile's vectors fold into one.
 #include "codegen/cpu/emit.h"
 
 static void add_scaled(Emitter *emitter, Address *address, LLVMValueRef value, int64_t coefficient) {
@@ -58,6 +59,11 @@ static TileValue aligned_loop(const Emitter *emitter, const TileIndex *index, in
     return aligned ? moving : TILE_NONE;
 }
 
+static void add_lane_step(Address *address, int64_t step) {
+    address->lane_step += step;
+    address->vector_step += step * TILE_LANES;
+}
+
 static bool add_aligned(Emitter *emitter, Address *address, const TileOp *op, int64_t coefficient) {
     if (op->kind != TILE_MAP || (op->function != TILE_DIVIDE && op->function != TILE_REMAINDER)) return false;
     const TileOp *divided = emit_op_at(emitter, op->operands[0]), *divisor = emit_op_at(emitter, op->operands[1]);
@@ -78,7 +84,21 @@ static bool add_aligned(Emitter *emitter, Address *address, const TileOp *op, in
     sum = is_quotient ? LLVMBuildUDiv(module->builder, sum, number, "") : LLVMBuildURem(module->builder, sum, number, "");
     add_scaled(emitter, address, sum, coefficient);
     bool in_rows = emit_op_at(emitter, moving)->loop == LOOP_ROWS;
-    if (!is_quotient) *(in_rows ? &address->row_step : &address->lane_step) += coefficient;
+    if (is_quotient) return true;
+    if (in_rows)
+        address->row_step += coefficient;
+    else
+        add_lane_step(address, coefficient);
+    return true;
+}
+
+// What a lanes loop leaves modulo 16.
+static bool add_folded(Address *address, const Emitter *emitter, const TileOp *op, int64_t coefficient) {
+    if (op->kind != TILE_MAP || op->function != TILE_REMAINDER) return false;
+    const TileOp *loop = emit_op_at(emitter, op->operands[0]), *divisor = emit_op_at(emitter, op->operands[1]);
+    bool folds = divisor->kind == TILE_CONST && divisor->number == TILE_LANES;
+    if (!folds || loop->kind != TILE_LOOP || loop->loop != LOOP_LANES || loop->pieces) return false;
+    address->lane_step += coefficient;
     return true;
 }
 
@@ -97,9 +117,9 @@ static void add_index(Emitter *emitter, Address *address, const TileIndex *index
             add_index(emitter, address, &op->index, coefficient); // affine in affine stays affine
         } else if (op->kind == TILE_LOOP) {
             if (op->loop == LOOP_ROWS) address->row_step += coefficient;
-            if (op->loop == LOOP_LANES) address->lane_step += coefficient;
+            if (op->loop == LOOP_LANES) add_lane_step(address, coefficient);
             add_scaled(emitter, address, emitter->cells[value].base, coefficient);
-        } else if (!add_aligned(emitter, address, op, coefficient)) {
+        } else if (!add_folded(address, emitter, op, coefficient) && !add_aligned(emitter, address, op, coefficient)) {
             add_computed(emitter, address, value, coefficient);
         }
     }
@@ -130,7 +150,7 @@ LLVMValueRef emit_index_value(Emitter *emitter, const Address *address, int row,
     if (type != module->i64) sum = LLVMBuildTrunc(builder, sum, type, "");
     for (int i = 0; i < address->row_terms; i++)
         sum = add_terms(emitter, sum, address->rows[i].value, address->rows[i].coefficient, row, vector, false);
-    int64_t displacement = address->constant + address->row_step * row + address->lane_step * vector * TILE_LANES;
+    int64_t displacement = address->constant + address->row_step * row + address->vector_step * vector;
     sum = LLVMBuildAdd(builder, sum, cpu_integer(type, displacement), "");
     if (!wide) {
         CHECK(address->lane_terms == 0);

@@ -75,7 +75,7 @@ static LLVMValueRef part_pointer(Emitter *emitter, uint32_t number, LLVMTypeRef 
         term = LLVMBuildMul(module->builder, term, cpu_integer(module->i64, address->rows[i].coefficient), "");
         pointer = LLVMBuildGEP2(module->builder, element, pointer, &term, 1, "");
     }
-    int64_t displacement = address->constant + address->row_step * row + address->lane_step * vector * TILE_LANES;
+    int64_t displacement = address->constant + address->row_step * row + address->vector_step * vector;
     if (displacement == 0) return pointer;
     LLVMValueRef constant = cpu_integer(module->i64, displacement);
     return LLVMBuildGEP2(module->builder, element, pointer, &constant, 1, "");
@@ -274,6 +274,16 @@ void emit_prefetch(Emitter *emitter, uint32_t number, int row, int vector) {
 
 // ---- scatter-add: element after element, since lanes may meet in one address
 
+// The first lanes of a vector, which is no line of its own: the others are not touched.
+static void add_masked(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef mask, LLVMValueRef value, unsigned alignment) {
+    CpuModule *module = emitter->module;
+    LLVMTypeRef type = LLVMTypeOf(value);
+    LLVMValueRef old =
+        masked_call(module, "llvm.masked.load", type, pointer, mask, NULL, LLVMConstNull(type), alignment);
+    LLVMValueRef sum = emit_combine(module, OP_SUM, old, value);
+    masked_call(module, "llvm.masked.store", type, pointer, mask, sum, NULL, alignment);
+}
+
 static void add_to(Emitter *emitter, LLVMTypeRef type, LLVMValueRef pointer, LLVMValueRef value, unsigned alignment) {
     CpuModule *module = emitter->module;
     LLVMValueRef old = LLVMBuildLoad2(module->builder, type, pointer, "");
@@ -296,6 +306,11 @@ void emit_scatter_add(Emitter *emitter, uint32_t number, int row, int vector) {
     if (!wide || (access == LANES_CONTIGUOUS && lanes == TILE_LANES)) {
         LLVMValueRef pointer = part_pointer(emitter, number, element, memory, row, vector);
         add_to(emitter, LLVMTypeOf(value), pointer, value, alignment);
+        return;
+    }
+    if (access == LANES_CONTIGUOUS) {
+        LLVMValueRef pointer = part_pointer(emitter, number, element, memory, row, vector);
+        add_masked(emitter, pointer, emit_mask(emitter, vector), value, alignment);
         return;
     }
     LLVMValueRef pointers = NULL, pointer = NULL;

@@ -18,7 +18,7 @@ uint32_t kernel_set_add(KernelSet *set, const TileProgram *program, const bool *
     set->kernels = arena_grow(set->arena, set->kernels, &set->capacity, set->count + 1, sizeof(*set->kernels));
     set->hashes = arena_grow(set->arena, set->hashes, &set->hash_capacity, set->count + 1, sizeof(*set->hashes));
     bool *flags = ARENA_ARRAY(set->arena, bool, program->buffer_count + 1);
-    memcpy(flags, aliased, program->buffer_count * sizeof(bool));
+    memcpy(flags, aliased, tile_given(program) * sizeof(bool));
     set->kernels[set->count] = (CpuKernel){.program = program, .aliased = flags, .symbol = symbol};
     set->hashes[set->count] = hash;
     return set->count++;

@@ -90,19 +90,21 @@ static void lower_plans(Compilation *compilation) {
 
 // ---- programs
 
-static const size_t *piece_bytes_of_step(Arena *arena, const Plan *plan, const Step *step) {
+static const ProgramWindow *windows_of_step(Arena *arena, const Plan *plan, const Step *step, const Cut *const *cuts) {
     uint32_t count = step->operand_count + step->output_count;
-    size_t *bytes = NULL;
+    ProgramWindow *windows = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        const Value *value = &plan->values[step_buffer_value(step, i)];
-        if (value->space != SPACE_SCRATCH) continue;
-        if (!bytes) bytes = ARENA_ARRAY(arena, size_t, count);
-        bytes[i] = value->bytes;
+        ValueId id = step_buffer_value(step, i);
+        if (plan->values[id].space != SPACE_SCRATCH) continue;
+        if (!windows) windows = ARENA_ARRAY(arena, ProgramWindow, count);
+        windows[i] = (ProgramWindow){plan->values[id].bytes, step->cut.pieces / cuts[id]->pieces};
     }
-    return bytes;
+    return windows;
 }
 
-static ProgramStep build_step(const Compilation *compilation, Arena *arena, int plan_number, uint32_t number) {
+// `cuts`: by value, of which scratch memory holds one piece.
+static ProgramStep build_step(const Compilation *compilation, Arena *arena, int plan_number, uint32_t number,
+                              const Cut *const *cuts) {
     const Plan *plan = compilation->plans[plan_number];
     const Step *step = &plan->steps[number];
     ProgramStep result = {
@@ -110,13 +112,14 @@ static ProgramStep build_step(const Compilation *compilation, Arena *arena, int 
         .groups = step->cut.groups,
         .wait = step->wait,
         .joined = step->joined,
+        .chained = step->chained,
         .id = number,
         .label = step_title(arena, step),
         .flops = step->flops,
         .bytes = step->bytes,
     };
     result.buffers = step_buffers(arena, plan, step, &result.buffer_count);
-    result.piece_bytes = piece_bytes_of_step(arena, plan, step);
+    result.windows = windows_of_step(arena, plan, step, cuts);
     if (step->engine == ENGINE_BLAS) {
         result.function = blas_product;
         result.context = blas_context(arena, plan, step);
@@ -130,8 +133,9 @@ static Program *build_program(const Compilation *compilation, Owner *owner, int 
     const Plan *plan = compilation->plans[number];
     Arena *arena = owner->arena;
     ProgramStep *steps = ARENA_ARRAY(arena, ProgramStep, plan->step_count + 1);
+    const Cut *const *cuts = plan_windows(plan, plan_nest(plan, compilation->scratch), compilation->scratch);
     for (uint32_t s = 0; s < plan->step_count; s++)
-        steps[s] = build_step(compilation, arena, number, s);
+        steps[s] = build_step(compilation, arena, number, s, cuts);
     Program *program = ARENA_NEW(arena, Program);
     *program = (Program){
         .name = arena_copy(arena, compilation->names[number]),

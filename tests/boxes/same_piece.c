@@ -6,6 +6,7 @@
 typedef struct {
     const Plan *plan;
     const Step *step;
+    const Cut *cut;      // whose pieces the two steps of an edge share
     Arena *arena;
     double **operands;   // by operand number
     uint64_t state;
@@ -27,7 +28,7 @@ static int64_t elements(const Trial *trial, const Value *value) {
 // The piece that holds element `at` of a value stored in its order.
 static int64_t piece_of(const Trial *trial, const Value *value, int64_t at) {
     const Graph *dims = trial->plan->dims;
-    const Cut *cut = &trial->step->cut;
+    const Cut *cut = trial->cut;
     int64_t index[MAX_DIMS] = {0}, row = 0, piece = 0;
     for (int i = value->order.rank - 1; i >= 0; i--) {
         int64_t extent = graph_extent(dims, value->order.dims[i]);
@@ -68,7 +69,22 @@ static const char *check_output(Trial *trial, uint32_t operand, uint32_t output,
     return wrong;
 }
 
-static const char *check_step(Trial *trial) {
+// Of a sum over the cut's dims each piece has a share, not a part of its own.
+static bool is_sum(const Trial *trial, ValueId id) {
+    return dim_list_set(&trial->cut->dims) & ~dim_list_set(&trial->plan->values[id].order);
+}
+
+static const char *check_edge(Trial *trial, uint32_t k) {
+    uint32_t pieces = trial->cut->pieces;
+    for (uint32_t j = 0; j < trial->step->output_count; j++)
+        for (int64_t piece = 0; piece < pieces && !is_sum(trial, trial->step->outputs[j]); piece += pieces > 1 ? pieces - 1 : 1) {
+            const char *wrong = check_output(trial, k, j, piece);
+            if (wrong) return wrong;
+        }
+    return NULL;
+}
+
+static const char *check_step(Trial *trial, const StepNest *nest, const uint32_t *writer) {
     const Step *step = trial->step;
     trial->operands = ARENA_ARRAY(trial->arena, double *, step->operand_count);
     for (uint32_t k = 0; k < step->operand_count; k++) {
@@ -76,20 +92,24 @@ static const char *check_step(Trial *trial) {
         trial->operands[k] = ARENA_ARRAY(trial->arena, double, (size_t)elements(trial, value));
         for (int64_t i = 0; i < elements(trial, value); i++) trial->operands[k][i] = next_value(trial, value->dtype);
     }
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        for (uint32_t j = 0; j < step->output_count && step->edges[k] == EDGE_SAME; j++)
-            for (int64_t piece = 0; piece<step->cut.pieces; piece += step->cut.pieces> 1 ? step->cut.pieces - 1 : 1) {
-                const char *wrong = check_output(trial, k, j, piece);
-                if (wrong) return wrong;
-            }
+    for (uint32_t k = 0; k < step->operand_count; k++) {
+        if (step->edges[k] != EDGE_SAME) continue;
+        trial->cut = plan_shared_cut(trial->plan, nest, writer[step->operands[k]], (uint32_t)(step - trial->plan->steps));
+        if (!trial->cut) return arena_format(trial->arena, "step '%s' shares no pieces with its operand %u", step->label, k);
+        const char *wrong = check_edge(trial, k);
+        if (wrong) return wrong;
+    }
     return NULL;
 }
 
 const char *same_piece_check(const Plan *plan, Arena *arena) {
+    const StepNest *nest = plan_nest(plan, arena);
+    uint32_t *writer = ARENA_ARRAY(arena, uint32_t, plan->value_count + 1);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) writer[plan->steps[s].outputs[k]] = s;
     for (uint32_t s = 0; s < plan->step_count; s++) {
-        if (cut_is_summed(plan, &plan->steps[s])) continue;   // its pieces are shares of one result
         Trial trial = {.plan = plan, .step = &plan->steps[s], .arena = arena, .state = s};
-        const char *wrong = check_step(&trial);
+        const char *wrong = check_step(&trial, nest, writer);
         if (wrong) return wrong;
     }
     return NULL;

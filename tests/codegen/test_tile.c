@@ -166,6 +166,9 @@ static void run_step(Run *run, const Step *step) {
         buffers[i] = run->buffers[step->operands[i]];
     for (uint32_t i = 0; i < step->output_count; i++)
         buffers[step->operand_count + i] = run->buffers[step->outputs[i]];
+    for (uint32_t i = tile_given(program); i < program->buffer_count; i++)
+        buffers[i] = memset(arena_alloc(run->arena, (size_t)program->buffers[i].elements * sizeof(float)), 0xff,
+                            (size_t)program->buffers[i].elements * sizeof(float));
     for (uint32_t piece = step->cut.pieces; piece-- > 0 && !wrong;)
         wrong = interpret_tile(program, buffers, piece, run->arena);
     if (!wrong) return;
@@ -241,6 +244,7 @@ static Run run_variant(Arena *arena, const Graph *graph, const Variant *variant)
     if (variant->layout == LAYOUT_PANELS) assert_true(pass_find("pack_operands")->plan(run.plan, &context));
     for (uint32_t s = 0; s < run.plan->step_count; s++)
         cut(run.plan, &run.plan->steps[s], variant);
+    assert_true(pass_find("fold_sums")->plan(run.plan, &context));
     run.expected = ARENA_ARRAY(arena, double *, run.plan->value_count);
     assert_true(plan_reference(run.plan, arena, bind_leaf, &run, run.expected));
     fill_leaves(&run);
@@ -266,7 +270,7 @@ static const Variant variants[] = {
     {FUSE_OP, LAYOUT_PLAIN, 0, 1, EDGE_ALL},      {FUSE_OP, LAYOUT_PLAIN, 2, 7, EDGE_ALL},
     {FUSE_OP, LAYOUT_PANELS, 1, 2, EDGE_SAME},    {FUSE_OP, LAYOUT_PANELS, 1, 3, EDGE_ALL},
     {FUSE_OP, LAYOUT_REVERSED, 0, 1, EDGE_ALL},   {FUSE_ALL, LAYOUT_PLAIN, 1, 2, EDGE_ALL},
-    {FUSE_ALL, LAYOUT_PANELS, 9, 3, EDGE_SAME},
+    {FUSE_ALL, LAYOUT_PANELS, 9, 3, EDGE_SAME},   {FUSE_ALL, LAYOUT_PANELS, 9, 1, EDGE_SAME},
 };
 
 static void run_case(const char *name) {
@@ -300,7 +304,7 @@ static void test_case(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE("map"),      CASE("moves"),   CASE("rows"),  CASE("columns"),
-        CASE("products"), CASE("long_sums"), CASE("indexed"), CASE("block"), CASE("update"),
+        CASE("products"), CASE("long_sums"), CASE("sums"), CASE("indexed"), CASE("block"), CASE("update"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

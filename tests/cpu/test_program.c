@@ -395,6 +395,28 @@ static void chain_case(void **state) {
     arena_free(arena);
 }
 
+// Where one sequence's activations fit in a third-level cache, and its probabilities not in a second-level one: chains inside
+// of a strand.
+static void nested_case(void **state) {
+    Arena *arena = arena_create();
+    Target target = target_default();
+    target.l2_bytes = 16 << 10;
+    target.l3_bytes = 64 << 10;
+    const Plan *plan = run_case(*state, FUSE_ALL, target, arena);
+    const Cut **windows = plan_windows(plan, plan_nest(plan, arena), arena);
+    uint32_t chained = 0, summed = 0, ranges = 0, whole = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        chained += plan->steps[s].chained;
+        summed += plan->steps[s].chained && cut_is_summed(plan, &plan->steps[s]);
+    }
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        ranges += windows[id] && windows[id]->dims.rank > 1;
+        whole += windows[id] && windows[id]->dims.rank == 1;
+    }
+    assert_true(chained >= 6 && summed >= 1 && ranges >= 5 && whole >= 10);
+    arena_free(arena);
+}
+
 #define SMALL(name)                                                                                                    \
     { name " in small caches", small_caches_case, NULL, NULL, (void *)(uintptr_t)name }
 #define CASE(name)                                                                                                     \
@@ -406,6 +428,7 @@ int main(void) {
         CASE("banded"), CASE("window"), CASE("strand"), {"banded in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"banded"},
         {"window in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"window"},
         {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
+        {"nested in pieces", nested_case, NULL, NULL, (void *)(uintptr_t)"nested"},
         SMALL("products"), SMALL("long_sums"), SMALL("blocks"), SMALL("block"), SMALL("strand"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,7 @@ static void make_outputs(Maker *maker, NodeId x) {
 Graph *generate_graph(Arena *arena, uint64_t seed, GenerateSize size) {
     Maker maker = {.graph = graph_create(arena, "random"), .state = seed * 0x2545f4914f6cdd1du, .size = size};
     maker.B = graph_dim(maker.graph, "B", size.batch ? size.batch : 1 + below(&maker, 3));
-    maker.T = graph_dim(maker.graph, "T", draw_extent(&maker, size.largest));
+    maker.T = graph_dim(maker.graph, "T", size.time ? size.time : draw_extent(&maker, size.largest));
     maker.C = graph_dim(maker.graph, "C", draw_extent(&maker, size.largest));
     maker.V = graph_dim(maker.graph, "V", draw_extent(&maker, size.largest) + 1);
     NodeId x = make_start(&maker);

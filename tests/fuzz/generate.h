@@ -13,6 +13,7 @@
 typedef struct {
     int64_t largest;   // no extent is drawn greater than this (products of extents are, where dims merge)
     int64_t batch;     // extent of B; 0: a few
+    int64_t time;      // extent of T; 0: drawn
     bool trains;       // params and a loss; otherwise every leaf is an input or a state
 } GenerateSize;
 

@@ -179,9 +179,10 @@ static NodeId probabilities(Maker *maker, const Attention *attention, NodeId s) 
 
 NodeId make_attention(Maker *maker, NodeId x) {
     int64_t largest = maker->size.largest, T = extent(maker, maker->T);
-    Attention attention = {.grouped = chance(maker, 3), .whole = T < 3 || !chance(maker, 6)};
+    bool is_long = maker->size.time > 0; // of several heads and many queries each, which is what chains divide
+    Attention attention = {.grouped = !is_long && chance(maker, 3), .whole = T < 3 || !chance(maker, 6)};
     attention.S = new_dim(maker, "S", attention.whole ? T : T - 1);
-    attention.K = new_dim(maker, "K", 1 + below(maker, 3));
+    attention.K = new_dim(maker, "K", 1 + is_long + below(maker, 3));
     if (attention.grouped) attention.G = new_dim(maker, "G", 1 + below(maker, 3));
     attention.D = new_dim(maker, "D", draw_extent(maker, largest));
     attention.E = chance(maker, 4) ? new_dim(maker, "E", draw_extent(maker, largest)) : attention.D;

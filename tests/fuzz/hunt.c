@@ -20,13 +20,15 @@ static uint64_t setting(const char *name, uint64_t otherwise) {
 }
 
 // Half of the graphs train. Extents: small ones in half of the graphs, up to `largest` in an eighth. One graph of four
-// has a batch that strands can share, one of 32 so long a batch that sums over it are walked in blocks.
+// has a batch that strands can share, one of 16 with sequences so long that chains divide them there, one of 32 so long a
+// batch that sums over it are walked in blocks.
 Graph *hunt_graph(Arena *arena, const Hunt *hunt, uint64_t seed) {
     static const int64_t largest[8] = {5, 5, 5, 5, 17, 17, 33, 97};
     int64_t of_seed = largest[seed / 2 % 8];
     GenerateSize size = {.largest = of_seed < hunt->largest ? of_seed : hunt->largest, .trains = seed % 2};
     bool small = hunt->largest <= 17;
     if (seed % (small ? 32 : 4) == 3) size.batch = 8, size.largest = small ? 5 : 17;
+    if (seed % 16 == 7 && !small) size.batch = 4, size.time = seed % 64 < 32 ? 32 : 64;
     if (seed % 32 == 9 && !small) size.batch = 90;
     return generate_graph(arena, seed, size);
 }

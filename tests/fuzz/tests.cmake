@@ -17,6 +17,7 @@ add_library(planted STATIC EXCLUDE_FROM_ALL ${BASE_SOURCES} ${IR_SOURCES} ${PASS
   ${CODEGEN_SOURCES} ${FUZZ_SOURCES})
 target_compile_definitions(planted PUBLIC SINTER_PLANTED)
 target_include_directories(planted SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
-target_link_libraries(planted PUBLIC Threads::Threads m PkgConfig::JANSSON PkgConfig::OPENBLAS LLVM xxhash cuda_common)
+target_link_libraries(planted PUBLIC Threads::Threads m PkgConfig::JANSSON xxhash ${CMAKE_DL_LIBS}
+  ${CODEGEN_LIBRARIES})
 sinter_test(fuzz planted planted)
 target_sources(test_fuzz_planted PRIVATE fuzz/hunt.c)

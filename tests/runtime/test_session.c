@@ -146,6 +146,97 @@ static void equal_for_every_thread_count(void **state) {
     }
 }
 
+// ---- a chain inside of a strand
+//
+//     step 0  3 elements of each of 6 pieces become 3 times as many, whole in scratch memory      w[i] = 10 * piece + i
+//     step 1  of each of 18 ranges, alone in scratch memory                                        r = w[range] + 1
+//     step 2  chained: adds the range to what the piece has, whole in scratch memory               sum[0] += r, from range 0 on
+//     step 3  of each piece                                                                        out[piece] = sum[0]
+
+enum { STRANDS = 6, RANGES = 3, LINE = 64 };
+static const ProgramBuffer nest_whole[] = {{MEMORY_SCRATCH, 0}};
+static const ProgramBuffer nest_range[] = {{MEMORY_SCRATCH, 0}, {MEMORY_SCRATCH, LINE}};
+static const ProgramBuffer nest_sum[] = {{MEMORY_SCRATCH, LINE}, {MEMORY_SCRATCH, 2 * LINE}};
+static const ProgramBuffer nest_out[] = {{MEMORY_SCRATCH, 2 * LINE}, {MEMORY_ARENA, 0}};
+static const ProgramWindow whole_window[] = {{LINE, 1}};
+static const ProgramWindow range_windows[] = {{LINE, RANGES}, {LINE, 1}};
+static const ProgramWindow sum_windows[] = {{LINE, 1}, {LINE, RANGES}};
+static const ProgramWindow out_windows[] = {{LINE, 1}, {0, 0}};
+
+// The part of a window that the piece has: buffers are given as if all pieces lay there.
+static float *line_of(void *buffer, int64_t line) {
+    return (float *)((char *)buffer + line * LINE);
+}
+
+static void nest_make(void *const *buffers, int64_t piece, const void *context) {
+    (void)context;
+    for (int i = 0; i < RANGES; i++)
+        line_of(buffers[0], piece)[i] = (float)(10 * piece + i);
+}
+
+static void nest_take(void *const *buffers, int64_t range, const void *context) {
+    (void)context;
+    *line_of(buffers[1], range) = line_of(buffers[0], range / RANGES)[range % RANGES] + 1;
+}
+
+static void nest_add(void *const *buffers, int64_t range, const void *context) {
+    (void)context;
+    float *sum = line_of(buffers[1], range / RANGES);
+    *sum = (range % RANGES ? *sum : 0) + *line_of(buffers[0], range);
+}
+
+static void nest_put(void *const *buffers, int64_t piece, const void *context) {
+    (void)context;
+    ((float *)buffers[1])[piece] = *line_of(buffers[0], piece);
+}
+
+#define NESTED(function_, buffers_, count, windows_, pieces_, joined_, chained_, id_)                                   \
+    {.function = function_, .buffers = buffers_, .buffer_count = count, .windows = windows_, .pieces = pieces_,        \
+     .groups = 2, .joined = joined_, .chained = chained_, .id = id_, .label = "nested"}
+static const ProgramStep nest_steps[] = {
+    NESTED(nest_make, nest_whole, 1, whole_window, STRANDS, false, false, 0),
+    NESTED(nest_take, nest_range, 2, range_windows, STRANDS * RANGES, true, false, 1),
+    NESTED(nest_add, nest_sum, 2, sum_windows, STRANDS * RANGES, true, true, 2),
+    NESTED(nest_put, nest_out, 2, out_windows, STRANDS, true, false, 3),
+};
+static const ProgramSlot nest_slots[] = {
+    {.name = "out", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, 0}, .bytes = LINE},
+};
+static const Program nest = {.name = "nest", .steps = nest_steps, .step_count = 4, .slots = nest_slots, .slot_count = 1,
+                             .state_bytes = 64, .arena_bytes = LINE, .scratch_bytes = 3 * LINE};
+
+// Within a piece, all ranges of both steps of the chain before the step behind them.
+static void trace_is_nested(const Trace *trace) {
+    const TraceThread *thread = trace->threads[0];
+    size_t at = 0;
+    for (int64_t piece = 0; piece < STRANDS; piece++)
+        for (uint32_t i = 0; i < 2 + 2 * RANGES; i++, at++) {
+            while (thread->slices[at].piece == TRACE_WAIT) at++;
+            bool is_chain = i > 0 && i < 1 + 2 * RANGES;
+            uint32_t step = is_chain ? 1 + (i - 1) % 2 : i == 0 ? 0 : 3;
+            assert_int_equal(thread->slices[at].step, step);
+            assert_int_equal(thread->slices[at].piece, is_chain ? piece * RANGES + (i - 1) / 2 : piece);
+        }
+}
+
+static void a_chain_runs_inside_of_a_strand(void **state) {
+    Fixture *fixture = *state;
+    for (int threads = 1; threads <= 3; threads++)
+        for (int profile = 0; profile < 2; profile++) {
+            ThreadPool *pool = threads_create(threads, false, fixture->diags);
+            Session *session;
+            assert_int_equal(session_create((const Program *[]){&nest}, 1, pool, &session, fixture->diags), RUNTIME_OK);
+            session_profile(session, profile);
+            session_run(session, &nest);
+            const float *out = session_slot_data(session, &nest, SLOT_OUTPUT, "out");
+            for (int piece = 0; piece < STRANDS; piece++)
+                assert_true(out[piece] == (float)(RANGES * 10 * piece + RANGES * (RANGES - 1) / 2 + RANGES));
+            if (profile && threads == 1) trace_is_nested(session_trace(session));
+            session_free(session);
+            threads_free(pool);
+        }
+}
+
 static void blocks_are_the_largest(void **state) {
     (void)state;
     const Program *programs[] = {&program, &larger};
@@ -200,6 +291,7 @@ static void slots_by_kind_and_name(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(equal_for_every_thread_count),
+        FIXTURE_TEST(a_chain_runs_inside_of_a_strand),
         FIXTURE_TEST(blocks_are_the_largest),
         FIXTURE_TEST(refused_memory_is_said),
         FIXTURE_TEST(slots_by_kind_and_name),

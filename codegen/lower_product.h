@@ -1,0 +1,34 @@
+// A product on its way to a tile program: what lower_product.c and lower_sums.c share. Private to them.
+#ifndef SINTER_CODEGEN_LOWER_PRODUCT_H
+#define SINTER_CODEGEN_LOWER_PRODUCT_H
+
+#include "codegen/lower.h"
+
+typedef struct {
+    Lowering *lowering;
+    Contraction contraction;
+    DimList rows;        // flat rows loop; empty: one row
+    uint32_t row_pieces; // > 0: the rows loop walks the piece's own range, of one of two lengths
+    TileIndex first_row; // else: where the rows loop begins, and how many it walks
+    int64_t row_count;
+    TileValue row;       // the open rows loop
+    DimList lanes;       // flat lanes
+    int64_t tile_lanes;
+    uint32_t tile_rows;
+    int64_t block;             // summed indices a block; 0: all at once
+    bool streams;              // panels come from beyond a core's cache
+    bool ranged;               // the cut is in ranges of so many indices of its last dim,
+    bool sums_range;           // which is summed over; else it is the rows dim
+    int64_t range;
+    DimId along;
+    int *chains;               // by output: local buffer of a folded sum's chains, 16 for each row; 0: it is no such sum
+} Product;
+
+// ---- lower_sums.c
+int64_t sums_lanes(const Lowering *lowering);              // of one sum; 0: there is none
+void sums_begin(Product *product);                         // when its rows are known, before any loop over lanes
+void sums_empty(const Product *product);                   // before the first panel of each sum
+void sums_take(const Product *product, TileValue lane);    // a finished tile, inside its loops
+void sums_end(const Product *product, TileIndex start);    // behind the last panel: stores the sums of lanes from `start`
+
+#endif
