@@ -52,7 +52,7 @@ static bool read_characters(Command *command, const char *text, Vocabulary **voc
     uint32_t *list = ARENA_ARRAY(command->arena, uint32_t, length + 1);
     int32_t count = 0;
     for (size_t at = 0; at < length;) {
-        int bytes = utf8_decode(text + at, length - at, &list[count]);
+        int bytes = utf8_read(text + at, length - at, &list[count]);
         if (bytes == 0) return false;
         at += (size_t)bytes;
         count++;

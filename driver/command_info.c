@@ -3,6 +3,7 @@
 
 #include "codegen/codegen.h"
 #include "driver/command.h"
+#include "driver/gpu.h"
 #include "runtime/probe.h"
 
 int command_info(Command *command) {
@@ -27,6 +28,9 @@ int command_info(Command *command) {
            1e9 * probe.barrier_seconds);
     printf("llvm         %s\n", codegen_llvm_version());
     printf("blas         %s\n", codegen_blas_version());
+    Text gpus = text_create(command->arena);
+    gpu_describe(command->arena, &gpus, command->diags);
+    fputs(text_string(&gpus), stdout);
     printf("models       gpt2, llama\n");
     return EXIT_DONE;
 }

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "codegen/cuda/cuda_program.h"
 #include "driver/command.h"
 #include "driver/compile.h"
+#include "driver/gpu.h"
 #include "driver/report.h"
 
 enum { LARGEST_IR = 64 << 20 };
@@ -102,16 +102,15 @@ static int emit_kernels(Command *command, const Plan *plan, const Target *target
     return EXIT_DONE;
 }
 
-// --emit=cuda: what all kernels share, and the distinct kernels of the plan.
-static int emit_cuda(Command *command, const Plan *plan, const Target *target) {
-    const char *name = config_string(command->config, "program");
-    CudaCode *code = codegen_cuda(&plan, &name, 1, target, NULL, command->diags);
-    if (!code) return EXIT_USAGE;
+static bool is_gpu_text(const char *stage) { return text_equal(stage, "cuda") || text_equal(stage, "ptx"); }
+
+// --emit=cuda|ptx: what all kernels share, and the distinct kernels of the plan.
+static int emit_for_gpu(Command *command, const Plan *plan, const Target *target, const char *stage) {
     Text text = text_create(command->arena);
-    cuda_source(code, 0, code->kernel_count, &text);
-    cuda_code_free(code);
+    int status = gpu_emit(command->arena, plan, config_string(command->config, "program"), target,
+                          text_equal(stage, "ptx") ? GPU_PTX : GPU_SOURCE, &text, command->diags);
     fputs(text_string(&text), stdout);
-    return EXIT_DONE;
+    return status;
 }
 
 // --target: this machine, a GPU by the name of its architecture, or a file that holds a Target. CUDA is for a GPU.
@@ -119,7 +118,7 @@ static bool configured_target(Command *command, Target *target) {
     const char *name = config_string(command->config, "target");
     bool host = text_equal(name, "host");
     *target = probed_target();
-    if (host && !text_equal(config_string(command->config, "emit"), "cuda")) return true;
+    if (host && !is_gpu_text(config_string(command->config, "emit"))) return true;
     if (target_of_gpu(host ? "sm_90a" : name, target)) return true;
     const char *source = NULL;
     if (strchr(name, '/') || strchr(name, '.')) source = file_read_all(command->arena, name, 1 << 20, NULL, command->diags);
@@ -168,7 +167,7 @@ static int lower(Command *command, const Target *target, Choices *choices) {
         if (!names && !choices_finish(choices, command->diags)) return EXIT_USAGE;
     }
     if (dump.failed) return EXIT_IO;
-    if (plan && text_equal(stage, "cuda")) return emit_cuda(command, plan, target);
+    if (plan && is_gpu_text(stage)) return emit_for_gpu(command, plan, target, stage);
     if (plan && (text_equal(stage, "tiles") || text_equal(stage, "llvm") || text_equal(stage, "asm")))
         return emit_kernels(command, plan, target, stage);
     Text text = text_create(command->arena);

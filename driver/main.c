@@ -20,7 +20,7 @@ static const CommandRow commands[] = {
     {"check", command_check, declare_train_keys, true, "CONFIG... [--fuse=none|op|all] [--full]",
      "compares values and gradients of the compiled step with the float64 reference"},
     {"lower", command_lower, declare_lower_keys, true,
-     "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm|cuda [--target=sm_90a] [--passes=a,b] [--dump_dir=FOLDER]",
+     "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm|cuda|ptx [--target=sm_90a] [--passes=a,b] [--dump_dir=FOLDER]",
      "prints any stage of the compiler"},
     {"explain", command_explain, declare_explain_keys, true,
      "CONFIG... [--fuse=none|op|all] [--why=PLACE] [--svg=FILE] [--dot=FILE] [--choices_out=FILE]",

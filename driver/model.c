@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "driver/command.h"
+#include "driver/gpu.h"
 #include "runtime/probe.h"
 #include "runtime/threads.h"
 #include "runtime/vocabulary.h"
@@ -49,7 +50,7 @@ int configure_vocabulary(Command *command) {
     int64_t size;
     RuntimeStatus status = vocabulary_load(command->arena, meta, &vocabulary, &size, command->diags);
     if (status != RUNTIME_OK) return status;
-    printf("found vocab_size = %lld (inside %s)\n", (long long)size, meta);
+    fprintf(command->echo, "found vocab_size = %lld (inside %s)\n", (long long)size, meta);
     const char *literal = arena_format(command->arena, "%lld", (long long)size);
     Place place = {.file = meta};
     return config_assign(command->config, "vocab_size", literal, place, command->diags) ? EXIT_DONE : EXIT_BAD_FILE;
@@ -79,14 +80,24 @@ Cache *configured_cache(Command *command) {
     return home ? cache_open(command->arena, arena_format(command->arena, "%s/code", home), LIMIT, command->diags) : NULL;
 }
 
+static int check_device_name(const Command *command, const char *device) {
+    if (text_equal(device, "auto") || text_equal(device, "cpu")) return EXIT_DONE;
+    Place place = config_find(command->config, "device")->place;
+    const char *refusal = "models are trained on the CPU alone, so far";
+    if (!text_equal(device, "cuda")) {
+        diag_error(command->diags, place, "device '%s': cpu, cuda or auto", device);
+        return EXIT_USAGE;
+    }
+    if (gpu_refusal(command->arena)) refusal = gpu_refusal(command->arena);
+    diag_error(command->diags, place, "device 'cuda': %s", refusal);
+    return EXIT_USAGE;
+}
+
 int check_device(Command *command) {
     const char *device = config_string(command->config, "device"), *dtype = config_string(command->config, "dtype");
     Diags *diags = command->diags;
-    if (!text_equal(device, "auto") && !text_equal(device, "cpu")) {
-        diag_error(diags, config_find(command->config, "device")->place,
-                   "device '%s' is not in this build; it has: cpu", device);
-        return EXIT_USAGE;
-    }
+    int status = check_device_name(command, device);
+    if (status != EXIT_DONE) return status;
     if (!text_equal(dtype, "float32")) {
         diag_error(diags, config_find(command->config, "dtype")->place,
                    "dtype '%s' is not in this build; the CPU computes in float32", dtype);

@@ -196,7 +196,7 @@ static bool read_characters(Machine *machine, const Dict *itos, int64_t size, ui
             return REFUSE(machine, "'itos' must have every token from 0 to %lld once", (long long)size - 1);
         seen[token->integer] = true;
         if (text->kind != VALUE_STRING || text->length == 0 ||
-            utf8_decode(text->text, text->length, &characters[token->integer]) != (int)text->length)
+            utf8_read(text->text, text->length, &characters[token->integer]) != (int)text->length)
             return REFUSE(machine, "token %lld in 'itos' is not one character", (long long)token->integer);
     }
     return true;

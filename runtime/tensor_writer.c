@@ -41,7 +41,7 @@ static const char *clean_text(Arena *arena, const char *text) {
     size_t length = strlen(copy);
     uint32_t character;
     for (size_t at = 0; at < length;) {
-        int bytes = utf8_decode(copy + at, length - at, &character);
+        int bytes = utf8_read(copy + at, length - at, &character);
         if (bytes == 0) copy[at] = '?';
         at += bytes > 0 ? (size_t)bytes : 1;
     }

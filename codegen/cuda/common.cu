@@ -8,6 +8,7 @@
 #define INLINE static __device__ __forceinline__
 #define CONSTANT static __device__ const
 #define UNROLL _Pragma("unroll")
+#define RESTRICT __restrict__
 #endif
 
 // ---- workers

@@ -12,45 +12,7 @@
 #include "base/text.h"
 #include "ir/plan.h"
 #include "ir/target.h"
-#include "runtime/program.h"
-
-// What a kernel may touch of a buffer, and how. Buffers of one launch can overlap where one of them is written in place.
-typedef struct {
-    size_t bytes;
-    bool read, written;           // read: what was there before the launch
-} CudaBuffer;
-
-typedef struct {
-    const char *name;             // of the extern "C" __global__ function: a C identifier, the same name only for the same text
-    const char *source;           // the function's text (and its tables'); stands behind CudaCode.common
-    uint32_t buffer_count;        // its parameters: that many pointers, nothing else
-    const CudaBuffer *buffers;
-    uint32_t threads;             // of a block; the text has it as __launch_bounds__
-    size_t shared_bytes;          // dynamic shared memory of a block; above 48 KB it must be asked for by an attribute
-} CudaKernel;
-
-typedef struct {
-    uint32_t kernel;              // in CudaCode.kernels
-    uint32_t blocks;              // of kernel.threads threads; one-dimensional
-    const ProgramBuffer *buffers; // parameter i is (char *)base of memory + offset; MEMORY_STATE or MEMORY_ARENA
-    // Launches of this program, all before this one, that must have finished, after those these wait for in turn. Launches
-    // in the order of the table on one stream are right too.
-    const uint32_t *after;
-    uint32_t after_count;
-    uint32_t id;                  // the Plan's step number
-    const char *label;
-    double flops, bytes;          // model, whole step
-} CudaLaunch;
-
-typedef struct {
-    const char *name;             // "step", "micro", "eval", "logits"
-    const CudaLaunch *launches;
-    uint32_t launch_count;
-    const ProgramSlot *slots;     // inputs (in the arena, written before a run), states, outputs (in the arena)
-    uint32_t slot_count;
-    size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the largest;
-                                       // both begin at a multiple of 256 bytes and are zeros at first
-} CudaProgram;
+#include "runtime/cuda/launch.h"
 
 typedef struct {
     Arena *arena;                 // owns everything here

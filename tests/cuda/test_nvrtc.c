@@ -10,7 +10,9 @@
 #include <cmocka.h>
 
 #include "base/library.h"
+#include "codegen/cuda/cubins.h"
 #include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/service.h"
 #include "cubin.h"
 
 enum { SKIPPED = 77 };  // ctest shows it as such
@@ -189,6 +191,47 @@ static void unknown_architectures_are_refused(void **state) {
     assert_non_null(strstr(complaints(bench), "gpu-architecture"));
 }
 
+// The kernels around a step: small, and no spills.
+static void the_service_kernels_compile(void **state) {
+    Bench *bench = *state;
+    static const char *const architectures[] = {"sm_80", "sm_90a"};
+    for (int i = 0; i < 2; i++) {
+        CudaObject object;
+        assert_true(compile(bench, architectures[i], cuda_service_source, &object));
+        const CudaUsage *take = usage_of(&object, "sinter_take"), *give = usage_of(&object, "sinter_give");
+        assert_non_null(take);
+        assert_non_null(give);
+        assert_int_equal(take->spill_store_bytes + take->stack_bytes + give->spill_store_bytes + give->stack_bytes, 0);
+        assert_true(take->registers <= 40);
+    }
+}
+
+static void a_cubin_is_compiled_once(void **state) {
+    Bench *bench = *state;
+    char root[] = "/tmp/sinter-cubins-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    Cache *cache = cache_open(bench->arena, arena_format(bench->arena, "%s/sinter/code", root), 1 << 24, bench->diags);
+    CudaSource source = {.name = "test.cu", .text = two_kernels, .architecture = "sm_90a"};
+    CudaObject cold, warm, other;
+    bool is_recalled;
+    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &cold, &is_recalled, bench->diags));
+    assert_false(is_recalled);
+    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &warm, &is_recalled, bench->diags));
+    assert_true(is_recalled);
+    assert_int_equal(warm.cubin_bytes, cold.cubin_bytes);
+    assert_memory_equal(warm.cubin, cold.cubin, cold.cubin_bytes);
+    assert_int_equal(usage_of(&warm, "turn")->shared_bytes, 512);
+    source.architecture = "sm_80";
+    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &other, &is_recalled, bench->diags));
+    assert_false(is_recalled);
+    static const char *const options[] = {"--fmad=false", NULL};
+    source.options = options;
+    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &other, &is_recalled, bench->diags));
+    assert_false(is_recalled);
+    assert_int_equal(system(arena_format(bench->arena, "rm -rf %s", root)), 0);
+    assert_int_equal(diags_count(bench->diags), 0);
+}
+
 // ---- the log alone, without NVRTC
 
 static void a_log_is_read(void **state) {
@@ -281,6 +324,8 @@ int main(void) {
         TEST(errors_stand_at_their_line),
         TEST(errors_of_the_assembler_are_shown),
         TEST(unknown_architectures_are_refused),
+        TEST(the_service_kernels_compile),
+        TEST(a_cubin_is_compiled_once),
     };
     const struct CMUnitTest others[] = {
         TEST(a_log_is_read),

@@ -1,6 +1,14 @@
 sinter_test(cuda nvrtc codegen)
 target_sources(test_cuda_nvrtc PRIVATE cuda/cubin.c)
 set_tests_properties(cuda.nvrtc PROPERTIES SKIP_RETURN_CODE 77)
+foreach(NAME driver session)
+  sinter_test(cuda ${NAME} codegen runtime base)
+  target_sources(test_cuda_${NAME} PRIVATE cuda/fake_driver.c)
+endforeach()
+
+if(NOT SINTER_CPU)
+  return()
+endif()
 
 # Generated CUDA kernels on a CPU: compiled by the C compiler of this build, run by fibers.
 set(EMULATION_SOURCES cuda/emulator.c cuda/emulated_code.c cuda/side_by_side.c)

@@ -1,5 +1,4 @@
 # The built program, as a user runs it.
-pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 foreach(name fixtures threads commands profile bench tune)
   sinter_test(e2e ${name} runtime base)
   target_link_libraries(test_e2e_${name} PRIVATE PkgConfig::JANSSON)

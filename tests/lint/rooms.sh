@@ -23,7 +23,7 @@ bad=$(
     check ir '(base|ir)/'
     check frontend '(base|ir|frontend)/'
     check passes '(base|ir|passes)/'
-    check codegen '(base|ir|codegen)/|runtime/program\.h'
+    check codegen '(base|ir|codegen)/|runtime/(program|cuda/launch)\.h'
     check runtime '(base|runtime)/'
 )
 [ -z "$bad" ] || complain "includes across rooms that the house forbids:

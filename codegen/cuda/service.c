@@ -1,0 +1,33 @@
+// sinter_take and sinter_give as CUDA source. The structures are those of runtime/cuda/launch.h, member by member;
+// tests/cuda/test_session.c runs the same text compiled by a C compiler.
+#include "codegen/cuda/service.h"
+
+const char cuda_service_source[] =
+    "typedef unsigned long long Word;\n"
+    "struct Move { Word to, from, bytes; };\n"
+    "struct Take { Word ring, entry_bytes, entries, cursor, arena, count; struct Move moves[16]; };\n"
+    "struct Give { Word results, entries, cursor, arena, loss, grad_norm; };\n"
+    "struct Entry { Word run; float loss, grad_norm; };\n"
+    "\n"
+    "extern \"C\" __global__ void __launch_bounds__(256) sinter_take(const struct Take take) {\n"
+    "    Word run = *(const Word *)take.cursor;\n"
+    "    Word entry = take.ring + run % take.entries * take.entry_bytes;\n"
+    "    Word first = (Word)blockIdx.x * 256 + threadIdx.x, stride = (Word)gridDim.x * 256;\n"
+    "    for (Word m = 0; m < take.count; m++) {\n"
+    "        const int *from = (const int *)(entry + take.moves[m].from);\n"
+    "        int *to = (int *)(take.arena + take.moves[m].to);\n"
+    "        for (Word i = first; i < take.moves[m].bytes / 4; i += stride) to[i] = from[i];\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "extern \"C\" __global__ void sinter_give(const struct Give give) {\n"
+    "    const Word none = ~(Word)0;\n"
+    "    Word run = *(const Word *)give.cursor;\n"
+    "    volatile struct Entry *entry = (volatile struct Entry *)give.results + run % give.entries;\n"
+    "    float nan = __int_as_float(0x7fc00000);\n"
+    "    entry->loss = give.loss == none ? nan : *(const float *)(give.arena + give.loss);\n"
+    "    entry->grad_norm = give.grad_norm == none ? nan : *(const float *)(give.arena + give.grad_norm);\n"
+    "    __threadfence_system();\n"
+    "    entry->run = run + 1;\n"
+    "    *(Word *)give.cursor = run + 1;\n"
+    "}\n";

@@ -1,0 +1,108 @@
+// GPUs, for the command line: see gpu.h. Compiled with SINTER_CUDA only; driver/gpu_none.c stands for it otherwise.
+#include "driver/gpu.h"
+
+#include <string.h>
+
+#include "base/library.h"
+#include "codegen/cuda/cuda_program.h"
+#include "codegen/cuda/nvrtc.h"
+#include "driver/command.h"
+#include "runtime/cuda/device.h"
+
+// ---- is there one
+
+const char *gpu_refusal(Arena *arena) {
+    const char *why;
+    if (!cuda_driver_open(arena, &why)) return arena_format(arena, "no usable GPU: %s", why);
+    const Nvrtc *nvrtc = nvrtc_open(arena, &why);
+    if (!nvrtc) return arena_format(arena, "no compiler for the GPU: %s", why);
+    return NULL;
+}
+
+// ---- sinter info
+
+static void describe_rate(Text *out, const char *name, double rate) {
+    if (rate > 0) text_append(out, ", %s %.1f TFLOP/s", name, 1e-12 * rate);
+}
+
+static void describe_device(const CudaDevice *device, Text *out) {
+    text_append(out, "gpu %d        %s, compute capability %d.%d, %.1f GB, %d multiprocessors\n", device->ordinal,
+                device->name, device->major, device->minor, 1e-9 * (double)device->memory_bytes, device->multiprocessors);
+    const CudaPeaks *peaks = &device->peaks;
+    if (peaks->bf16 == 0) return;
+    text_append(out, "  datasheet  dense");
+    describe_rate(out, "bf16 and fp16", peaks->bf16);
+    describe_rate(out, "tf32", peaks->tf32);
+    describe_rate(out, "f32", peaks->f32);
+    text_append(out, "; memory %.2f TB/s\n", 1e-12 * peaks->bandwidth);
+}
+
+static void describe_driver(Arena *arena, Text *out, Diags *diags) {
+    const char *why;
+    const CudaDriver *driver = cuda_driver_open(arena, &why);
+    if (!driver) {
+        text_append(out, "gpu          none: %s\n", why);
+        return;
+    }
+    CudaDevice *devices;
+    int count = cuda_devices(arena, driver, &devices, diags);
+    for (int i = 0; i < count; i++) describe_device(&devices[i], out);
+    text_append(out, "cuda driver  for CUDA %s (%s)\n", cuda_version_text(arena, driver->version), driver->library.path);
+}
+
+// cublasLtGetVersion gives 10000 * major + 100 * minor + patch.
+static void describe_cublas(Arena *arena, Text *out) {
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", NULL};
+    Library library;
+    size_t (*get_version)(void) = NULL;
+    const LibrarySymbol symbol = {"cublasLtGetVersion", (void **)&get_version, false};
+    const char *why;
+    bool is_open = library_open(arena, names, library_cuda_folders(arena), &library, &why) &&
+                   library_symbols(arena, &library, &symbol, 1, &why);
+    if (!is_open) {
+        text_append(out, "cublaslt     none: %s\n", why);
+        return;
+    }
+    size_t version = get_version();
+    text_append(out, "cublaslt     %zu.%zu.%zu (%s)\n", version / 10000, version / 100 % 100, version % 100, library.path);
+}
+
+void gpu_describe(Arena *arena, Text *out, Diags *diags) {
+    const char *why;
+    describe_driver(arena, out, diags);
+    const Nvrtc *nvrtc = nvrtc_open(arena, &why);
+    if (nvrtc) text_append(out, "nvrtc        %s (%s)\n", nvrtc_version(nvrtc), nvrtc_path(nvrtc));
+    else text_append(out, "nvrtc        none: %s\n", why);
+    describe_cublas(arena, out);
+}
+
+// ---- sinter lower
+
+static int compile_ptx(Arena *arena, const char *source, const char *architecture, Text *out, Diags *diags) {
+    const char *why;
+    const Nvrtc *nvrtc = nvrtc_open(arena, &why);
+    if (!nvrtc) {
+        diag_error(diags, (Place){0}, "--emit=ptx needs NVRTC: %s", why);
+        return EXIT_USAGE;
+    }
+    CudaSource unit = {.name = "kernels.cu",
+                       .text = source,
+                       .architecture = arena_format(arena, "compute_%s", architecture + strlen("sm_")),
+                       .options = cuda_compile_options};
+    CudaObject object;
+    if (!nvrtc_compile(nvrtc, arena, &unit, &object, diags)) return EXIT_USAGE;
+    text_append(out, "%s", object.ptx);
+    return EXIT_DONE;
+}
+
+int gpu_emit(Arena *arena, const Plan *plan, const char *name, const Target *target, GpuText what, Text *out,
+             Diags *diags) {
+    CudaCode *code = codegen_cuda(&plan, &name, 1, target, NULL, diags);
+    if (!code) return EXIT_USAGE;
+    Text source = text_create(arena);
+    cuda_source(code, 0, code->kernel_count, &source);
+    cuda_code_free(code);
+    if (what == GPU_PTX) return compile_ptx(arena, text_string(&source), target->gpu, out, diags);
+    text_append(out, "%s", text_string(&source));
+    return EXIT_DONE;
+}

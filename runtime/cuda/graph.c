@@ -1,0 +1,126 @@
+// Launches -> one CUDA graph, by explicit nodes: every dependency is one that the plan has, so what does not wait for each
+// other may run at the same time.
+//
+//     take -> launches without `after` -> ... -> launches that nobody waits for -> give -> take (the next step) ...
+#include <string.h>
+
+#include "runtime/cuda/session_parts.h"
+
+typedef struct {
+    const CudaSession *session;
+    const CudaBound *bound;
+    CudaGraph graph;
+    CudaNode *nodes;       // by launch, of the step that is being added
+    CudaNode *before;      // room for the nodes that one waits for
+    bool *is_waited_for;   // by launch
+    CudaNode last;         // give of the step before; NULL at first
+} Building;
+
+static CudaResult add_node(Building *building, CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
+                           void **arguments, const CudaNode *before, size_t count, CudaNode *node) {
+    CudaKernelNode kernel = {.function = function,
+                             .grid = {blocks, 1, 1},
+                             .block = {threads, 1, 1},
+                             .shared_bytes = (unsigned)shared,
+                             .arguments = arguments};
+    return building->session->settings.driver->graph_add_kernel(node, building->graph, before, count, &kernel);
+}
+
+static CudaResult add_take(Building *building, CudaNode *node) {
+    const CudaSession *session = building->session;
+    const CudaBound *bound = building->bound;
+    CudaTake take = {.ring = session->ring,
+                     .entry_bytes = session->entry_bytes,
+                     .entries = CUDA_RING_ENTRIES,
+                     .cursor = session->cursor,
+                     .arena = session->blocks[MEMORY_ARENA],
+                     .count = bound->input_count};
+    for (uint32_t i = 0; i < bound->input_count; i++)
+        take.moves[i] = (CudaMove){bound->inputs[i].slot->buffer.offset, bound->inputs[i].entry_offset,
+                                   (bound->inputs[i].slot->bytes + 3) / 4 * 4};
+    void *arguments[] = {&take};
+    return add_node(building, session->take, CUDA_TAKE_BLOCKS, CUDA_SERVICE_THREADS, 0, arguments, &building->last,
+                    building->last != NULL, node);
+}
+
+static uint64_t output_offset(const CudaProgram *program, const char *name) {
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const ProgramSlot *slot = &program->slots[i];
+        if (slot->kind == SLOT_OUTPUT && strcmp(slot->name, name) == 0) return slot->buffer.offset;
+    }
+    return UINT64_MAX;
+}
+
+static CudaResult add_give(Building *building, CudaNode take) {
+    const CudaSession *session = building->session;
+    const CudaProgram *program = building->bound->program;
+    CudaGive give = {.results = session->results_address,
+                     .entries = CUDA_RING_ENTRIES,
+                     .cursor = session->cursor,
+                     .arena = session->blocks[MEMORY_ARENA],
+                     .loss = output_offset(program, "loss"),
+                     .grad_norm = output_offset(program, "grad_norm")};
+    size_t count = 0;
+    for (uint32_t i = 0; i < program->launch_count; i++)
+        if (!building->is_waited_for[i]) building->before[count++] = building->nodes[i];
+    if (count == 0) building->before[count++] = take;
+    void *arguments[] = {&give};
+    return add_node(building, session->give, 1, 1, 0, arguments, building->before, count, &building->last);
+}
+
+static CudaResult add_launch(Building *building, uint32_t number, CudaNode take) {
+    enum { MOST_BUFFERS = 256 };
+    const CudaSession *session = building->session;
+    const CudaLaunch *launch = &building->bound->program->launches[number];
+    const CudaKernel *kernel = &session->settings.kernels[launch->kernel];
+    CudaAddress addresses[MOST_BUFFERS];
+    void *arguments[MOST_BUFFERS];
+    CHECK(kernel->buffer_count <= MOST_BUFFERS);
+    for (uint32_t i = 0; i < kernel->buffer_count; i++) {
+        addresses[i] = cuda_address(session, launch->buffers[i]);
+        arguments[i] = &addresses[i];
+    }
+    size_t count = 0;
+    for (uint32_t i = 0; i < launch->after_count; i++) {
+        CHECK(launch->after[i] < number);
+        building->before[count++] = building->nodes[launch->after[i]];
+    }
+    if (count == 0) building->before[count++] = take;
+    return add_node(building, session->functions[launch->kernel], launch->blocks, kernel->threads, kernel->shared_bytes,
+                    arguments, building->before, count, &building->nodes[number]);
+}
+
+static CudaResult add_step(Building *building) {
+    CudaNode take;
+    CudaResult result = add_take(building, &take);
+    for (uint32_t i = 0; i < building->bound->program->launch_count && result == CUDA_OK; i++)
+        result = add_launch(building, i, take);
+    return result == CUDA_OK ? add_give(building, take) : result;
+}
+
+static CudaResult add_steps(Building *building, uint32_t steps, CudaGraphExec *exec) {
+    const CudaDriver *driver = building->session->settings.driver;
+    CudaResult result = driver->graph_create(&building->graph, 0);
+    if (result != CUDA_OK) return result;
+    for (uint32_t i = 0; i < steps && result == CUDA_OK; i++) result = add_step(building);
+    if (result == CUDA_OK) result = driver->graph_instantiate(exec, building->graph, 0);
+    driver->graph_destroy(building->graph);
+    return result;
+}
+
+bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec, Diags *diags) {
+    const CudaProgram *program = bound->program;
+    Arena *arena = arena_create();
+    Building building = {.session = session,
+                         .bound = bound,
+                         .nodes = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
+                         .before = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
+                         .is_waited_for = ARENA_ARRAY(arena, bool, (size_t)program->launch_count + 1)};
+    for (uint32_t i = 0; i < program->launch_count; i++)
+        for (uint32_t k = 0; k < program->launches[i].after_count; k++)
+            building.is_waited_for[program->launches[i].after[k]] = true;
+    CudaResult result = add_steps(&building, steps, exec);
+    bool done = cuda_check(session->settings.driver, result, "make a graph of the step", diags);
+    arena_free(arena);
+    return done;
+}

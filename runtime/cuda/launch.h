@@ -1,0 +1,84 @@
+// What a GPU is given to run, as plain data: kernels, launches in order, and where each value lies. codegen/cuda makes it.
+//
+//     kernel 3  row_softmax_edfaa24155db9ddb   128 threads a block, 2 buffers
+//     launch 17 kernel 3  384 blocks  b0 = arena + 4096, b1 = arena + 12288  after 15
+#ifndef SINTER_RUNTIME_CUDA_LAUNCH_H
+#define SINTER_RUNTIME_CUDA_LAUNCH_H
+
+#include "runtime/program.h"
+
+// What a kernel may touch of a buffer, and how. Buffers of one launch can overlap where one of them is written in place.
+typedef struct {
+    size_t bytes;
+    bool read, written;           // read: what was there before the launch
+} CudaBuffer;
+
+typedef struct {
+    const char *name;             // of the extern "C" __global__ function: a C identifier, the same name only for the same text
+    const char *source;           // the function's text (and its tables'); stands behind CudaCode.common
+    uint32_t buffer_count;        // its parameters: that many pointers, nothing else
+    const CudaBuffer *buffers;
+    uint32_t threads;             // of a block; the text has it as __launch_bounds__
+    size_t shared_bytes;          // dynamic shared memory of a block; above 48 KB it must be asked for by an attribute
+} CudaKernel;
+
+typedef struct {
+    uint32_t kernel;              // in the kernels of the code
+    uint32_t blocks;              // of kernel.threads threads; one-dimensional
+    const ProgramBuffer *buffers; // parameter i is (char *)base of memory + offset; MEMORY_STATE or MEMORY_ARENA
+    // Launches of this program, all before this one, that must have finished, after those these wait for in turn. Launches
+    // in the order of the table on one stream are right too.
+    const uint32_t *after;
+    uint32_t after_count;
+    uint32_t id;                  // the Plan's step number
+    const char *label;
+    double flops, bytes;          // model, whole step
+} CudaLaunch;
+
+typedef struct {
+    const char *name;             // "step", "micro", "eval", "logits"
+    const CudaLaunch *launches;
+    uint32_t launch_count;
+    const ProgramSlot *slots;     // inputs (in the arena, written before a run), states, outputs (in the arena)
+    uint32_t slot_count;
+    size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the largest;
+                                       // both begin at a multiple of 256 bytes and are zeros at first
+} CudaProgram;
+
+// Machine code of all kernels, for one device.
+typedef struct {
+    const void *const *cubins;
+    uint32_t cubin_count;
+    const uint32_t *cubin_of;     // by kernel
+    const void *service;          // cubin of sinter_take and sinter_give (codegen/cuda/service.c)
+} CudaImages;
+
+// ---- the two kernels that stand around a program's launches, so that one graph serves every step
+
+enum { CUDA_MOST_MOVES = 16 };
+// Bytes (a multiple of 4) of one input, from the ring's entry to the arena.
+typedef struct {
+    unsigned long long to, from, bytes;
+} CudaMove;
+
+// sinter_take: copies the inputs of run number *cursor from entry *cursor % entries of the ring into the arena.
+typedef struct {
+    unsigned long long ring, entry_bytes, entries, cursor, arena;
+    unsigned long long count;
+    CudaMove moves[CUDA_MOST_MOVES];
+} CudaTake;
+
+// sinter_give: writes results[*cursor % entries], its number last, and moves the cursor on. Offsets in the arena;
+// UINT64_MAX: the program has no such output, and NaN is written.
+typedef struct {
+    unsigned long long results, entries, cursor, arena, loss, grad_norm;
+} CudaGive;
+
+typedef struct {
+    unsigned long long run;       // number of the run that this is of, plus 1; 0: none yet
+    float loss, grad_norm;
+} CudaResultEntry;
+
+enum { CUDA_SERVICE_THREADS = 256, CUDA_TAKE_BLOCKS = 32 };
+
+#endif

@@ -1,0 +1,45 @@
+// Inside of a GPU session: what session.c and graph.c share.
+#ifndef SINTER_RUNTIME_CUDA_SESSION_PARTS_H
+#define SINTER_RUNTIME_CUDA_SESSION_PARTS_H
+
+#include "runtime/cuda/session.h"
+
+// An input of a program: where it lies in an entry of the ring, and in the arena.
+typedef struct {
+    const ProgramSlot *slot;
+    size_t entry_offset;
+} CudaInput;
+
+typedef struct {
+    const CudaProgram *program;
+    CudaInput inputs[CUDA_MOST_MOVES];
+    uint32_t input_count;
+    CudaGraphExec single, several;  // one run, and steps_per_launch of them (NULL for 1)
+} CudaBound;
+
+enum { CUDA_BLOCKS = 2 };  // MEMORY_STATE, MEMORY_ARENA
+
+struct CudaSession {
+    MemoryOwned owned;
+    CudaSessionSettings settings;
+    CudaContext context;
+    CudaAddress blocks[CUDA_BLOCKS];
+    size_t block_bytes[CUDA_BLOCKS];
+    size_t entry_bytes;
+    CudaAddress ring, cursor, results_address;
+    char *staging;                     // pinned: the ring as the host fills it
+    volatile CudaResultEntry *results; // pinned, written by the device
+    CudaModule *modules, service;
+    CudaFunction *functions, take, give;
+    CudaStream compute, copies;
+    CudaEvent copied[CUDA_RING_ENTRIES];
+    CudaBound *programs;
+    uint64_t submitted, launched, collected;  // runs, in order
+    CudaBound *noted;                         // of the runs submitted and not launched
+};
+
+CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer);
+// graph.c: `steps` runs of the program, one after the other, as one graph. False after a diagnostic.
+bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec, Diags *diags);
+
+#endif

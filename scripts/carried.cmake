@@ -1,0 +1,38 @@
+# Jansson, xxHash and cmocka: the distribution's package where there is one, else what lies in carried/ (README.md there).
+# -DSINTER_CARRIED=ON takes carried/ in any case. Afterwards there are PkgConfig::JANSSON, xxhash and PkgConfig::CMOCKA.
+option(SINTER_CARRIED "Use the libraries in carried/ even where packages are installed" OFF)
+set(CARRIED ${CMAKE_SOURCE_DIR}/carried)
+
+find_package(PkgConfig QUIET)
+if(PKG_CONFIG_FOUND AND NOT SINTER_CARRIED)
+  pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson)
+  pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
+  find_path(XXHASH_FOLDER xxhash.h)
+  find_library(XXHASH_LIBRARY xxhash)
+endif()
+
+function(need_carried name file)
+  if(NOT EXISTS ${CARRIED}/${file})
+    message(FATAL_ERROR "${name}: no package here, and no carried/${file} (scripts/carry-libraries puts it there)")
+  endif()
+  message(STATUS "${name}: the copy in carried/")
+endfunction()
+
+if(NOT TARGET PkgConfig::JANSSON)
+  need_carried(Jansson jansson/libjansson.a)
+  add_library(PkgConfig::JANSSON STATIC IMPORTED GLOBAL)
+  set_target_properties(PkgConfig::JANSSON PROPERTIES
+    IMPORTED_LOCATION ${CARRIED}/jansson/libjansson.a INTERFACE_INCLUDE_DIRECTORIES ${CARRIED}/jansson)
+endif()
+if(NOT XXHASH_FOLDER OR NOT XXHASH_LIBRARY)
+  need_carried(xxHash xxhash/xxhash.h)
+  add_library(xxhash INTERFACE)
+  target_compile_definitions(xxhash INTERFACE XXH_INLINE_ALL)
+  target_include_directories(xxhash SYSTEM INTERFACE ${CARRIED}/xxhash)
+endif()
+if(NOT TARGET PkgConfig::CMOCKA)
+  message(STATUS "cmocka: as much of it as the tests use, in carried/")
+  add_library(cmocka INTERFACE)
+  target_include_directories(cmocka SYSTEM INTERFACE ${CARRIED}/cmocka)
+  add_library(PkgConfig::CMOCKA ALIAS cmocka)
+endif()

@@ -1,0 +1,43 @@
+// A driver of our own making, behind base/library.h's table: no GPU is needed to see what Sinter asks of one.
+//
+// Device memory is host memory. Streams are queues whose operations run when somebody asks the stream, one a question, so
+// that whatever is not waited for really is late. Kernels are C functions; a graph's nodes run in any order that its
+// edges allow. Every call is counted and can be made to fail.
+#ifndef SINTER_TESTS_CUDA_FAKE_DRIVER_H
+#define SINTER_TESTS_CUDA_FAKE_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    const char *name;
+    size_t argument_bytes;  // of each argument
+    int argument_count;
+    void (*run)(void **arguments, unsigned block, unsigned blocks);  // one block of the grid
+} FakeKernel;
+
+typedef struct {
+    bool has_library;
+    int version, devices;
+    const char *device_name;
+    int major, minor;
+    size_t memory_bytes, free_bytes;
+    const char *failing;     // name of the call that fails, at its `failing_call`th call (from 1)
+    int failing_call, error;
+    const char *missing;     // a symbol that the library lacks
+    int launch_error;        // of a kernel: shows at the next question to its stream
+    unsigned order;          // seed for the order of nodes
+    const FakeKernel *kernels;
+    size_t kernel_count;
+} FakeDriver;
+
+extern FakeDriver fake_driver;
+
+void fake_install(void);   // a driver with one H200, and the table in place
+void fake_remove(void);
+int fake_calls(const char *name);     // since fake_install
+long fake_held(void);      // allocations, streams, events, modules, graphs, contexts that were not given back
+// Lets all streams do all they have.
+void fake_run_all(void);
+
+#endif
