@@ -1,11 +1,13 @@
 // Files through the injectable table: see file.h.
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int table_open(const char *path, int flags, unsigned mode) { return open(path, flags | O_CLOEXEC, mode); }
@@ -21,7 +23,27 @@ static int table_size(int file, int64_t *bytes) {
     return 0;
 }
 
-FileTable file_table = {table_open, read, pread, write, fsync, close, rename, unlink, table_size};
+static int table_list(const char *folder, void (*visit)(void *context, const char *name), void *context) {
+    DIR *stream = opendir(folder);
+    if (!stream) return -1;
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(stream)); errno = 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) visit(context, entry->d_name);
+    int error = errno;
+    closedir(stream);
+    errno = error;
+    return error ? -1 : 0;
+}
+
+static int table_room(const char *path, int64_t *bytes) {
+    struct statvfs facts;
+    if (statvfs(path, &facts) != 0) return -1;
+    *bytes = (int64_t)facts.f_bavail * (int64_t)facts.f_frsize;
+    return 0;
+}
+
+FileTable file_table = {table_open, read,       pread,  write, fsync,      close,     rename,
+                        unlink,     table_size, pwrite, link,  table_list, table_room};
 
 static bool fail(Diags *diags, const char *path, const char *what) {
     return diag_error(diags, (Place){0}, "%s: %s: %s", path, what,
@@ -90,7 +112,8 @@ bool file_write_all(int file, const char *path, const void *bytes, size_t count,
     for (size_t done = 0; done < count;) {
         ssize_t put = file_table.write(file, (const char *)bytes + done, count - done);
         if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return fail(diags, path, "cannot write");
+        if (put == 0) errno = ENOSPC;
+        if (put <= 0) return fail(diags, path, "cannot write");
         done += (size_t)put;
     }
     return true;
@@ -115,7 +138,10 @@ FileWriter *file_writer_open(Arena *arena, const char *path, Diags *diags) {
     writer->path = arena_copy(arena, path);
     writer->temporary = arena_format(arena, "%s.tmp.%ld", path, (long)getpid());
     writer->directory = directory_of(arena, path);
-    writer->file = file_table.open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
+    // A file of that name is an interrupted process's, and may be a second name of one that is worth keeping: it is not
+    // written into.
+    file_table.remove(writer->temporary);
+    writer->file = file_table.open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
     if (writer->file < 0) {
         fail(diags, writer->temporary, "cannot create");
         return NULL;
@@ -128,11 +154,22 @@ bool file_writer_write(FileWriter *writer, const void *bytes, size_t count, Diag
     return file_write_all(writer->file, writer->temporary, bytes, count, diags);
 }
 
-static bool sync_directory(const FileWriter *writer, Diags *diags) {
-    int directory = file_table.open(writer->directory, O_RDONLY | O_DIRECTORY, 0);
-    if (directory < 0) return fail(diags, writer->directory, "cannot open");
+bool file_writer_patch(FileWriter *writer, const void *bytes, size_t count, int64_t offset, Diags *diags) {
+    for (size_t done = 0; done < count;) {
+        ssize_t put = file_table.pwrite(writer->file, (const char *)bytes + done, count - done, offset + (off_t)done);
+        if (put < 0 && errno == EINTR) continue;
+        if (put == 0) errno = ENOSPC;
+        if (put <= 0) return fail(diags, writer->temporary, "cannot write");
+        done += (size_t)put;
+    }
+    return true;
+}
+
+bool file_sync_folder(const char *folder, Diags *diags) {
+    int directory = file_table.open(folder, O_RDONLY | O_DIRECTORY, 0);
+    if (directory < 0) return fail(diags, folder, "cannot open");
     bool synced = file_table.sync(directory) == 0 || errno == EINVAL;  // some file systems cannot sync directories
-    if (!synced) fail(diags, writer->directory, "cannot sync");
+    if (!synced) fail(diags, folder, "cannot sync");
     file_table.close(directory);
     return synced;
 }
@@ -153,7 +190,7 @@ bool file_writer_commit(FileWriter *writer, Diags *diags) {
         file_table.remove(writer->temporary);
         return false;
     }
-    return sync_directory(writer, diags);
+    return file_sync_folder(writer->directory, diags);
 }
 
 void file_writer_abandon(FileWriter *writer) {

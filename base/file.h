@@ -21,6 +21,11 @@ typedef struct {
     int (*rename)(const char *from, const char *to);
     int (*remove)(const char *path);
     int (*size)(int file, int64_t *bytes);
+    ssize_t (*pwrite)(int file, const void *bytes, size_t count, off_t offset);
+    int (*link)(const char *from, const char *to);
+    // Calls `visit` for every name in the folder but "." and "..".
+    int (*list)(const char *folder, void (*visit)(void *context, const char *name), void *context);
+    int (*room)(const char *path, int64_t *bytes);  // free for this user in the file system of the path
 } FileTable;
 
 extern FileTable file_table;
@@ -41,8 +46,13 @@ bool file_write_all(int file, const char *path, const void *bytes, size_t count,
 typedef struct FileWriter FileWriter;
 FileWriter *file_writer_open(Arena *arena, const char *path, Diags *diags);
 bool file_writer_write(FileWriter *writer, const void *bytes, size_t count, Diags *diags);
+// Over bytes that were written already.
+bool file_writer_patch(FileWriter *writer, const void *bytes, size_t count, int64_t offset, Diags *diags);
 bool file_writer_commit(FileWriter *writer, Diags *diags);
 void file_writer_abandon(FileWriter *writer);  // removes the temporary file; a no-op after commit
+
+// What was linked, renamed or removed in the folder is so after a loss of power, too.
+bool file_sync_folder(const char *folder, Diags *diags);
 
 bool file_exists(const char *path);
 bool file_make_directories(const char *path, Diags *diags);  // mkdir -p

@@ -123,6 +123,8 @@ int arguments_read(Command *command, int count, char **arguments, void (*declare
     }
     command->files = files;
     note_ignored_keys(command->config, &echo);
+    const ConfigKey *quiet = config_find(command->config, "quiet");
+    if (quiet && quiet->value.integer) command->echo = fopen("/dev/null", "w");
     fputs(text_string(&echo), command->echo);
     return EXIT_DONE;
 }

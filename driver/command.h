@@ -68,7 +68,7 @@ Target probed_target(void);
 // Where machine code is kept between runs, $XDG_CACHE_HOME/sinter/code; NULL with --cache=False, and, after a warning,
 // where it cannot be.
 Cache *configured_cache(Command *command);
-// Bytes that a new process may take without swapping; 0: unknown.
+// Bytes that this process may still take without swapping, by the machine, its cgroup and its resource limit; 0: unknown.
 double memory_available(void);
 // device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);

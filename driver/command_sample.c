@@ -7,6 +7,7 @@
 #include "driver/command.h"
 #include "driver/compile.h"
 #include "driver/report.h"
+#include "driver/start.h"
 #include "runtime/interrupt.h"
 #include "runtime/sample.h"
 #include "runtime/weights.h"
@@ -44,12 +45,6 @@ static int read_start(Command *command, const Vocabulary *vocabulary, int32_t **
     *count = 1;   // without characters, or with an empty start: token 0
     if (!vocabulary || length == 0) return EXIT_DONE;
     return vocabulary_encode(vocabulary, shown, start, length, *tokens, count, command->diags);
-}
-
-static const char *checkpoint_path(Command *command) {
-    const char *from = config_string(command->config, "init_from");
-    if (!text_equal(from, "resume")) return from;
-    return arena_format(command->arena, "%s/ckpt.safetensors", config_string(command->config, "out_dir"));
 }
 
 static int sample(Command *command, const CompiledModel *model, ThreadPool *threads, TensorFile *file,
@@ -117,11 +112,23 @@ static int compile_and_sample(Command *command, TensorFile *file) {
     return status;
 }
 
+// init_from: 'resume', the newest checkpoint of out_dir that is sound, or a file.
+static int open_checkpoint(Command *command, TensorFile **file) {
+    const char *from = config_string(command->config, "init_from");
+    if (!text_equal(from, "resume")) return tensor_file_open(command->arena, from, file, command->diags);
+    Checkpoints *checkpoints;
+    int status = checkpoints_open(config_string(command->config, "out_dir"), &checkpoints, command->diags);
+    if (status != EXIT_DONE) return status;
+    status = newest_checkpoint(command, checkpoints, file);
+    checkpoints_free(checkpoints);
+    return status;
+}
+
 int command_sample(Command *command) {
     int status = check_device(command);
     if (status != EXIT_DONE) return status;
     TensorFile *file = NULL;
-    status = tensor_file_open(command->arena, checkpoint_path(command), &file, command->diags);
+    status = open_checkpoint(command, &file);
     if (status == EXIT_DONE) status = compile_and_sample(command, file);
     tensor_file_close(file);
     return status;

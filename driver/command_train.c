@@ -1,5 +1,6 @@
 // sinter train: compile the model, bind it, run nanoGPT's loop.
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,71 +8,39 @@
 #include "base/file.h"
 #include "driver/checkpoint.h"
 #include "driver/command.h"
+#include "driver/progress.h"
 #include "driver/report.h"
+#include "driver/start.h"
 #include "driver/training.h"
 #include "driver/tune.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
 #include "runtime/weights.h"
 
-static void say(void *context, const char *line) {
-    (void)context;
-    puts(line);
-    fflush(stdout);
-}
-
-static int initialise(Command *command, Training *training) {
-    const Program *step = training->model.programs[MODEL_STEP];
-    const char *from = config_string(command->config, "init_from");
-    weights_initialise(training->session, step, (uint64_t)config_int(command->config, "seed"));
-    if (text_equal(from, "scratch")) {
-        puts("Initializing a new model from scratch");
-        return EXIT_DONE;
-    }
-    if (strlen(from) < 12 || !text_equal(from + strlen(from) - 12, ".safetensors")) {
-        diag_error(command->diags, config_find(command->config, "init_from")->place,
-                   "init_from '%s': 'scratch' or a .safetensors file", from);
-        return EXIT_USAGE;
-    }
-    printf("Initializing from %s\n", from);
-    TensorFile *file = NULL;
-    RuntimeStatus status = tensor_file_open(command->arena, from, &file, command->diags);
-    if (status == RUNTIME_OK) status = weights_load(training->session, step, file, command->diags);
-    tensor_file_close(file);
-    return status;
-}
-
 // What became of --activation_budget, for each program that trains.
-static void say_budget(const Ledger *ledger) {
+static void say_budget(Command *command, const Ledger *ledger) {
     for (size_t i = 0; i < ledger_count(ledger); i++) {
         const Decision *decision = ledger_at(ledger, i);
-        if (text_equal(decision->what, "activation budget")) printf("activation budget: %s\n", decision->reason);
+        if (text_equal(decision->what, "activation budget"))
+            fprintf(command->echo, "activation budget: %s\n", decision->reason);
     }
 }
 
-static int create_session(Command *command, Training *training) {
-    size_t bytes[MEMORY_COUNT];
-    int status = training_bytes(command, training, threads_count(training->threads), bytes);
-    if (status != EXIT_DONE) return status;
-    double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
-    double scratch = (double)bytes[MEMORY_SCRATCH], needed = states + arena + scratch, available = memory_available();
-    printf("memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n", 1e-6 * states, 1e-6 * arena,
-           1e-6 * scratch);
-    say_budget(training->model.ledger);
-    if (available > 0 && needed > available) {
-        diag_error(command->diags, (Place){0},
-                   "this run needs %.1f MB and %.1f MB are available; lower batch_size or block_size%s", 1e-6 * needed,
-                   1e-6 * available, configured_fuse(command->config) == FUSE_NONE ? ", or use --fuse=op" : "");
-        return EXIT_MEMORY;
-    }
-    return training_session(command, training);
+// A save needs room for a new checkpoint beside the old ones, and what else is written there takes some, too.
+static void check_disk(Command *command, const Training *training) {
+    const char *folder = config_string(command->config, "out_dir");
+    double checkpoint = (double)weights_file_bytes(training->model.programs[MODEL_STEP]);
+    int64_t room;
+    if (file_table.room(folder, &room) != 0 || (double)room >= 2 * checkpoint) return;
+    fprintf(stderr, "warning: %s: %.1f MB are free, and a checkpoint takes %.1f MB; there should be room for two\n", folder,
+            1e-6 * (double)room, 1e-6 * checkpoint);
 }
 
 // The denominator of mfu: measured here, once, and printed.
-static double measure_peak(ThreadPool *threads) {
+static double measure_peak(Command *command, ThreadPool *threads) {
     ProbeResult probe;
     probe_run(threads, true, &probe);
-    printf("device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
+    fprintf(command->echo, "device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
            "nanoGPT's fixed A100 peak is %.0f GFLOP/s\n",
            *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops, 1e-9 * NANOGPT_PEAK_FLOPS);
     return probe.fma_flops;
@@ -87,35 +56,57 @@ static const char *metrics_path(const Command *command) {
     return arena_format(command->arena, "%s/metrics.jsonl", config_string(command->config, "out_dir"));
 }
 
-static TrainOptions train_options(Command *command, Training *training, double peak) {
+static TrainOptions train_options(Command *command, Training *training, const Choices *given, double peak) {
     const Config *config = command->config;
     const char *grads = config_string(config, "grads_out");
     TrainOptions options = training_options(config, training);
     options.peak_flops = peak;
-    options.checkpoint_path = arena_format(command->arena, "%s/ckpt.safetensors", config_string(config, "out_dir"));
     options.metrics_path = metrics_path(command);
     options.grads_path = *grads ? grads : NULL;
-    options.say = say;
-    options.metadata = checkpoint_metadata(command, &options.metadata_count);
+    options.metadata = checkpoint_metadata(command, &training->model, given, &options.metadata_count);
     return options;
 }
 
-static int run(Command *command, Training *training, double peak) {
-    TrainOptions options = train_options(command, training, peak);
+static void say_result(Command *command, const Training *training, const TrainResult *result, double peak) {
+    FILE *echo = command->echo;
+    double formula = model_flops_per_token(training->model.plans[MODEL_STEP], command->config) *
+                     (double)training_tokens(command->config);
+    double true_flops = model_true_flops(training->model.plans[MODEL_STEP]);
+    if (result->iterations > 0 && isfinite(result->median_seconds)) {
+        fprintf(echo, "median %.2f ms/iter over %lld iterations: %.1f GFLOP/s by nanoGPT's formula (%.3f GFLOP/iter), "
+               "mfu %.2f%% of this device, %.3f%% of an A100; products alone %.3f GFLOP/iter, %.2f%%\n",
+               1e3 * result->median_seconds, (long long)result->iterations, 1e-9 * formula / result->median_seconds,
+               1e-9 * formula, 100 * formula / result->median_seconds / peak,
+               100 * formula / result->median_seconds / NANOGPT_PEAK_FLOPS, 1e-9 * true_flops,
+               100 * true_flops / result->median_seconds / peak);
+    }
+    if (result->checkpoints > 0)
+        fprintf(echo, "checkpoints: %lld written, %.3f s each\n", (long long)result->checkpoints,
+                result->checkpoint_seconds / (double)result->checkpoints);
+    if (result->skipped > 0)
+        fprintf(echo, "%lld iterations were skipped: their loss or gradient was not finite\n", (long long)result->skipped);
+}
+
+static int run(Command *command, const Start *start, Training *training, const Choices *given, double peak) {
+    TrainOptions options = train_options(command, training, given, peak);
+    start_options(start, &options);
+    if (options.first_iteration > options.max_iters && !options.eval_only)
+        fprintf(command->echo, "nothing is left to do: the next iteration is %lld, and max_iters is %lld (raise it to go on)\n",
+                (long long)options.first_iteration, (long long)options.max_iters);
+    Progress progress =
+        progress_begin(stdout, config_bool(command->config, "quiet"), options.first_iteration, options.max_iters);
+    options.say = progress_say;
+    options.after_step = progress_step;
+    options.say_context = options.after_step_context = &progress;
     TrainResult result;
+    signal(SIGPIPE, SIG_IGN); // whoever reads the log may go; training goes on
     interrupt_install();
     RuntimeStatus status = train_run(&options, &result, command->diags);
     interrupt_restore();
-    if (result.iterations > 0 && isfinite(result.median_seconds)) {
-        double formula = options.flops_per_iteration, true_flops = model_true_flops(training->model.plans[MODEL_STEP]);
-        printf("median %.2f ms/iter over %lld iterations: %.1f GFLOP/s by nanoGPT's formula (%.3f GFLOP/iter), "
-               "mfu %.2f%% of this device, %.3f%% of an A100; products alone %.3f GFLOP/iter, %.2f%%\n",
-               1e3 * result.median_seconds, (long long)result.iterations, 1e-9 * formula / result.median_seconds,
-               1e-9 * formula, 100 * formula / result.median_seconds / peak,
-               100 * formula / result.median_seconds / NANOGPT_PEAK_FLOPS, 1e-9 * true_flops,
-               100 * true_flops / result.median_seconds / peak);
-    }
-    if (status == RUNTIME_STOPPED) puts("stopped by a signal; the checkpoint is written");
+    progress_end(&progress);
+    say_result(command, training, &result, peak);
+    if (status == RUNTIME_STOPPED)
+        fprintf(command->echo, "stopped by a signal%s\n", options.checkpoints ? "; the checkpoint is written" : "");
     return status;
 }
 
@@ -127,7 +118,7 @@ static int tune(Command *command, const Target *target, CompileRequest *request)
     return choices_add(request->choices, file, choices, command->diags) ? EXIT_DONE : EXIT_USAGE;
 }
 
-static int prepare_and_run(Command *command, Training *training, double start) {
+static int prepare_and_run(Command *command, const Start *start, Training *training, double began) {
     Config *config = command->config;
     PassTimes times = {0};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(config)};
@@ -135,30 +126,44 @@ static int prepare_and_run(Command *command, Training *training, double start) {
     Target target = probed_target();
     bool evaluates = config_int(config, "eval_interval") > 0 || config_bool(config, "eval_only");
     int status = tune(command, &target, &request);
+    if (status == EXIT_DONE) status = start_choices(command, start, &target, &request);
     if (status == EXIT_DONE) status = training_compile(command, &target, evaluates, &request, training);
     if (status != EXIT_DONE) return status;
 
-    printf("tokens per iteration will be: %lld\n", (long long)training_tokens(config));
-    printf("number of parameters: %.2fM\n", 1e-6 * model_counted_parameters(training->model.plans[MODEL_STEP]));
-    if (!file_make_directories(config_string(config, "out_dir"), command->diags)) return EXIT_IO;
+    fprintf(command->echo, "tokens per iteration will be: %lld\n", (long long)training_tokens(config));
+    fprintf(command->echo, "number of parameters: %.2fM\n",
+            1e-6 * model_counted_parameters(training->model.plans[MODEL_STEP]));
+    if (start->writes) check_disk(command, training);
     if ((status = training_open_tokens(command, training, evaluates)) != EXIT_DONE) return status;
     training->threads = threads_create(configured_threads(config), true, command->diags);
     if (!training->threads) return EXIT_IO;
-    double peak = measure_peak(training->threads);
-    if ((status = create_session(command, training)) != EXIT_DONE) return status;
-    if ((status = initialise(command, training)) != EXIT_DONE) return status;
-    if (config_bool(config, "time")) report_times(&times, &request, &training->model, clock_seconds() - start);
-    return run(command, training, peak);
+    double peak = measure_peak(command, training->threads);
+    status = training_check_memory(command, training, threads_count(training->threads), start->file != NULL);
+    if (status != EXIT_DONE) return status;
+    say_budget(command, training->model.ledger);
+    if ((status = training_session(command, training)) != EXIT_DONE) return status;
+    if ((status = start_load(command, start, training)) != EXIT_DONE) return status;
+    if (config_bool(config, "time")) report_times(&times, &request, &training->model, clock_seconds() - began);
+    return run(command, start, training, request.choices, peak);
 }
 
-int command_train(Command *command) {
-    double start = clock_seconds();
-    int status = check_device(command);
+static int start_and_run(Command *command, Start *start, double began) {
+    int status = start_open(command, start);
     if (status == EXIT_DONE) status = training_check_numbers(command);
     if (status == EXIT_DONE) status = configure_vocabulary(command);
     if (status != EXIT_DONE) return status;
     Training training = {0};
-    status = prepare_and_run(command, &training, start);
+    status = prepare_and_run(command, start, &training, began);
     training_free(&training);
+    return status;
+}
+
+int command_train(Command *command) {
+    double began = clock_seconds();
+    int status = check_device(command);
+    if (status != EXIT_DONE) return status;
+    Start start;
+    status = start_and_run(command, &start, began);
+    start_close(&start);
     return status;
 }

@@ -8,6 +8,8 @@ static const char *const program_names[MODEL_PROGRAMS] = {"step", "micro", "eval
 static const SpecUse program_uses[MODEL_PROGRAMS] = {SPEC_LOSS, SPEC_LOSS, SPEC_EVAL, SPEC_LOGITS};
 static const ProgramKind program_kinds[MODEL_PROGRAMS] = {PROGRAM_STEP, PROGRAM_MICRO, PROGRAM_PLAIN, PROGRAM_PLAIN};
 
+const char *model_program_name(ModelProgram program) { return program_names[program]; }
+
 OptimizerSettings optimizer_settings(const Config *config) {
     return (OptimizerSettings){
         .beta1 = config_float(config, "beta1"),
@@ -61,6 +63,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
         Plan *plan = compile_plan(arena, spec, config, (ModelProgram)program, request, model->ledger, &states, diags);
         if (!plan) return false;
         model->plans[program] = plan;
+        model->ledger_ends[program] = ledger_count(model->ledger);
         names[count] = program_names[program];
         plans[count++] = plan;
     }

@@ -29,8 +29,11 @@ typedef struct {
     Plan *plans[MODEL_PROGRAMS];    // NULL where not wanted
     Program *programs[MODEL_PROGRAMS];
     Ledger *ledger;
+    size_t ledger_ends[MODEL_PROGRAMS];   // how long it was when that program's plan was made
     double seconds;                 // all of it
 } CompiledModel;
+
+const char *model_program_name(ModelProgram program);   // "step", "micro", "eval", "logits"
 
 OptimizerSettings optimizer_settings(const Config *config);
 // Spec -> Graph -> Plan of one program, no code yet. NULL with diagnostics.

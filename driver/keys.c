@@ -22,6 +22,7 @@ static void declare_rows(Config *config, const KeyRow *rows, size_t count) {
 
 static const char *const fuse_levels[] = {"none", "op", "all", NULL};
 static const char *const orders[] = {"random", "sequential", NULL};
+static const char *const policies[] = {"halt", "skip", NULL};
 static const char *const tunings[] = {"off", "on", "all", NULL};
 
 // Keys that train and sample share.
@@ -71,9 +72,12 @@ void declare_train_keys(Config *config) {
         {"full", boolean(false)},
         {"choices", string("")},
         {"activation_budget", string("0")},
+        {"keep_last", integer(2)},
+        {"quiet", boolean(false)},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);
     config_declare(config, "data_order", string("random"), orders, false);
+    config_declare(config, "nonfinite", string("halt"), policies, false);
     config_declare(config, "tune", string("off"), tunings, false);
     config_declare(config, "tune_seconds", number(30), NULL, false);
     // nanoGPT keys that mean nothing here: accepted with a note. A spec may claim the model's ones.

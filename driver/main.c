@@ -1,4 +1,5 @@
 // The command line: finds the command, gives it its arguments, prints what was complained of, returns the exit code.
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ static void print_usage(FILE *file) {
         fprintf(file, "  sinter %-8s %s\n                  %s\n", commands[i].name, commands[i].usage, commands[i].sentence);
     fputs("\nCONFIG: .spec, .cfg and nanoGPT .py files, read left to right with the --key=value's; later wins.\n"
           "sinter COMMAND --help lists the command's keys and their defaults.\n"
-          "Exit codes: 0 done, 2 usage or spec, 3 bad input file, 4 does not fit in memory, 5 I/O, 6 non-finite loss,\n"
+          "Exit codes: 0 done, 2 usage or spec, 3 bad input file, 4 does not fit in memory, 5 I/O, 6 not finite,\n"
           "75 stopped by a signal after writing a checkpoint.\n",
           file);
 }
@@ -129,6 +130,7 @@ static int guarded_run(const CommandRow *row, int count, char **arguments, Comma
 }
 
 int main(int count, char **arguments) {
+    signal(SIGXFSZ, SIG_IGN); // a file larger than `ulimit -f` is an error like a full disk
     if (count < 2 || text_equal(arguments[1], "--help") || text_equal(arguments[1], "-h")) {
         print_usage(count < 2 ? stderr : stdout);
         return count < 2 ? EXIT_USAGE : EXIT_DONE;
@@ -153,6 +155,7 @@ int main(int count, char **arguments) {
                        .config = config_create(arena),
                        .echo = prints_product ? stderr : stdout};
     int status = guarded_run(row, count - 2, arguments + 2, &command);
+    if (command.echo != stdout && command.echo != stderr) fclose(command.echo);
     arena_free(arena);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fputs("sinter: cannot write to standard output\n", stderr);

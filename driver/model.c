@@ -111,15 +111,3 @@ int check_device(Command *command) {
     }
     return EXIT_DONE;
 }
-
-double memory_available(void) {
-    FILE *file = fopen("/proc/meminfo", "r");
-    if (!file) return 0;
-    char line[200];
-    double kilobytes = 0;
-    while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) break;
-    }
-    fclose(file);
-    return 1024 * kilobytes;
-}

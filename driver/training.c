@@ -1,6 +1,9 @@
 // Setting up a training: see training.h.
 #include "driver/training.h"
 
+#include "driver/memory_limit.h"
+#include "runtime/weights.h"
+
 void training_free(Training *training) {
     token_file_close(training->train_tokens);
     token_file_close(training->validation_tokens);
@@ -22,7 +25,8 @@ int training_check_numbers(Command *command) {
         const char *key;
         int64_t least;
     } limits[] = {{"batch_size", 1}, {"block_size", 1},    {"vocab_size", 1},   {"gradient_accumulation_steps", 1},
-                  {"max_iters", 0},  {"eval_interval", 0}, {"log_interval", 0}, {"eval_iters", 1}};
+                  {"max_iters", 0},  {"eval_interval", 0}, {"log_interval", 0}, {"eval_iters", 1},
+                  {"keep_last", 1}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         int status = positive(command, limits[i].key, limits[i].least);
         if (status != EXIT_DONE) return status;
@@ -74,6 +78,36 @@ int training_bytes(Command *command, const Training *training, int threads, size
     return EXIT_MEMORY;
 }
 
+// What would help: states are the model's own, all else grows with the batch.
+static const char *what_to_lower(Command *command, const size_t bytes[MEMORY_COUNT], double available) {
+    const Config *config = command->config;
+    if ((double)bytes[MEMORY_STATE] > available)
+        return "parameters and their moments alone do not fit: a smaller model (n_layer, n_embd, vocab_size) is needed";
+    if (configured_fuse(config) == FUSE_NONE) return "use --fuse=op or all, or lower batch_size or block_size";
+    size_t budget;
+    bool has_budget = configured_budget(config, command->diags, &budget) && budget > 0;
+    return arena_format(command->arena, "lower batch_size (%lld) or block_size (%lld)%s",
+                        (long long)config_int(config, "batch_size"), (long long)config_int(config, "block_size"),
+                        has_budget ? "" : ", or give an --activation_budget");
+}
+
+int training_check_memory(Command *command, const Training *training, int threads, bool loads) {
+    size_t bytes[MEMORY_COUNT];
+    int status = training_bytes(command, training, threads, bytes);
+    if (status != EXIT_DONE) return status;
+    double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
+    double scratch = (double)bytes[MEMORY_SCRATCH];
+    double tensor = loads ? (double)weights_staging_bytes(training->model.programs[MODEL_STEP]) : 0;
+    double needed = states + arena + scratch + tensor;
+    fprintf(command->echo, "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n", 1e-6 * states,
+            1e-6 * arena, 1e-6 * scratch);
+    MemoryLimit limit = memory_limit("");
+    if (limit.bytes == 0 || needed <= limit.bytes) return EXIT_DONE;
+    diag_error(command->diags, (Place){0}, "this run needs %.1f MB (%.1f MB of them states), and %s leaves it %.1f MB; %s",
+               1e-6 * needed, 1e-6 * states, limit.by, 1e-6 * limit.bytes, what_to_lower(command, bytes, limit.bytes));
+    return EXIT_MEMORY;
+}
+
 int training_session(Command *command, Training *training) {
     const Program *programs[MODEL_PROGRAMS];
     int count = program_list(training, programs);
@@ -105,6 +139,9 @@ TrainOptions training_options(const Config *config, const Training *training) {
         .log_interval = config_int(config, "log_interval"),
         .eval_only = config_bool(config, "eval_only"),
         .always_save_checkpoint = config_bool(config, "always_save_checkpoint"),
+        .nonfinite = text_equal(config_string(config, "nonfinite"), "skip") ? NONFINITE_SKIP : NONFINITE_HALT,
+        .keep_last = (int)config_int(config, "keep_last"),
+        .saved_iteration = -1,
         .best_val_loss = 1e9,
         .schedule = {.learning_rate = config_float(config, "learning_rate"),
                      .min_lr = config_float(config, "min_lr"),

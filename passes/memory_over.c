@@ -56,6 +56,21 @@ static bool is_last_sweep(const Overs *overs, const Step *step, uint32_t output)
     return true;
 }
 
+// Whether another output reads the operand itself, not only sums of it: that may come after this one is written.
+static bool is_read_for_others(const Overs *overs, const Step *step, uint32_t output, uint32_t k) {
+    const Graph *region = step->region;
+    bool *read = ARENA_ARRAY(overs->plan->arena, bool, graph_nodes(region));
+    for (uint32_t other = 0; other < step->output_count; other++)
+        if (other != output) read[graph_output_at(region, other)->node] = true;
+    for (NodeId id = graph_nodes(region); id-- > 0;) {
+        const Node *node = graph_node(region, id);
+        if (!read[id] || op_class(node->op) == CLASS_REDUCE) continue;
+        if (node->op == OP_OPERAND && node->attr.integer == (int32_t)k) return true;
+        for (uint32_t i = 0; i < node->operand_count; i++) read[node->operands[i]] = true;
+    }
+    return false;
+}
+
 static bool is_operand(const Graph *region, NodeId base, uint32_t k) {
     return base != NODE_NONE && graph_node(region, base)->op == OP_OPERAND &&
            graph_node(region, base)->attr.integer == (int32_t)k;
@@ -69,7 +84,8 @@ static bool reads_before_it_writes(const Overs *overs, uint32_t s, uint32_t outp
     if (scattering.scatter != NODE_NONE)
         return is_operand(step->region, scattering.base, k) && covers(overs, overs->own[s][k], step->operands[k]);
     if (step->form == FORM_ROW)
-        return covers(overs, overs->own_summed[s][k], step->operands[k]) && is_last_sweep(overs, step, output);
+        return covers(overs, overs->own_summed[s][k], step->operands[k]) && is_last_sweep(overs, step, output) &&
+               !is_read_for_others(overs, step, output, k);
     if (step->output_count != 1) return false;
     if (step->form == FORM_PRODUCT && longest_sum(step->region, overs->plan) > LONGEST_SUM) return false;
     return covers(overs, overs->own[s][k], step->operands[k]);

@@ -4,7 +4,8 @@
 // Ensures (step):  outputs grad_norm (of all gradients together, before clipping) and, for each NAME with a gradient,
 //                  the next values NAME, adam.m.NAME and adam.v.NAME. Inputs: learning_rate (f32), step (i32, from 0).
 //                  Over n > 1 micro-batches, grad.NAME becomes the mean (accumulate.NAME + gradient) / n, and the next
-//                  value of accumulate.NAME is 0.
+//                  value of accumulate.NAME is 0. A step whose loss or grad_norm is infinite or NaN leaves params and
+//                  moments as they were.
 // Ensures (micro): the only outputs are loss and accumulate.NAME, the gradients so far.
 // Does nothing when: never; without gradients it is an error. A param without a gradient is left alone.
 //
@@ -17,10 +18,11 @@
 //                                         %41 = beta2 * %40 + (1 - beta2) * %20 * %20
 //                                         %50 = %0 * decay - %31 * rate / (sqrt(%41 * bias) + epsilon)
 //                                         output "loss" %7 .. "grad.w" %8 .. "grad_norm" norm
-//                                         output "w" %50 .. "adam.m.w" %31 .. "adam.v.w" %41
+//                                         output "w" where(finite, %50, %0) .. "adam.m.w" where(finite, %31, %30) ..
 //
 // where t = step + 1, rate = learning_rate / (1 - beta1^t), bias = 1 / (1 - beta2^t), clip = min(1, grad_clip / (norm +
-// 1e-6)), and decay = 1 - learning_rate * weight_decay for leaves of stored rank >= 2 (for others there is no decay).
+// 1e-6)), finite = grad_norm < inf and |loss| < inf, and decay = 1 - learning_rate * weight_decay for leaves of stored
+// rank >= 2 (for others there is no decay).
 #include <math.h>
 #include <string.h>
 
@@ -43,6 +45,7 @@ typedef struct {
     size_t count;
     GroupId schedule;
     NodeId clip, rate, bias, decay; // factors without dims; NODE_NONE when not used
+    NodeId finite;                  // bool: whether to update at all
 } Optimizer;
 
 static NodeId number(Graph *graph, double value) {
@@ -162,6 +165,10 @@ static void make_factors(Optimizer *optimizer, NodeId norm) {
     NodeId step = build_input(graph, graph_leaf(graph, &(Leaf){.name = "step"}), DTYPE_I32);
     NodeId t = build_binary(graph, OP_ADD, build_unary(graph, OP_TO_FLOAT, step), one);
     if (PLANTED(bias_correction_a_step_off)) t = build_unary(graph, OP_TO_FLOAT, step);
+    NodeId infinity = number(graph, INFINITY), loss = graph_find_output(graph, "loss");
+    NodeId sound_norm = build_binary(graph, OP_LT, norm, infinity);
+    NodeId sound_loss = build_binary(graph, OP_LT, build_unary(graph, OP_ABS, loss), infinity);
+    optimizer->finite = build_binary(graph, OP_AND, sound_norm, sound_loss);
     optimizer->rate = build_binary(graph, OP_DIV, learning_rate, bias_correction(graph, t, settings->beta1));
     optimizer->bias = build_binary(graph, OP_DIV, one, bias_correction(graph, t, settings->beta2));
     optimizer->decay = optimizer->clip = NODE_NONE;
@@ -182,6 +189,10 @@ static NodeId moving_average(Graph *graph, double beta, NodeId former, NodeId no
     return build_binary(graph, OP_ADD, scale(graph, former, beta), scale(graph, now, 1.0 - beta));
 }
 
+static void output_next(Optimizer *optimizer, const Trained *trained, const char *prefix, NodeId next, NodeId former) {
+    output_state(optimizer, trained, prefix, build_where(optimizer->graph, optimizer->finite, next, former));
+}
+
 static void update_param(Optimizer *optimizer, const Trained *trained) {
     Graph *graph = optimizer->graph;
     const OptimizerSettings *settings = optimizer->settings;
@@ -189,8 +200,9 @@ static void update_param(Optimizer *optimizer, const Trained *trained) {
     NodeId gradient = trained->gradient, param = trained->param;
     if (optimizer->clip != NODE_NONE) gradient = build_binary(graph, OP_MUL, gradient, optimizer->clip);
     NodeId square = build_binary(graph, OP_MUL, gradient, gradient);
-    NodeId m = moving_average(graph, settings->beta1, state_like(optimizer, trained, "adam.m."), gradient);
-    NodeId v = moving_average(graph, settings->beta2, state_like(optimizer, trained, "adam.v."), square);
+    NodeId former_m = state_like(optimizer, trained, "adam.m."), former_v = state_like(optimizer, trained, "adam.v.");
+    NodeId m = moving_average(graph, settings->beta1, former_m, gradient);
+    NodeId v = moving_average(graph, settings->beta2, former_v, square);
     NodeId root = build_unary(graph, OP_SQRT, build_binary(graph, OP_MUL, v, optimizer->bias));
     NodeId divisor = build_binary(graph, OP_ADD, root, number(graph, settings->epsilon));
     if (PLANTED(epsilon_inside_root)) {
@@ -200,9 +212,9 @@ static void update_param(Optimizer *optimizer, const Trained *trained) {
     NodeId change = build_binary(graph, OP_DIV, build_binary(graph, OP_MUL, m, optimizer->rate), divisor);
     bool decays = optimizer->decay != NODE_NONE && trained->leaf.stored_rank >= (PLANTED(vectors_decay) ? 1 : 2);
     NodeId kept = decays ? build_binary(graph, OP_MUL, param, optimizer->decay) : param;
-    output_state(optimizer, trained, "", build_binary(graph, OP_SUB, kept, change));
-    output_state(optimizer, trained, "adam.m.", m);
-    output_state(optimizer, trained, "adam.v.", v);
+    output_next(optimizer, trained, "", build_binary(graph, OP_SUB, kept, change), param);
+    output_next(optimizer, trained, "adam.m.", m, former_m);
+    output_next(optimizer, trained, "adam.v.", v, former_v);
 }
 
 static bool is_micro_output(const char *output) {

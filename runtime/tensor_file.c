@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/size.h"
 #include "runtime/input.h"
 #include "runtime/json_text.h"
+#include "runtime/tensor_hashes.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian and read as they are");
 
-enum { HEADER_LIMIT = 100000000, LENGTH_BYTES = 8, SHOWN_NAME = 80, CHUNK_ELEMENTS = 16384 };
+enum { HEADER_LIMIT = 100000000, LENGTH_BYTES = 8, SHOWN_NAME = 80, CHUNK_ELEMENTS = 16384, CHUNK_BYTES = 1 << 20 };
 
 struct TensorFile {
     MemoryOwned owned;
@@ -21,6 +23,7 @@ struct TensorFile {
     size_t count, metadata_count;
     TensorEntry *entries; // by begin
     TensorMetadata *metadata;
+    uint64_t *hashes;     // of the header, then by entry; NULL: the file has none
 };
 
 typedef struct {
@@ -158,7 +161,25 @@ static bool check_places(Reader *reader) {
     return true;
 }
 
-static bool read_header(Reader *reader, const char *header, size_t length) {
+// The header's own hash is compared here; those of the tensors where they are read.
+static bool read_hashes(Reader *reader, char *header, size_t length) {
+    TensorFile *file = reader->file;
+    const char *text = tensor_file_metadata(file, TENSOR_HASHES), *format = tensor_file_metadata(file, "format");
+    if (!text) {
+        bool needed = format && strcmp(format, "sinter") == 0;
+        return !needed || REFUSE(reader, "was written by sinter, but its hashes are not there");
+    }
+    uint64_t *hashes = ARENA_ARRAY(reader->arena, uint64_t, file->count + 1);
+    size_t at;
+    if (!hashes_parse(text, hashes, file->count) || !hashes_find(header, length, file->count, &at))
+        return REFUSE(reader, "its hashes are damaged, or of another number of tensors");
+    memset(header + at, '0', strlen(text));
+    if (text_hash(header, length) != hashes[0]) return REFUSE(reader, "damaged: the header does not match its hash");
+    file->hashes = hashes;
+    return true;
+}
+
+static bool read_header(Reader *reader, char *header, size_t length) {
     json_error_t error;
     if (length == 0 || header[0] != '{') return REFUSE(reader, "the header does not start with '{'");
     JsonText text;
@@ -175,7 +196,7 @@ static bool read_header(Reader *reader, const char *header, size_t length) {
         if (!sound) break;
     }
     json_text_free(&text);
-    return sound && check_places(reader);
+    return sound && check_places(reader) && read_hashes(reader, header, length);
 }
 
 // Files that are often given in the place of one.
@@ -317,6 +338,12 @@ static RuntimeStatus read_halves(TensorFile *file, const TensorEntry *entry, flo
     return RUNTIME_OK;
 }
 
+static RuntimeStatus check_hash(const TensorFile *file, const TensorEntry *entry, uint64_t hash, Diags *diags) {
+    if (!file->hashes || file->hashes[1 + (entry - file->entries)] == hash) return RUNTIME_OK;
+    diag_error(diags, (Place){0}, "%s: damaged: tensor '%s' does not match its hash", file->path, entry->name);
+    return RUNTIME_BAD_FILE;
+}
+
 RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags) {
     if (strcmp(entry->type, "BF16") == 0) return read_halves(file, entry, widen_bf16, values, diags);
     if (strcmp(entry->type, "F16") == 0) return read_halves(file, entry, widen_f16, values, diags);
@@ -326,5 +353,36 @@ RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float
         return RUNTIME_BAD_FILE;
     }
     int64_t offset = (int64_t)(file->data_start + entry->begin);
-    return file_read_at(file->file, file->path, values, entry->bytes, offset, diags) ? RUNTIME_OK : RUNTIME_IO;
+    if (!file_read_at(file->file, file->path, values, entry->bytes, offset, diags)) return RUNTIME_IO;
+    return check_hash(file, entry, text_hash(values, entry->bytes), diags);
+}
+
+// ---- the whole file
+
+bool tensor_file_has_hashes(const TensorFile *file) {
+    return file->hashes != NULL;
+}
+
+static RuntimeStatus verify_entry(TensorFile *file, const TensorEntry *entry, Hash *hash, char *chunk, Diags *diags) {
+    hash_reset(hash);
+    for (size_t done = 0; done < entry->bytes;) {
+        size_t count = entry->bytes - done < CHUNK_BYTES ? entry->bytes - done : CHUNK_BYTES;
+        int64_t offset = (int64_t)(file->data_start + entry->begin + done);
+        if (!file_read_at(file->file, file->path, chunk, count, offset, diags)) return RUNTIME_IO;
+        hash_add(hash, chunk, count);
+        done += count;
+    }
+    return check_hash(file, entry, hash_value(hash), diags);
+}
+
+RuntimeStatus tensor_file_verify(TensorFile *file, Diags *diags) {
+    if (!file->hashes) return RUNTIME_OK;
+    Hash *hash = hash_create();
+    char *chunk = memory_allocate(CHUNK_BYTES);
+    RuntimeStatus status = RUNTIME_OK;
+    for (size_t i = 0; i < file->count && status == RUNTIME_OK; i++)
+        status = verify_entry(file, &file->entries[i], hash, chunk, diags);
+    memory_release(chunk);
+    hash_free(hash);
+    return status;
 }

@@ -6,7 +6,8 @@
 // dtypes, byte range = shape x dtype by checked arithmetic, ranges in a row without hole or overlap from 0 to the very
 // end of the file, metadata strings only. Elements: F32 as such, BF16 and F16 widened; other dtypes may be in the file
 // and cannot be read. Files are read by pread, never mapped.
-// Writing: F32, atomic (the file appears whole or not at all).
+// Writing: F32, atomic (the file appears whole or not at all), with a hash of the header and of every tensor in the
+// metadata (tensor_hashes.h). A file that has them is checked against them; one that says `format: sinter` must have them.
 #ifndef SINTER_RUNTIME_TENSOR_FILE_H
 #define SINTER_RUNTIME_TENSOR_FILE_H
 
@@ -44,7 +45,10 @@ size_t tensor_file_count(const TensorFile *file);
 const TensorEntry *tensor_file_at(const TensorFile *file, size_t i);           // in order of data
 const TensorEntry *tensor_file_find(const TensorFile *file, const char *name);  // NULL when absent
 const char *tensor_file_metadata(const TensorFile *file, const char *key);      // NULL when absent
-// All elements as f32 into values[entry->elements].
+// Reads everything and compares it with the hashes; a file without any is sound. RUNTIME_BAD_FILE names the tensor.
+RuntimeStatus tensor_file_verify(TensorFile *file, Diags *diags);
+bool tensor_file_has_hashes(const TensorFile *file);
+// All elements as f32 into values[entry->elements]; F32 is compared with its hash.
 RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags);
 
 // Writing: add all tensors, begin, then the elements of each in the same order (in as many calls as wanted), commit.

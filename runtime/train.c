@@ -32,7 +32,9 @@ typedef struct {
     Prefetch *prefetch;
     Metrics *metrics;
     double times[KEPT_TIMES]; // seconds of the last iterations
+    int64_t saved_iteration;  // of the last checkpoint; -1: none
     bool checkpoint_failed;
+    int skipped;              // iterations without an update since the last with one
     TrainResult *result;
 } Trainer;
 
@@ -77,22 +79,28 @@ static void set_inputs(const Trainer *trainer, const Bound *bound, int64_t itera
 
 // ---- checkpoints
 
-static RuntimeStatus save_checkpoint(Trainer *trainer, int64_t next_iteration) {
+static RuntimeStatus save_checkpoint(Trainer *trainer, int64_t next_iteration, bool is_best, int keep_last) {
     const TrainOptions *options = trainer->options;
-    if (!options->checkpoint_path) return RUNTIME_OK;
-    enum { OWN = 3 };
-    TensorMetadata *metadata = ARENA_ARRAY(trainer->arena, TensorMetadata, options->metadata_count + OWN);
+    if (!options->checkpoints || (next_iteration == trainer->saved_iteration && !is_best)) return RUNTIME_OK;
+    enum { OWN = 2 };
+    double start = clock_seconds();
+    Arena *arena = arena_create();
+    TensorMetadata *metadata = ARENA_ARRAY(arena, TensorMetadata, options->metadata_count + OWN);
+    metadata[0] = (TensorMetadata){"best_val_loss", arena_format(arena, "%.17g", trainer->result->best_val_loss)};
+    metadata[1] = (TensorMetadata){"seed", arena_format(arena, "%llu", (unsigned long long)options->seed)};
     for (size_t i = 0; i < options->metadata_count; i++)
-        metadata[i] = options->metadata[i];
-    TensorMetadata *own = metadata + options->metadata_count;
-    own[0] = (TensorMetadata){"iter", arena_format(trainer->arena, "%lld", (long long)next_iteration)};
-    own[1] = (TensorMetadata){"best_val_loss", arena_format(trainer->arena, "%.17g", trainer->result->best_val_loss)};
-    own[2] = (TensorMetadata){"seed", arena_format(trainer->arena, "%llu", (unsigned long long)options->seed)};
-    say(trainer, arena_format(trainer->arena, "saving checkpoint to %s", options->checkpoint_path));
-    RuntimeStatus status = weights_save(options->session, options->step, options->checkpoint_path, metadata,
-                                        options->metadata_count + OWN, trainer->diags);
+        metadata[OWN + i] = options->metadata[i];
+    CheckpointContents contents = {options->session, options->step, metadata, options->metadata_count + OWN,
+                                   next_iteration,   is_best,       keep_last};
+    say(trainer, arena_format(arena, "saving checkpoint to %s", checkpoints_newest(options->checkpoints)));
+    RuntimeStatus status = checkpoints_save(options->checkpoints, &contents, trainer->diags);
+    arena_free(arena);
     trainer->checkpoint_failed = status != RUNTIME_OK;
-    return status;
+    if (status != RUNTIME_OK) return status;
+    trainer->saved_iteration = next_iteration;
+    trainer->result->checkpoints++;
+    trainer->result->checkpoint_seconds += clock_seconds() - start;
+    return RUNTIME_OK;
 }
 
 // ---- evaluation
@@ -106,7 +114,8 @@ static RuntimeStatus estimate(Trainer *trainer, TokenFile *file, DataStream stre
     double sum = 0;
     for (int64_t k = 0; k < options->eval_iters; k++) {
         if (interrupt_requested()) return RUNTIME_STOPPED;
-        int64_t draw = iteration / options->eval_interval * options->eval_iters + k;
+        int64_t evaluation = options->eval_interval > 0 ? iteration / options->eval_interval : 0;
+        int64_t draw = evaluation * options->eval_iters + k;
         RuntimeStatus status = batch_read(&source, draw, trainer->eval.tokens, trainer->eval.targets, trainer->diags);
         if (status != RUNTIME_OK) return status;
         set_inputs(trainer, &trainer->eval, iteration, 0, 0);
@@ -115,12 +124,6 @@ static RuntimeStatus estimate(Trainer *trainer, TokenFile *file, DataStream stre
     }
     *mean = sum / (double)options->eval_iters;
     return RUNTIME_OK;
-}
-
-static RuntimeStatus refuse_nonfinite(Trainer *trainer, int64_t iteration, const char *what, double value) {
-    diag_error(trainer->diags, (Place){0}, "iteration %lld: %s is %f; stopped without writing a checkpoint",
-               (long long)iteration, what, value);
-    return RUNTIME_NONFINITE;
 }
 
 static RuntimeStatus report_evaluation(Trainer *trainer, int64_t iteration) {
@@ -142,13 +145,17 @@ static RuntimeStatus evaluate(Trainer *trainer, int64_t iteration) {
                           &result->validation_loss);
     if (status == RUNTIME_OK) status = report_evaluation(trainer, iteration);
     if (status != RUNTIME_OK) return status;
-    if (!isfinite(result->train_loss)) return refuse_nonfinite(trainer, iteration, "train loss", result->train_loss);
-    if (!isfinite(result->validation_loss))
-        return refuse_nonfinite(trainer, iteration, "val loss", result->validation_loss);
+    if (!isfinite(result->train_loss + result->validation_loss)) {
+        if (options->nonfinite == NONFINITE_SKIP) return RUNTIME_OK;
+        diag_error(trainer->diags, (Place){0}, "iteration %lld: train loss is %f, val loss is %f; no checkpoint is written",
+                   (long long)iteration, result->train_loss, result->validation_loss);
+        return RUNTIME_NONFINITE;
+    }
     bool improved = result->validation_loss < result->best_val_loss;
     if (improved) result->best_val_loss = result->validation_loss;
-    if ((improved || options->always_save_checkpoint) && iteration > 0) return save_checkpoint(trainer, iteration);
-    return RUNTIME_OK;
+    bool is_due = improved || options->always_save_checkpoint;
+    if (!is_due || iteration == 0 || options->eval_only) return RUNTIME_OK;
+    return save_checkpoint(trainer, iteration, improved, options->keep_last);
 }
 
 // ---- one iteration
@@ -183,10 +190,12 @@ static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration, StepReco
         RuntimeStatus status = run_batch(trainer, bound, iteration * options->accumulation + micro);
         if (status != RUNTIME_OK) return status;
         sum += *bound->loss;
+        if (!isfinite(sum)) break; // a micro-batch's: its gradients are of no use either
     }
     record->loss = sum / (double)options->accumulation;
     record->has_grad_norm = trainer->step.grad_norm != NULL;
     record->grad_norm = record->has_grad_norm ? *trainer->step.grad_norm : 0;
+    if (!isfinite(sum) && options->accumulation > 1) record->grad_norm = NAN;
     record->seconds = clock_seconds() - start;
     record->tokens_per_second =
         (double)options->accumulation * (double)options->batch_size * (double)options->block_size / record->seconds;
@@ -223,14 +232,46 @@ static RuntimeStatus report_step(Trainer *trainer, const StepRecord *record) {
     return trainer->metrics ? metrics_step(trainer->metrics, record, trainer->diags) : RUNTIME_OK;
 }
 
+// The states are those before the iteration. They are saved even so: to look at, and to go on from with other batches.
+static RuntimeStatus halt(Trainer *trainer, const StepRecord *record) {
+    const TrainOptions *options = trainer->options;
+    trainer->result->next_iteration = record->iteration;
+    int keep_last = options->keep_last > 2 ? options->keep_last : 2; // the one before shall not make room for it
+    bool is_saved = options->checkpoints && save_checkpoint(trainer, record->iteration, false, keep_last) == RUNTIME_OK;
+    diag_error(trainer->diags, (Place){0}, "iteration %lld: loss is %f, grad_norm is %f: no update was made%s%s",
+               (long long)record->iteration, record->loss, record->grad_norm,
+               is_saved ? "; the state before it is in " : "",
+               is_saved ? checkpoints_newest(options->checkpoints) : "");
+    if (options->nonfinite == NONFINITE_HALT)
+        diag_note(trainer->diags, (Place){0}, "--init_from=resume --nonfinite=skip goes on without its batch");
+    else
+        diag_note(trainer->diags, (Place){0}, "%d iterations before it were skipped", trainer->skipped);
+    return RUNTIME_NONFINITE;
+}
+
+static RuntimeStatus pass_over(Trainer *trainer, const StepRecord *record) {
+    const TrainOptions *options = trainer->options;
+    weights_forget_accumulated(options->session, options->step);
+    if (options->nonfinite == NONFINITE_HALT || trainer->skipped == NONFINITE_IN_A_ROW) return halt(trainer, record);
+    char line[LINE_SIZE];
+    snprintf(line, sizeof line, "iter %lld: loss is %f, grad_norm is %f: no update was made, skipped",
+             (long long)record->iteration, record->loss, record->grad_norm);
+    say(trainer, line);
+    trainer->skipped++;
+    trainer->result->skipped++;
+    return RUNTIME_OK;
+}
+
 static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record) {
     const TrainOptions *options = trainer->options;
     account(trainer, record);
     if (options->after_step) options->after_step(options->after_step_context, record);
     RuntimeStatus status = report_step(trainer, record);
-    if (!isfinite(record->loss)) return refuse_nonfinite(trainer, record->iteration, "loss", record->loss);
-    if (!isfinite(record->grad_norm))
-        return refuse_nonfinite(trainer, record->iteration, "grad_norm", record->grad_norm);
+    if (!isfinite(record->loss) || !isfinite(record->grad_norm)) {
+        RuntimeStatus passed = pass_over(trainer, record);
+        return passed != RUNTIME_OK ? passed : status;
+    }
+    trainer->skipped = 0;
     if (status == RUNTIME_OK && options->grads_path && record->iteration == options->first_iteration)
         status = weights_save_gradients(options->session, options->step, options->grads_path, trainer->diags);
     return status;
@@ -238,11 +279,11 @@ static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record
 
 static RuntimeStatus run_loop(Trainer *trainer) {
     const TrainOptions *options = trainer->options;
+    if (options->eval_only) return options->eval ? evaluate(trainer, options->first_iteration) : RUNTIME_OK;
     for (int64_t iteration = options->first_iteration; iteration <= options->max_iters; iteration++) {
         RuntimeStatus status = RUNTIME_OK;
         if (options->eval && options->eval_interval > 0 && iteration % options->eval_interval == 0)
             status = evaluate(trainer, iteration);
-        if (options->eval_only) return status;
         StepRecord record;
         if (status == RUNTIME_OK) status = run_iteration(trainer, iteration, &record);
         if (status == RUNTIME_OK) status = finish_iteration(trainer, &record);
@@ -259,7 +300,7 @@ static bool trains(const TrainOptions *options) {
 }
 
 static bool evaluates(const TrainOptions *options) {
-    return options->eval && options->eval_interval > 0;
+    return options->eval && (options->eval_interval > 0 || options->eval_only);
 }
 
 static RuntimeStatus prepare(Trainer *trainer) {
@@ -279,7 +320,7 @@ static RuntimeStatus prepare(Trainer *trainer) {
         status = batch_check(&source, trainer->diags);
     }
     if (status == RUNTIME_OK && options->metrics_path)
-        status = metrics_open(trainer->arena, options->metrics_path, options->first_iteration > 0, &trainer->metrics,
+        status = metrics_open(trainer->arena, options->metrics_path, options->first_iteration, &trainer->metrics,
                               trainer->diags);
     if (status != RUNTIME_OK || !trains(options)) return status;
     trainer->prefetch = prefetch_create(&trainer->source, trainer->diags);
@@ -301,10 +342,13 @@ static void summarise(Trainer *trainer) {
     result->median_seconds = trainer->times[count / 2];
 }
 
-// Whatever ended the loop, the states are those after a whole step, and worth keeping unless they are damaged.
+// Whatever ended the loop, the states are those after a whole step, and worth keeping; a signal is always answered by a
+// checkpoint. What is not finite ended with a checkpoint of its own, or with states that are worth none.
 static RuntimeStatus save_last(Trainer *trainer, RuntimeStatus status) {
-    if (trainer->result->iterations == 0 || trainer->checkpoint_failed || status == RUNTIME_NONFINITE) return status;
-    RuntimeStatus saved = save_checkpoint(trainer, trainer->result->next_iteration);
+    const TrainOptions *options = trainer->options;
+    bool is_worth = trainer->result->iterations > 0 || (status == RUNTIME_STOPPED && !options->eval_only);
+    if (!is_worth || trainer->checkpoint_failed || status == RUNTIME_NONFINITE) return status;
+    RuntimeStatus saved = save_checkpoint(trainer, trainer->result->next_iteration, false, options->keep_last);
     return saved != RUNTIME_OK && (status == RUNTIME_OK || status == RUNTIME_STOPPED) ? saved : status;
 }
 
@@ -317,7 +361,11 @@ RuntimeStatus train_run(const TrainOptions *options, TrainResult *result, Diags 
                             .running_mfu = -1.0};
     Arena *arena = arena_create();
     Trainer *trainer = ARENA_NEW(arena, Trainer);
-    *trainer = (Trainer){.options = options, .diags = diags, .arena = arena, .result = result};
+    *trainer = (Trainer){.options = options,
+                         .diags = diags,
+                         .arena = arena,
+                         .saved_iteration = options->saved_iteration,
+                         .result = result};
     interrupt_install();
     RuntimeStatus status = prepare(trainer);
     if (status == RUNTIME_OK) status = run_loop(trainer);

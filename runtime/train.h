@@ -5,8 +5,11 @@
 //      loss improved or always_save_checkpoint is set, never at 0
 //   2. accumulation - 1 runs of `micro`, one of `step`; loss reported = mean over the micro-batches
 //   3. log line, metrics line
-// At the end, and at SIGINT or SIGTERM, a checkpoint. A loss or gradient norm that is not finite ends training at once
-// and writes none: the states already hold the damage, the last checkpoint on disk does not.
+// At the end, and at SIGINT or SIGTERM, a checkpoint.
+//
+// A step whose loss or gradient norm is not finite updates nothing (pass optimizer). What then:
+//   halt: a checkpoint of the states before that step, and the end (RUNTIME_NONFINITE)
+//   skip: the next batches, but never more than NONFINITE_IN_A_ROW iterations without an update
 //
 // Slots that are set when a program has them: tok, target i32[B,T]; learning_rate f32; step, seed, micro i32.
 // Slots that are read: loss f32 (required), grad_norm f32, grad.NAME (grads_path).
@@ -15,11 +18,15 @@
 #ifndef SINTER_RUNTIME_TRAIN_H
 #define SINTER_RUNTIME_TRAIN_H
 
+#include "runtime/checkpoints.h"
 #include "runtime/schedule.h"
 #include "runtime/session.h"
 #include "runtime/tensor_file.h"
 #include "runtime/tokens.h"
 #include "runtime/train_log.h"
+
+typedef enum { NONFINITE_HALT, NONFINITE_SKIP } NonfinitePolicy;
+enum { NONFINITE_IN_A_ROW = 3 };
 
 typedef struct {
     Session *session;
@@ -39,11 +46,14 @@ typedef struct {
     double best_val_loss;              // 1e9 at first, as in nanoGPT, or a checkpoint's
     Schedule schedule;
     uint64_t seed;
+    NonfinitePolicy nonfinite;
 
     double flops_per_iteration;        // nanoGPT's formula, for mfu; 0: unknown
     double peak_flops;                 // denominator of mfu; 0: unknown
 
-    const char *checkpoint_path;       // NULL: none is ever written
+    Checkpoints *checkpoints;          // NULL: none is ever written
+    int keep_last;                     // so many of them, >= 1
+    int64_t saved_iteration;           // that of the checkpoint the run goes on from; -1: from none of these
     const TensorMetadata *metadata;    // for checkpoints, besides "iter" (the next one), "best_val_loss" and "seed"
     size_t metadata_count;
     const char *metrics_path;          // JSONL, NULL: none
@@ -63,6 +73,9 @@ typedef struct {
     double median_seconds;             // of one iteration
     double running_mfu;                // as in the log; -1 before the fifth iteration
     int64_t iterations;                // run in this call
+    int64_t skipped;                   // of these, without an update
+    int64_t checkpoints;               // written in this call
+    double checkpoint_seconds;         // in writing them
 } TrainResult;
 
 RuntimeStatus train_run(const TrainOptions *options, TrainResult *result, Diags *diags);

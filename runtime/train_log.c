@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -39,14 +40,42 @@ struct Metrics {
     int file;
 };
 
+// Bytes of the lines before the first that is torn, or of iteration `first` or later.
+static size_t length_before(const char *lines, size_t length, int64_t first) {
+    static const char start[] = "{\"iter\":";
+    for (size_t at = 0; at < length;) {
+        const char *line = lines + at, *end = memchr(line, '\n', length - at);
+        if (!end) return at;
+        if (strncmp(line, start, sizeof start - 1) == 0 && strtoll(line + sizeof start - 1, NULL, 10) >= first) return at;
+        at = (size_t)(end + 1 - lines);
+    }
+    return length;
+}
+
+static bool keep_before(Arena *arena, const char *path, int64_t first, Diags *diags) {
+    enum { LARGEST = 1 << 30 };
+    size_t length;
+    if (!file_exists(path)) return true;
+    const char *lines = file_read_all(arena, path, LARGEST, &length, diags);
+    if (!lines) return false;
+    size_t kept = length_before(lines, length, first);
+    if (kept == length) return true;
+    FileWriter *writer = file_writer_open(arena, path, diags);
+    if (!writer) return false;
+    if (file_writer_write(writer, lines, kept, diags)) return file_writer_commit(writer, diags);
+    file_writer_abandon(writer);
+    return false;
+}
+
 static void close_metrics(void *metrics) {
     metrics_close(metrics);
 }
 
-RuntimeStatus metrics_open(Arena *arena, const char *path, bool append, Metrics **result, Diags *diags) {
+RuntimeStatus metrics_open(Arena *arena, const char *path, int64_t first, Metrics **result, Diags *diags) {
+    if (first > 0 && !keep_before(arena, path, first, diags)) return RUNTIME_IO;
     Metrics *metrics = ARENA_NEW(arena, Metrics);
     metrics->path = arena_copy(arena, path);
-    metrics->file = file_table.open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0644);
+    metrics->file = file_table.open(path, O_WRONLY | O_CREAT | (first > 0 ? O_APPEND : O_TRUNC), 0644);
     if (metrics->file < 0) {
         diag_error(diags, (Place){0}, "%s: cannot create: %s", path, strerror(errno));
         return RUNTIME_IO;

@@ -21,9 +21,11 @@ typedef struct {
 void log_step(char *line, size_t size, const StepRecord *record, double running_mfu);
 void log_evaluation(char *line, size_t size, int64_t iteration, double train_loss, double validation_loss);
 
-// One object per line, one write per line; numbers with 9 significant digits, null for what is not finite.
+// One object per line, one write per line; numbers with 9 significant digits, null for what is not finite. A run that
+// starts at iteration `first` goes on in a file whose lines are of earlier ones; what an interrupted run wrote beyond
+// its last checkpoint is cut off. From 0 on, the file is new.
 typedef struct Metrics Metrics;
-RuntimeStatus metrics_open(Arena *arena, const char *path, bool append, Metrics **metrics, Diags *diags);
+RuntimeStatus metrics_open(Arena *arena, const char *path, int64_t first, Metrics **metrics, Diags *diags);
 RuntimeStatus metrics_step(Metrics *metrics, const StepRecord *record, Diags *diags);
 RuntimeStatus metrics_evaluation(Metrics *metrics, int64_t iteration, double train_loss, double validation_loss,
                                  Diags *diags);

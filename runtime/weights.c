@@ -23,13 +23,17 @@ typedef struct {
     float *values; // [elements of the largest f32 slot]
 } Staging;
 
-static Staging staging_create(const Program *program) {
+size_t weights_staging_bytes(const Program *program) {
     int64_t largest = 0;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const ProgramSlot *slot = &program->slots[i];
         if (slot->element == ELEMENT_F32 && slot_elements(slot) > largest) largest = slot_elements(slot);
     }
-    return (Staging){arena_create(), memory_allocate_array((size_t)largest, sizeof(float))};
+    return (size_t)largest * sizeof(float);
+}
+
+static Staging staging_create(const Program *program) {
+    return (Staging){arena_create(), memory_allocate(weights_staging_bytes(program))};
 }
 
 static void staging_free(Staging *staging) {
@@ -186,12 +190,13 @@ static void note_extra(const Program *program, const TensorFile *file, Diags *di
                   extra, extra == 1 ? " is" : "s are", first, extra == 1 ? "" : ", ...");
 }
 
-RuntimeStatus weights_load(Session *session, const Program *program, TensorFile *file, Diags *diags) {
+static RuntimeStatus load(Session *session, const Program *program, TensorFile *file, bool with_moments, Diags *diags) {
     Staging staging = staging_create(program);
     RuntimeStatus status = check_file(program, file, staging.scratch, diags) ? RUNTIME_OK : RUNTIME_BAD_FILE;
     for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
         const ProgramSlot *slot = &program->slots[i];
-        const TensorEntry *entry = is_stored(slot) ? tensor_file_find(file, slot->name) : NULL;
+        bool is_wanted = is_stored(slot) && (slot->is_param || with_moments);
+        const TensorEntry *entry = is_wanted ? tensor_file_find(file, slot->name) : NULL;
         if (!entry) continue;
         status = tensor_file_read(file, entry, staging.values, diags);
         if (status == RUNTIME_OK) weights_set(session, program, slot, staging.values, staging.scratch);
@@ -202,17 +207,51 @@ RuntimeStatus weights_load(Session *session, const Program *program, TensorFile 
     return status;
 }
 
+RuntimeStatus weights_load(Session *session, const Program *program, TensorFile *file, Diags *diags) {
+    return load(session, program, file, true, diags);
+}
+
+RuntimeStatus weights_load_parameters(Session *session, const Program *program, TensorFile *file, Diags *diags) {
+    return load(session, program, file, false, diags);
+}
+
+// Gradients of micro-batches that belong to no update.
+void weights_forget_accumulated(const Session *session, const Program *program) {
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const ProgramSlot *slot = &program->slots[i];
+        if (slot->kind == SLOT_STATE && starts_with(slot->name, "accumulate."))
+            memset(session_data(session, slot), 0, slot->bytes);
+    }
+}
+
 // ---- to a file
 
 // Which slots go into the file, and how long a prefix of their names does not.
 typedef struct {
     const ProgramSlot **slots;
     size_t count, prefix;
+    bool is_finite;        // no value may be infinite or NaN
 } Selection;
 
+static bool all_finite(const float *values, size_t count) {
+    enum { EXPONENT = 0x7f800000 };
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        found |= (bits & EXPONENT) == EXPONENT;
+    }
+    return !found;
+}
+
+static RuntimeStatus refuse_nonfinite(const ProgramSlot *slot, Diags *diags) {
+    diag_error(diags, (Place){0}, "'%s' holds values that are not finite; such a checkpoint is not written", slot->name);
+    return RUNTIME_NONFINITE;
+}
+
 // In parts: a table of embeddings is large, and memory was planned without a second one.
-static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot, TensorWriter *writer, Arena *scratch,
-                                Diags *diags) {
+static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot, bool is_finite, TensorWriter *writer,
+                                Arena *scratch, Diags *diags) {
     enum { PART = 1 << 18 }; // 1 MiB
     const SlotMap *map = slot_map(slot, scratch);
     float *values = ARENA_ARRAY(scratch, float, PART);
@@ -221,6 +260,7 @@ static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot,
     for (int64_t first = 0; first < elements && status == RUNTIME_OK; first += PART) {
         int64_t count = elements - first < PART ? elements - first : PART;
         slot_unpack_part(map, session_data(session, slot), first, count, values);
+        if (is_finite && !all_finite(values, (size_t)count)) return refuse_nonfinite(slot, diags);
         status = tensor_writer_data(writer, values, (size_t)count, diags);
     }
     return status;
@@ -231,7 +271,7 @@ static RuntimeStatus write_slots(const Session *session, const Selection *select
     Arena *scratch = arena_create();
     RuntimeStatus status = tensor_writer_begin(writer, diags);
     for (size_t i = 0; i < selection->count && status == RUNTIME_OK; i++) {
-        status = write_slot(session, selection->slots[i], writer, scratch, diags);
+        status = write_slot(session, selection->slots[i], selection->is_finite, writer, scratch, diags);
         arena_reset(scratch);
     }
     if (status == RUNTIME_OK) status = tensor_writer_commit(writer, diags);
@@ -258,10 +298,17 @@ static RuntimeStatus save_slots(const Session *session, const char *path, const 
     return status;
 }
 
+size_t weights_file_bytes(const Program *program) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < program->slot_count; i++)
+        if (is_stored(&program->slots[i])) bytes += (size_t)slot_elements(&program->slots[i]) * sizeof(float);
+    return bytes;
+}
+
 RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
     Arena *arena = arena_create();
-    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1)};
+    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1), .is_finite = true};
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (is_stored(&program->slots[i])) selection.slots[selection.count++] = &program->slots[i];
     RuntimeStatus status = save_slots(session, path, &selection, metadata, metadata_count, diags);

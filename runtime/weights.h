@@ -21,7 +21,16 @@ void weights_initialise(Session *session, const Program *program, uint64_t seed)
 // one note.
 RuntimeStatus weights_load(Session *session, const Program *program, TensorFile *file, Diags *diags);
 
-// Parameters and moments, with metadata, atomically.
+// Parameters only: a new training that starts from them.
+RuntimeStatus weights_load_parameters(Session *session, const Program *program, TensorFile *file, Diags *diags);
+// The gradients summed so far over micro-batches become zero.
+void weights_forget_accumulated(const Session *session, const Program *program);
+
+// Memory beside the session's that initialising, loading and saving take: one tensor at a time.
+size_t weights_staging_bytes(const Program *program);
+// Of the tensors of a checkpoint.
+size_t weights_file_bytes(const Program *program);
+// Parameters and moments, with metadata, atomically. RUNTIME_NONFINITE when one of them is not finite.
 RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags);
 // The outputs "grad.NAME" of the run just done, as tensors NAME. BUG when the program has none.

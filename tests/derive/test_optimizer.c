@@ -197,6 +197,24 @@ static void check_training(void) {
     }
 }
 
+// One value of the model infinite or NaN: loss and gradients are not finite, and the step leaves everything as it was.
+static void not_finite_is_no_update(void **state) {
+    (void)state;
+    Graph *step = compile(PROGRAM_STEP);
+    static const double values[] = {INFINITY, NAN};
+    for (int i = 0; i < 2; i++) {
+        Model model, before;
+        start(&model);
+        run(step, &model, 0, 0, NULL);
+        model.value[1][1] = values[i];
+        before = model;
+        double norm;
+        run(step, &model, 1, 1, &norm);
+        assert_false(isfinite(norm));
+        assert_memory_equal(&model, &before, sizeof model);
+    }
+}
+
 static void clipped(void **state) {
     (void)state;
     check_training();
@@ -275,7 +293,7 @@ static void refusals(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        TEST(clipped), TEST(not_clipped), TEST(without_decay), TEST(accumulated),
+        TEST(clipped), TEST(not_clipped), TEST(not_finite_is_no_update), TEST(without_decay), TEST(accumulated),
         TEST(outputs), TEST(groups),      TEST(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@ sinter=$1 source=$2
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+. "$source/tests/e2e/tensors.sh"
 cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
 failures=0
 complain() {
@@ -49,7 +50,7 @@ for model in gpt2 llama; do
     }
     for name in $(cd plain && ls); do
         case $name in
-        *.safetensors) cmp plain/"$name" again/"$name" || complain "$model: $name differs" ;;
+        *.safetensors) same_tensors plain/"$name" again/"$name" || complain "$model: $name differs" ;;
         esac
     done
 done

@@ -74,7 +74,7 @@ static void bad_files_have_exit_code_3(void **state) {
     memset(tokens, 0, sizeof tokens);
     write_file("good.bin", tokens, sizeof tokens);
     expect(3, "w.safetensors", "train" SMALL "--vocab_size=5 --train_bin=good.bin --init_from=w.safetensors");
-    expect(3, "ckpt.safetensors", "sample --out_dir=nowhere");
+    expect(3, "nowhere: no checkpoint to go on from", "sample --out_dir=nowhere");
 }
 
 static void explain_prints_the_plan_and_its_reasons(void **state) {

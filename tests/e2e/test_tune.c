@@ -66,8 +66,9 @@ static const char *stored_path(Arena *arena, const char *log) {
 
 // Weights and moments, bit for bit.
 static void assert_equal_runs(const char *a, const char *b) {
-    char command[200];
-    snprintf(command, sizeof command, "cmp %s/ckpt.safetensors %s/ckpt.safetensors", a, b);
+    char command[300];
+    snprintf(command, sizeof command,
+             ". %s/tests/e2e/tensors.sh && same_tensors %s/ckpt.safetensors %s/ckpt.safetensors", SOURCE_DIR, a, b);
     assert_int_equal(shell(command), 0);
 }
 

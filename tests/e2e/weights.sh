@@ -1,10 +1,11 @@
 #!/bin/sh
-# Weights in panels and their kept copies never show in files: checkpoints, gradients and samples are the same bytes
+# Weights in panels and their kept copies never show in files: tensors, gradients and samples are the same bytes
 # whether states lie plainly (level none) or in panels (level all), also when a run at one level goes on at the other.
 sinter=$1 source=$2
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+. "$source/tests/e2e/tensors.sh"
 cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
 failures=0
 complain() {
@@ -24,14 +25,14 @@ for model in "--model=gpt2 --n_embd=72 --n_head=3 --n_layer=2 --bias=True" \
         "$sinter" sample --out_dir=$level --fuse=$level --num_samples=1 --max_new_tokens=30 --seed=3 2>/dev/null |
             grep -v "^Overriding" >$level.text
     done
-    cmp none/ckpt.safetensors all/ckpt.safetensors || complain "checkpoints differ: $model"
-    cmp none.grads all.grads || complain "gradients differ: $model"
+    same_tensors none/ckpt.safetensors all/ckpt.safetensors || complain "checkpoints differ: $model"
+    same_tensors none.grads all.grads || complain "gradients differ: $model"
     cmp none.text all.text || complain "samples differ: $model"
     for first in none all; do
         for second in none all; do
             train $model --fuse=$second --max_iters=4 --out_dir=more --init_from=$first/ckpt.safetensors
             [ $first$second = nonenone ] && cp more/ckpt.safetensors plain
-            cmp plain more/ckpt.safetensors || complain "from $first on at $second: $model"
+            same_tensors plain more/ckpt.safetensors || complain "from $first on at $second: $model"
         done
     done
 done

@@ -234,7 +234,7 @@ static void scarce_memory(void **state) {
     // The text is larger than the memory that the process may have.
     expect_shell(4, "out of memory (", "truncate -s 1900M huge.txt && ulimit -v 1500000", "prepare huge.txt -o prepared");
     expect_shell(0, "", "rm huge.txt", "info --help");
-    expect(4, "lower batch_size or block_size", "train" GOOD "--batch_size=100000 --n_embd=1024");
+    expect(4, "lower batch_size (100000) or block_size", "train" GOOD "--batch_size=100000 --n_embd=1024");
 }
 
 int main(void) {

@@ -11,7 +11,7 @@
 enum { BATCH = 2, BLOCK = 4 };
 enum { TOK = 0, TARGET = 64, RATE = 128, STEP = 192, SEED = 256, MICRO = 320, LOSS = 384, NORM = 448, GRAD = 512 };
 
-static int poisoned_step = -1; // its loss becomes NaN
+static int poisoned_step = -1, poisoned_end; // losses of these steps are NaN, and they update nothing
 static int32_t seen_micro, seen_seed;
 
 static float batch_loss(void *const *buffers) {
@@ -27,11 +27,11 @@ static float batch_loss(void *const *buffers) {
 static void update(void *const *buffers, int64_t piece, const void *context) {
     (void)piece, (void)context;
     float *w = buffers[1], *accumulated = buffers[3], gradient = *accumulated + 2 * *w;
-    bool poisoned = *(const int32_t *)buffers[5] == poisoned_step;
+    bool poisoned = *(const int32_t *)buffers[5] >= poisoned_step && *(const int32_t *)buffers[5] < poisoned_end;
     *(float *)buffers[2] = poisoned ? NAN : batch_loss(buffers);
     *(float *)buffers[6] = fabsf(gradient);
     *(float *)buffers[7] = gradient;
-    *w -= *(const float *)buffers[4] * gradient;
+    if (!poisoned) *w -= *(const float *)buffers[4] * gradient;
     *accumulated = 0;
     seen_micro = *(const int32_t *)buffers[8];
     seen_seed = *(const int32_t *)buffers[9];
@@ -140,15 +140,18 @@ static Training training_create(Fixture *fixture) {
         .seed = 1337,
         .flops_per_iteration = 1e6,
         .peak_flops = 1e9,
-        .checkpoint_path = fixture_path(fixture, "ckpt.safetensors"),
+        .keep_last = 1,
+        .saved_iteration = -1,
         .metrics_path = fixture_path(fixture, "metrics.jsonl"),
         .say = listen,
     };
+    assert_int_equal(checkpoints_open(fixture->folder, &options->checkpoints, fixture->diags), RUNTIME_OK);
     assert_int_equal(session_create(programs, 3, training.pool, &options->session, fixture->diags), RUNTIME_OK);
     assert_int_equal(token_file_open(path, 2, &options->train_tokens, fixture->diags), RUNTIME_OK);
     assert_int_equal(token_file_open(path, 2, &options->validation_tokens, fixture->diags), RUNTIME_OK);
     weights_initialise(options->session, &step_program, 1);
     poisoned_step = -1;
+    poisoned_end = 0;
     return training;
 }
 
@@ -158,6 +161,7 @@ static RuntimeStatus training_run(Training *training) {
 }
 
 static void training_free(Training *training) {
+    checkpoints_free(training->options.checkpoints);
     session_free(training->options.session);
     token_file_close(training->options.train_tokens);
     token_file_close(training->options.validation_tokens);
@@ -177,7 +181,7 @@ static int count_of(const char *text, const char *part) {
 
 static const char *checkpoint_value(Training *training, const char *key) {
     TensorFile *file;
-    const char *path = training->options.checkpoint_path;
+    const char *path = checkpoints_newest(training->options.checkpoints);
     assert_int_equal(tensor_file_open(training->fixture->arena, path, &file, training->fixture->diags), RUNTIME_OK);
     tensor_file_close(file);
     return tensor_file_metadata(file, key);
@@ -241,7 +245,7 @@ static void resumed_run_is_the_same(void **state) {
     assert_int_equal(training_run(&first), RUNTIME_OK);
     Training second = training_create(fixture);
     TensorFile *file;
-    tensor_file_open(fixture->arena, first.options.checkpoint_path, &file, fixture->diags);
+    tensor_file_open(fixture->arena, checkpoints_newest(first.options.checkpoints), &file, fixture->diags);
     assert_int_equal(weights_load(second.options.session, &step_program, file, fixture->diags), RUNTIME_OK);
     second.options.first_iteration = atoll(tensor_file_metadata(file, "iter"));
     second.options.best_val_loss = strtod(tensor_file_metadata(file, "best_val_loss"), NULL);
@@ -289,7 +293,7 @@ static void eval_only_trains_nothing(void **state) {
     assert_int_equal(training_run(&training), RUNTIME_OK);
     assert_true(weight_of(&training) == 1);
     assert_int_equal(count_of(text_string(&training.listener.said), "\n"), 1);
-    assert_false(file_exists(training.options.checkpoint_path));
+    assert_false(file_exists(checkpoints_newest(training.options.checkpoints)));
     training_free(&training);
 }
 
@@ -306,17 +310,70 @@ static void checkpoints_at_nanogpts_moments(void **state) {
     training_free(&training);
 }
 
-static void not_finite_stops_without_a_checkpoint(void **state) {
+static void not_finite_halts_with_the_state_before(void **state) {
     Fixture *fixture = *state;
     Training training = training_create(fixture);
     training.options.eval_interval = 0;
-    poisoned_step = 3;
+    poisoned_step = 3, poisoned_end = 4;
     assert_int_equal(training_run(&training), RUNTIME_NONFINITE);
-    assert_says(fixture, "iteration 3: loss is nan; stopped without writing a checkpoint");
-    assert_false(file_exists(training.options.checkpoint_path));
+    assert_says(fixture, "iteration 3: loss is nan, grad_norm is ");
+    assert_string_equal(checkpoint_value(&training, "iter"), "3");
+    assert_int_equal(training.result.next_iteration, 3);
+    assert_true(fabsf(weight_of(&training) - powf(0.8f, 3)) < 1e-6f);
     size_t length;
     assert_non_null(
         strstr(fixture_read(fixture, training.options.metrics_path, &length), "{\"iter\":3,\"loss\":null,"));
+    training_free(&training);
+}
+
+static void not_finite_is_skipped(void **state) {
+    Fixture *fixture = *state;
+    Training training = training_create(fixture);
+    training.options.nonfinite = NONFINITE_SKIP;
+    poisoned_step = 3, poisoned_end = 6;
+    assert_int_equal(training_run(&training), RUNTIME_OK);
+    assert_quiet(fixture);
+    assert_int_equal(training.result.skipped, 3);
+    assert_true(fabsf(weight_of(&training) - powf(0.8f, 7)) < 1e-6f);
+    assert_non_null(strstr(text_string(&training.listener.said), "iter 5: loss is nan, "));
+    training_free(&training);
+    Training hopeless = training_create(fixture);
+    hopeless.options.nonfinite = NONFINITE_SKIP;
+    poisoned_step = 3, poisoned_end = 7;
+    assert_int_equal(training_run(&hopeless), RUNTIME_NONFINITE);
+    assert_says(fixture, "3 iterations before it were skipped");
+    assert_string_equal(checkpoint_value(&hopeless, "iter"), "6");
+    training_free(&hopeless);
+}
+
+// The first micro-batch's loss is infinite; what it left in the accumulator does not reach the next iteration.
+static void not_finite_in_a_micro_batch(void **state) {
+    Fixture *fixture = *state;
+    Training training = training_create(fixture);
+    training.options.accumulation = 2;
+    training.options.eval_interval = 0;
+    training.options.max_iters = 0;
+    float *w = session_slot_data(training.options.session, &step_program, SLOT_STATE, "w");
+    *w = 1e30f; // w * w is infinite, and 2 w is not
+    assert_int_equal(training_run(&training), RUNTIME_NONFINITE);
+    assert_says(fixture, "iteration 0: loss is inf, grad_norm is nan");
+    assert_true(*w == 1e30f);
+    assert_true(*(float *)session_slot_data(training.options.session, &step_program, SLOT_STATE, "accumulate.w") == 0);
+    training_free(&training);
+}
+
+static void states_that_are_not_finite_are_never_saved(void **state) {
+    Fixture *fixture = *state;
+    Training training = training_create(fixture);
+    training.options.eval_interval = 0;
+    training.options.max_iters = 2;
+    assert_int_equal(training_run(&training), RUNTIME_OK);
+    training.options.first_iteration = 3;
+    training.options.max_iters = 3;
+    training.options.schedule.learning_rate = INFINITY;
+    assert_int_equal(training_run(&training), RUNTIME_NONFINITE);
+    assert_says(fixture, "'w' holds values that are not finite");
+    assert_string_equal(checkpoint_value(&training, "iter"), "3");
     training_free(&training);
 }
 
@@ -342,10 +399,12 @@ static void troubles_with_files(void **state) {
     assert_int_equal(training_run(&training), RUNTIME_IO);
     assert_says(fixture, "cannot create");
     training.options.metrics_path = NULL;
-    training.options.checkpoint_path = fixture_path(fixture, "no/such/ckpt");
+    Checkpoints *here = training.options.checkpoints;
+    checkpoints_open(fixture_path(fixture, "no/such"), &training.options.checkpoints, fixture->diags);
     assert_int_equal(training_run(&training), RUNTIME_IO);
     assert_says(fixture, "cannot create");
-    training.options.checkpoint_path = NULL;
+    checkpoints_free(training.options.checkpoints);
+    training.options.checkpoints = NULL;
     training.options.vocab_size = 5;
     assert_int_equal(training_run(&training), RUNTIME_BAD_FILE);
     assert_says(fixture, "but vocab_size is 5");
@@ -356,6 +415,7 @@ static void troubles_with_files(void **state) {
     assert_int_equal(training_run(&training), RUNTIME_BAD_FILE);
     assert_says(fixture, "batch 124 of 2 x 4 tokens lies beyond");
     assert_int_equal(training.result.iterations, 124);
+    training.options.checkpoints = here;
     training_free(&training);
 }
 
@@ -366,7 +426,10 @@ int main(void) {
         FIXTURE_TEST(accumulation_averages_losses),
         FIXTURE_TEST(eval_only_trains_nothing),
         FIXTURE_TEST(checkpoints_at_nanogpts_moments),
-        FIXTURE_TEST(not_finite_stops_without_a_checkpoint),
+        FIXTURE_TEST(not_finite_halts_with_the_state_before),
+        FIXTURE_TEST(not_finite_is_skipped),
+        FIXTURE_TEST(not_finite_in_a_micro_batch),
+        FIXTURE_TEST(states_that_are_not_finite_are_never_saved),
         FIXTURE_TEST(signal_stops_after_the_step),
         FIXTURE_TEST(troubles_with_files),
     };
