@@ -112,13 +112,16 @@ static const char *blas_refusal(const Plan *plan, const Step *step) {
 
 // ---- register tiles
 
-enum { MOST_ROWS = 13, WIDE = 32, NARROW = 16 };   // 13: 64 rows are 13, 13, 13, 13, 12
+// 13: 64 rows are 13, 13, 13, 13, 12. On a GPU extents are rarely no multiples of 8, and a tile takes registers of 16 threads
+// only: more of them at once do better than larger ones.
+enum { MOST_ROWS = 13, GPU_ROWS = 8, WIDE = 32, NARROW = 16 };
 
 // Accumulators of rows x lanes, one row of the lanes operand, and one broadcast must fit the registers.
 static uint32_t rows_beside(const Target *target, uint32_t lanes) {
     int vectors = (int)lanes * 4 / target->vector_bytes;
     int rows = (target->vector_registers - vectors - 1) / vectors;
-    return rows < 1 ? 1 : rows > MOST_ROWS ? MOST_ROWS : (uint32_t)rows;
+    int most = target_is_gpu(target) ? GPU_ROWS : MOST_ROWS;
+    return rows < 1 ? 1 : rows > most ? (uint32_t)most : (uint32_t)rows;
 }
 
 // Multiply-adds per load decide between one and two times 16 lanes.

@@ -8,6 +8,7 @@
 #define INLINE static __device__ __forceinline__
 #define CONSTANT static __device__ const
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 #define RESTRICT __restrict__
 #endif
 

@@ -57,6 +57,17 @@ static const char *number_text(const Printer *printer, int64_t number) {
     return arena_format(printer->arena, "%lld", (long long)number);
 }
 
+// Long bodies are not repeated: compilers would, for registers and for their own time too many rounds at once.
+enum { LONG_BODY = 24 };
+
+static void open_rounds(Printer *printer, uint32_t loop, const char *begin, const char *end) {
+    const char *name = loop_base(printer, loop);
+    if (printer->ends[loop] - loop > LONG_BODY) print_line(printer, "ROLLED");
+    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name,
+               (long long)loop_tile(printer_op(printer, loop)));
+    open_tile(printer, loop, end);
+}
+
 // Where the piece's part of a loop begins, and the next one's.
 static const char *piece_begin(const Printer *printer, const TileOp *op, const char *piece) {
     if (op->extent % op->pieces == 0) {
@@ -68,22 +79,20 @@ static const char *piece_begin(const Printer *printer, const TileOp *op, const c
 
 static void open_for(Printer *printer, uint32_t loop) {
     const TileOp *op = printer_op(printer, loop);
-    const char *name = loop_base(printer, loop), *begin = "0", *end = number_text(printer, op->extent);
+    const char *begin = "0", *end = number_text(printer, op->extent);
     if (op->pieces > 1) {
         begin = piece_begin(printer, op, "piece");
         end = arena_format(printer->arena, "end_%u", loop);
         print_line(printer, "const int %s = %s;", end, piece_begin(printer, op, "(piece + 1)"));
     }
-    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name,
-               (long long)loop_tile(op));
-    open_tile(printer, loop, end);
+    open_rounds(printer, loop, begin, end);
 }
 
 // From the bounds, rounded outwards to whole steps, to where they meet the extent.
 static void open_bounded(Printer *printer, uint32_t loop) {
     const TileOp *op = printer_op(printer, loop);
     Arena *arena = printer->arena;
-    const char *name = loop_base(printer, loop), *begin = "0", *end = number_text(printer, op->extent);
+    const char *begin = "0", *end = number_text(printer, op->extent);
     long long step = op->loop == LOOP_LANES ? (long long)op->step : 1;
     if (op->low > -BAND_OPEN) {
         TileIndex first = op->index;
@@ -98,8 +107,7 @@ static void open_bounded(Printer *printer, uint32_t loop) {
         print_line(printer, "const int end_%u = int_minimum(%s, %s);", loop, end, last);
         end = arena_format(arena, "end_%u", loop);
     }
-    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name, step);
-    open_tile(printer, loop, end);
+    open_rounds(printer, loop, begin, end);
 }
 
 static void open_guard(Printer *printer, uint32_t loop) {
@@ -158,7 +166,9 @@ static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool oute
     if (inner > 1) text_append(&text, " / %lld", (long long)inner);
     if (!outermost) text_append(&text, " %% %lld", (long long)rounds);
     const char *base = rounds == 1 ? "0" : text_string(&text);
-    if (tile > 1 && rounds > 1) base = arena_format(printer->arena, "%lld * (%s)", (long long)tile, base);
+    bool is_alone = inner == 1 && outermost;
+    if (tile > 1 && rounds > 1)
+        base = arena_format(printer->arena, is_alone ? "%lld * %s" : "%lld * (%s)", (long long)tile, base);
     print_line(printer, "const int %s = %s;", loop_base(printer, loop), base);
     open_tile(printer, loop, number_text(printer, op->extent));
 }

@@ -194,13 +194,12 @@ static void reduce_rows(Printer *printer, uint32_t number) {
     TileValue accumulator = op->operands[0];
     const char *vector = printer->cells[accumulator].vectors > 1 ? "[v]" : "";
     const char *low = arena_format(printer->arena, "v%u[r]%s", accumulator, vector);
-    const char *high = arena_format(printer->arena, "v%u[r + half]%s", accumulator, vector);
     int open = open_unrolled(printer, "v", printer->cells[accumulator].vectors);
-    print_line(printer, "UNROLL");
-    print_line(printer, "for (int half = 8; half > 0; half /= 2) {");
-    print_line(printer, "UNROLL");
-    print_line(printer, "for (int r = 0; r < half; r++) %s = %s;", low, combine(printer, op->function, low, high));
-    print_line(printer, "}");
+    for (int half = TILE_LANES / 2; half > 0; half /= 2) {
+        const char *high = arena_format(printer->arena, "v%u[r + %d]%s", accumulator, half, vector);
+        print_line(printer, "UNROLL");
+        print_line(printer, "for (int r = 0; r < %d; r++) %s = %s;", half, low, combine(printer, op->function, low, high));
+    }
     print_line(printer, "%s = v%u[0]%s;", value_text(printer, number), accumulator, vector);
     close_nests(printer, open);
 }

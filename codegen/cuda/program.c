@@ -25,6 +25,7 @@ typedef struct {
     CudaKernel *kernels;
     Spread *spreads;          // by kernel
     size_t kernel_capacity, spread_capacity;
+    const char *refused;      // a step that is planned for a processor
 } Printing;
 
 // ---- kernels
@@ -94,6 +95,7 @@ static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step 
     const char *symbol = kernel_symbol(printing->scratch, program, aliased);
     printing->report->lower_seconds += clock_seconds() - start;
     printing->report->kernels++;
+    if (tile_given(program) < program->buffer_count) printing->refused = step_title(printing->scratch, step);
     uint32_t number = find_kernel(printing->code, symbol);
     if (number == printing->code->kernel_count) add_kernel(printing, program, aliased, symbol);
     return number;
@@ -196,6 +198,12 @@ CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int c
     for (int i = 0; i < count; i++) programs[i] = program_of(&printing, i);
     code->programs = programs;
     printing.report->distinct_kernels += code->kernel_count;
+    if (printing.refused) {
+        diag_error(diags, (Place){0}, "step %s is planned for a processor (sums in an epilogue); plans for CUDA need a target "
+                   "with a GPU", printing.refused);
+        cuda_code_free(code);
+        code = NULL;
+    }
     arena_free(printing.scratch);
     return code;
 }

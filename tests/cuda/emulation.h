@@ -2,8 +2,9 @@
 //
 //     cc -include emulation.h -shared kernels.c        the very text that a GPU gets
 //
-// A CUDA thread is a fiber; whoever runs the fibers (emulator.c) keeps `emulated` up to date. Calls through it mark the
-// places where threads meet: who waits there is told apart by the return address.
+// A CUDA thread is a fiber; whoever runs the fibers (emulator.c) keeps `emulated` up to date. Where threads meet is told
+// apart by the line of the text (EMULATED_SITES, behind the functions that all kernels share): a compiler may make several
+// calls of one.
 #ifndef TESTS_CUDA_EMULATION_H
 #define TESTS_CUDA_EMULATION_H
 
@@ -16,6 +17,7 @@ typedef struct {
 
 typedef struct {
     Emulated3 thread, block, block_extent, grid_extent; // of the fiber that runs
+    int site;                                           // where it is about to meet others
     float (*shuffle_xor)(unsigned mask, float value, int distance, int width);
     void (*warp_barrier)(unsigned mask);
     void (*block_barrier)(void);
@@ -29,6 +31,7 @@ Emulated emulated;
 #define INLINE static inline __attribute__((always_inline))
 #define CONSTANT static const
 #define UNROLL
+#define ROLLED
 #define RESTRICT restrict
 
 #define threadIdx emulated.thread
@@ -38,6 +41,8 @@ Emulated emulated;
 #define __shfl_xor_sync(mask, value, distance, width) emulated.shuffle_xor(mask, value, distance, width)
 #define __syncwarp(mask) emulated.warp_barrier(mask)
 #define __syncthreads() emulated.block_barrier()
+
+#define EMULATED_AT(call) (emulated.site = __LINE__, call)
 
 INLINE float __int_as_float(int bits) {
     union {
@@ -54,6 +59,12 @@ INLINE int __float_as_int(float value) {
     } both = {value};
     return both.bits;
 }
+#else
+// Stands between the common part and the kernels.
+#define EMULATED_SITES                                                                                                 \
+    "#define worker_barrier() EMULATED_AT(worker_barrier())\n"                                                         \
+    "#define reduce_sum(value) EMULATED_AT(reduce_sum(value))\n"                                                       \
+    "#define reduce_max(value) EMULATED_AT(reduce_max(value))\n"
 #endif
 
 #endif

@@ -26,7 +26,7 @@ typedef struct {
     jmp_buf context;
     // where it waits
     MeetKind kind;
-    const void *site;
+    int site;
     unsigned mask;       // lanes of its warp that meet
     int distance;
     float value;
@@ -74,6 +74,7 @@ static void run_fiber(uint32_t number) {
     Fiber *fiber = &machine.fibers[number];
     machine.current = number;
     machine.launch->emulated->thread = (Emulated3){number, 0, 0};
+    machine.launch->emulated->site = fiber->site;
     if (_setjmp(machine.scheduler)) return;
     if (fiber->begun) _longjmp(fiber->context, 1);
     fiber->begun = true;
@@ -125,11 +126,11 @@ static void meet(uint32_t me) {
     }
 }
 
-static void wait_for(MeetKind kind, const void *site, unsigned mask, int distance, float value) {
+static void wait_for(MeetKind kind, unsigned mask, int distance, float value) {
     Fiber *fiber = &machine.fibers[machine.current];
     fiber->state = FIBER_WAITS;
     fiber->kind = kind;
-    fiber->site = site;
+    fiber->site = machine.launch->emulated->site;
     fiber->mask = mask;
     fiber->distance = distance;
     fiber->value = value;
@@ -141,16 +142,16 @@ static float shuffle_xor(unsigned mask, float value, int distance, int width) {
     uint32_t me = machine.current;
     // A partner outside of the segment gives back the own value.
     if (((me % WARP) ^ (unsigned)distance) / (unsigned)width != me % WARP / (unsigned)width) distance = 0;
-    wait_for(MEET_SHUFFLE, __builtin_return_address(0), mask, distance, value);
+    wait_for(MEET_SHUFFLE, mask, distance, value);
     return machine.fibers[me].value;
 }
 
 static void warp_barrier(unsigned mask) {
-    wait_for(MEET_WARP, __builtin_return_address(0), mask, 0, 0);
+    wait_for(MEET_WARP, mask, 0, 0);
 }
 
 static void block_barrier(void) {
-    wait_for(MEET_BLOCK, __builtin_return_address(0), ~0u, 0, 0);
+    wait_for(MEET_BLOCK, ~0u, 0, 0);
 }
 
 // ---- blocks

@@ -1,0 +1,30 @@
+// Plans of the embedded models (see model_plans.h).
+#include "tests/cuda/model_plans.h"
+
+#include "driver/command.h"
+
+static void assign(Config *config, const ModelCase *which, Diags *diags) {
+    for (int i = 0; i < MOST_SIZES && which->sizes[i][0]; i++)
+        CHECK(config_assign(config, which->sizes[i][0], which->sizes[i][1], (Place){0}, diags));
+}
+
+Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int64_t *vocabulary) {
+    Diags *diags = diags_create(arena);
+    Spec *spec = spec_parse(arena, which->model, spec_embedded(which->model), diags);
+    CHECK(spec);
+    Config *config = config_create(arena);
+    declare_train_keys(config);
+    CHECK(spec_declare(spec, config, diags));
+    assign(config, which, diags);
+    StateTable *states = ARENA_NEW(arena, StateTable);
+    states->arena = arena;
+    CompileRequest request = {.fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
+    Plan *plan = compile_plan(arena, spec, config, which->program, &request, ledger_create(arena), states, diags);
+    if (!plan) {
+        Text text = text_create(arena);
+        diags_render(diags, &text);
+        BUG("%s: %s", which->model, text_string(&text));
+    }
+    if (vocabulary) *vocabulary = config_int(config, "vocab_size");
+    return plan;
+}
