@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 
-enum { LARGEST_CHOICES = 4 << 20 };
+enum { LARGEST_CHOICES = 1 << 20 };
 
 int configured_choices(Arena *arena, const Config *config, Diags *diags, Choices **choices) {
     const ConfigKey *key = config_find(config, "choices");

@@ -85,6 +85,7 @@ typedef struct {
     LIST_OF(LocalDim) local_dims; // of functions: one for each function, name and extent
     LIST_OF(Entry) entries;       // names of the model in sight, the newest last
     LIST_OF(Name) stored;         // names of params in files, to find the second use
+    LIST_OF(unsigned long long) stored_hashes;   // of their texts
     LIST_OF(Place) reported;      // a mistake in a layer is reported once
     bool repeated;                // the last mistake had been reported before
     Frame *frame;

@@ -142,6 +142,8 @@ const char *lower_expand(Lower *lower, const Name *text) {
     }
 }
 
+enum { MAX_STORED = 16384 };
+
 // Names that files and programs have uses of their own for.
 static const char *reserved_use(const char *stored) {
     static const struct {
@@ -174,9 +176,10 @@ static bool check_stored(Lower *lower, const char *stored, Place place) {
 // A name in files belongs to one param or input.
 static bool claim_stored(Lower *lower, const char *stored, Place place) {
     if (!check_stored(lower, stored, place)) return false;
+    unsigned long long hash = text_hash(stored, strlen(stored));
     for (size_t i = 0; i < lower->stored.count; i++) {
         const Name *other = &lower->stored.items[i];
-        if (!text_equal(other->text, stored)) continue;
+        if (lower->stored_hashes.items[i] != hash || !text_equal(other->text, stored)) continue;
         lower_error(lower, place, "the stored name \"%s\" is taken already", stored);
         Place shown = lower_spot(lower, place);
         bool same = other->place.line == shown.line && other->place.column == shown.column;
@@ -186,7 +189,10 @@ static bool claim_stored(Lower *lower, const char *stored, Place place) {
             lower_note(lower, other->place, "by this one");
         return false;
     }
+    if (lower->stored.count == MAX_STORED)
+        return lower_fail(lower, place, "more than %d stored parameters and inputs", MAX_STORED);
     *LIST_ADD(lower->arena, &lower->stored) = (Name){stored, lower_spot(lower, place)};
+    *LIST_ADD(lower->arena, &lower->stored_hashes) = hash;
     return true;
 }
 

@@ -8,7 +8,7 @@
 // After an error the parser goes on at the next line, so that one run reports several mistakes.
 #include "frontend/parse.h"
 
-enum { MAX_ERRORS = 20 };
+enum { MAX_ERRORS = 20, MAX_STATEMENTS = 10000 };
 
 // ---- line ends
 static bool parse_statement_end(Parser *parser) {
@@ -28,6 +28,15 @@ static void skip_statement(Parser *parser) {
         if (*token->text == '{') blocks++;
         if (*token->text == '}' && --blocks == 0) return;
     }
+}
+
+// False, once, when there are too many: names are looked for among all that came before.
+static bool count_statement(Parser *parser) {
+    if (++parser->statements <= MAX_STATEMENTS) return true;
+    if (parser->statements == MAX_STATEMENTS + 1)
+        diag_error(parser->diags, parser_peek(parser)->place, "more than %d statements; a layer repeats them",
+                   MAX_STATEMENTS);
+    return false;
 }
 
 // ---- statements
@@ -75,6 +84,7 @@ static bool parse_block(Parser *parser, bool (*one)(Parser *, void *), void *con
         while (parser_peek(parser)->kind == TOKEN_NEWLINE)
             parser_take(parser);
         if (parser_at(parser, "}") || parser_peek(parser)->kind == TOKEN_END) break;
+        if (!count_statement(parser)) return false;
         if (!(one(parser, context) && parse_statement_end(parser))) {
             if (diags_errors(parser->diags) >= MAX_ERRORS) return false;
             skip_statement(parser);
@@ -220,7 +230,7 @@ static bool parse_text(Parser *parser, const char *file, const char *source) {
     for (;;) {
         while (parser_peek(parser)->kind == TOKEN_NEWLINE)
             parser_take(parser);
-        if (parser_peek(parser)->kind == TOKEN_END) break;
+        if (parser_peek(parser)->kind == TOKEN_END || !count_statement(parser)) break;
         bool stray = false;
         if (parse_statement(parser) && !(stray = parser_at(parser, "}")) && parse_statement_end(parser)) continue;
         if (stray) parser_expected(parser, "the end of the line");

@@ -16,6 +16,7 @@ typedef struct {
     Spec *spec;
     bool prelude;     // reading the prelude: only functions, and they are marked
     unsigned nesting; // of expressions and blocks being read
+    unsigned statements; // so far
 } Parser;
 
 const Token *parser_peek(const Parser *parser);

@@ -8,7 +8,7 @@
 #include "runtime/json_text.h"
 #include "runtime/pickle.h"
 
-enum { META_LIMIT = 64 << 20 };
+enum { META_LIMIT = 8 << 20 };
 
 // ---- making and using
 

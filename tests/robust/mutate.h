@@ -1,5 +1,5 @@
-// Makes an input wrong, in ways that inputs are wrong: bytes lost, doubled, changed; numbers at the edges of their types;
-// words of the language in other places; lines moved; parts of two inputs joined; brackets without end.
+// Makes an input wrong, in ways that inputs are wrong: bytes lost, doubled, changed; numbers at the edges of their
+// types; words of the language in other places; lines moved; parts of two inputs joined; brackets without end.
 //
 //     n_embd = 768   ->   n_embd = 9223372036854775808
 //
@@ -13,14 +13,14 @@
 #include "base/memory.h"
 
 typedef struct {
-    char *bytes;    // [length], and a NUL behind them
+    char *bytes; // [length], and a NUL behind them
     size_t length;
 } Bytes;
 
 typedef struct {
     const Bytes *samples;
     size_t sample_count;
-    const char *const *words;   // NULL-terminated
+    const char *const *words; // NULL-terminated
 } Source;
 
 uint64_t chance_next(uint64_t *state);

@@ -10,21 +10,21 @@
 // READER(name, memory: MiB that reading may take besides 4 times its input, source, read, repair)
 //
 //     source   samples and words
-//     read     everything that the program does with such an input; whether it was accepted. Unless it was, a diagnostic
-//     repair   makes lengths and checksums fit again, so that more is read; NULL: there are none
+//     read     everything that the program does with such an input; whether it was accepted. Unless it was, a
+//     diagnostic repair   makes lengths and checksums fit again, so that more is read; NULL: there are none
 #define READERS(READER)                                                                                                \
-    READER(spec, 256, spec_samples, feed_spec, NULL)                                                                    \
-    READER(config, 16, config_samples, feed_config, NULL)                                                          \
-    READER(graph, 64, graph_samples, feed_graph, NULL)                                                                  \
-    READER(plan, 64, plan_samples, feed_plan, NULL)                                                                     \
-    READER(choices, 16, choices_samples, feed_choices, NULL)                                                            \
-    READER(tensors, 16, tensor_samples, feed_tensor, tensor_repair)                                                     \
-    READER(checkpoint, 16, checkpoint_samples, feed_checkpoint, tensor_repair)                                          \
-    READER(tokens, 16, tokens_samples, feed_tokens, NULL)                                                               \
-    READER(meta, 16, meta_samples, feed_meta, NULL)                                                                     \
-    READER(pickle, 16, pickle_samples, feed_pickle, NULL)                                                               \
-    READER(record, 16, record_samples, feed_record, NULL)                                                               \
-    READER(metrics, 16, metrics_samples, feed_metrics, NULL)                                                            \
+    READER(spec, 256, spec_samples, feed_spec, NULL)                                                                   \
+    READER(config, 16, config_samples, feed_config, NULL)                                                              \
+    READER(graph, 64, graph_samples, feed_graph, NULL)                                                                 \
+    READER(plan, 64, plan_samples, feed_plan, NULL)                                                                    \
+    READER(choices, 64, choices_samples, feed_choices, NULL)                                                           \
+    READER(tensors, 16, tensor_samples, feed_tensor, tensor_repair)                                                    \
+    READER(checkpoint, 16, checkpoint_samples, feed_checkpoint, tensor_repair)                                         \
+    READER(tokens, 16, tokens_samples, feed_tokens, NULL)                                                              \
+    READER(meta, 16, meta_samples, feed_meta, NULL)                                                                    \
+    READER(pickle, 32, pickle_samples, feed_pickle, NULL)                                                              \
+    READER(record, 16, record_samples, feed_record, NULL)                                                              \
+    READER(metrics, 16, metrics_samples, feed_metrics, NULL)                                                           \
     READER(tune, 16, tune_samples, feed_tune, tune_repair)
 
 #define DECLARE_READER(name, memory, source, read, repair)                                                             \

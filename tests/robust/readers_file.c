@@ -20,18 +20,53 @@
 #include "tests/robust/readers.h"
 #include "tests/robust/samples.h"
 
-static const char *const json_words[] = {"{", "}", "[", "]", ":", ",", "\"", "null", "true", "1", "-1", "0", "1e400", "{}", "[]", "\"\"", "\"a\"", "\\u0000",
-                                         "\\ud800", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"", "F32", "F16", "BF16", "I64", "\"itos\"",
-                                         "\"vocab_size\"", "\"variants\"", "\"ns\"", "\"iter\"", "\"loss\"", "NaN", "\n", NULL};
+static const char *const json_words[] = {"{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         ":",
+                                         ",",
+                                         "\"",
+                                         "null",
+                                         "true",
+                                         "1",
+                                         "-1",
+                                         "0",
+                                         "1e400",
+                                         "{}",
+                                         "[]",
+                                         "\"\"",
+                                         "\"a\"",
+                                         "\\u0000",
+                                         "\\ud800",
+                                         "\"dtype\"",
+                                         "\"shape\"",
+                                         "\"data_offsets\"",
+                                         "\"__metadata__\"",
+                                         "F32",
+                                         "F16",
+                                         "BF16",
+                                         "I64",
+                                         "\"itos\"",
+                                         "\"vocab_size\"",
+                                         "\"variants\"",
+                                         "\"ns\"",
+                                         "\"iter\"",
+                                         "\"loss\"",
+                                         "NaN",
+                                         "\n",
+                                         NULL};
 
 // ---- tensors
 
 static Bytes tensor_sample(Arena *arena, const char *header, size_t data) {
     size_t length = strlen(header);
     char *bytes = arena_alloc(arena, 8 + length + data + 1);
-    for (int i = 0; i < 8; i++) bytes[i] = (char)((uint64_t)length >> 8 * i);
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (char)((uint64_t)length >> 8 * i);
     memcpy(bytes + 8, header, length);
-    for (size_t i = 0; i < data; i++) bytes[8 + length + i] = (char)(i * 37);
+    for (size_t i = 0; i < data; i++)
+        bytes[8 + length + i] = (char)(i * 37);
     return (Bytes){bytes, 8 + length + data};
 }
 
@@ -42,9 +77,13 @@ static void add_tensors(Samples *samples, const char *header, size_t data) {
 
 Source tensor_samples(Arena *arena) {
     Samples samples = {.arena = arena};
-    add_tensors(&samples, "{\"__metadata__\":{\"format\":\"pt\",\"iter\":\"12\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
-                          "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]},\"c\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[32,34]},"
-                          "\"d\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[34,34]}}", 34);
+    add_tensors(&samples,
+                "{\"__metadata__\":{\"format\":\"pt\",\"iter\":\"12\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_"
+                "offsets\":[0,24]},"
+                "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]},\"c\":{\"dtype\":\"F16\",\"shape\":["
+                "],\"data_offsets\":[32,34]},"
+                "\"d\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[34,34]}}",
+                34);
     add_tensors(&samples, "{\"w\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}   ", 8);
     add_tensors(&samples, "{}", 0);
     return samples_source(&samples, json_words);
@@ -57,7 +96,8 @@ Bytes tensor_repair(Arena *arena, Bytes input) {
     size_t end = 8;
     for (size_t i = 8; i + 1 < input.length; i++)
         if (input.bytes[i] == '}' && input.bytes[i + 1] == '}') end = i + 2;
-    for (int i = 0; i < 8; i++) input.bytes[i] = (char)((uint64_t)(end - 8) >> 8 * i);
+    for (int i = 0; i < 8; i++)
+        input.bytes[i] = (char)((uint64_t)(end - 8) >> 8 * i);
     return input;
 }
 
@@ -86,10 +126,12 @@ bool feed_tensor(Arena *arena, Bytes input, Diags *diags) {
 
 Source checkpoint_samples(Arena *arena) {
     static const char header[] =
-        "{\"__metadata__\":{\"sinter.spec\":\"model tiny\\nconfig n=4 kind=a|b\\ndim B=batch_size T=block_size V=vocab_size C=n\\n"
+        "{\"__metadata__\":{\"sinter.spec\":\"model tiny\\nconfig n=4 kind=a|b\\ndim B=batch_size T=block_size "
+        "V=vocab_size C=n\\n"
         "input tok[B,T]:u16 target[B,T]:u16\\nparam w[V,C] as \\\"w\\\"\\nlogits[B,T,V] = sum(C) w[V=tok] * w\\n"
         "loss = mean(B,T) cross_entropy(V)(logits, target)\\n\",\"sinter.spec_file\":\"tiny.spec\",\"sinter.config\":"
-        "\"batch_size = 2\\nblock_size = 4\\nvocab_size = 3\\nn = 4\\nkind = 'b'\\n\",\"sinter.characters\":\"ab\\u00e9\",\"iter\":\"5\"},"
+        "\"batch_size = 2\\nblock_size = 4\\nvocab_size = 3\\nn = 4\\nkind = "
+        "'b'\\n\",\"sinter.characters\":\"ab\\u00e9\",\"iter\":\"5\"},"
         "\"w\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]}}";
     Samples samples = {.arena = arena};
     add_tensors(&samples, header, 48);
@@ -107,7 +149,8 @@ bool feed_checkpoint(Arena *arena, Bytes input, Diags *diags) {
         sound = checkpoint_read_model(&command, file, &vocabulary) == EXIT_DONE;
         if (sound && vocabulary) {
             Text text = text_create(arena);
-            for (int32_t token = -1; token <= vocabulary->size; token++) vocabulary_decode(vocabulary, token, &text);
+            for (int32_t token = -1; token <= vocabulary->size; token++)
+                vocabulary_decode(vocabulary, token, &text);
         }
     }
     tensor_file_close(file);
@@ -143,7 +186,8 @@ bool feed_tokens(Arena *arena, Bytes input, Diags *diags) {
             bool fits = batch_check(&source, diags) == RUNTIME_OK;
             for (int64_t draw = 0; draw < 3 && fits; draw++) {
                 if (batch_read(&source, draw, tokens, targets, diags) != RUNTIME_OK) break;
-                for (int i = 0; i < ROWS * COLUMNS; i++) assert_true(tokens[i] >= 0 && tokens[i] < 65 && targets[i] >= 0 && targets[i] < 65);
+                for (int i = 0; i < ROWS * COLUMNS; i++)
+                    assert_true(tokens[i] >= 0 && tokens[i] < 65 && targets[i] >= 0 && targets[i] < 65);
             }
             sound = sound && fits;
         }
@@ -158,7 +202,8 @@ bool feed_tokens(Arena *arena, Bytes input, Diags *diags) {
 
 Source meta_samples(Arena *arena) {
     Samples samples = {.arena = arena};
-    static const char full[] = "{\"vocab_size\": 4, \"itos\": [\"a\", \"\\n\", \"\\u00e9\", \"\\u0000\"]}", bare[] = "{\"vocab_size\": 50304}";
+    static const char full[] = "{\"vocab_size\": 4, \"itos\": [\"a\", \"\\n\", \"\\u00e9\", \"\\u0000\"]}",
+                      bare[] = "{\"vocab_size\": 50304}";
     samples_add(&samples, full, sizeof full - 1);
     samples_add(&samples, bare, sizeof bare - 1);
     return samples_source(&samples, json_words);
@@ -175,18 +220,42 @@ static bool load_meta(Arena *arena, const char *path, Bytes input, Diags *diags)
     size_t count;
     vocabulary_encode(vocabulary, "text", "a\n\xC3\xA9", 4, tokens, &count, diags_create(arena));
     Text text = text_create(arena);
-    for (int32_t token = -1; token <= vocabulary->size; token++) vocabulary_decode(vocabulary, token, &text);
+    for (int32_t token = -1; token <= vocabulary->size; token++)
+        vocabulary_decode(vocabulary, token, &text);
     return true;
 }
 
-bool feed_meta(Arena *arena, Bytes input, Diags *diags) { return load_meta(arena, "meta.json", input, diags); }
+bool feed_meta(Arena *arena, Bytes input, Diags *diags) {
+    return load_meta(arena, "meta.json", input, diags);
+}
 
 Source pickle_samples(Arena *arena) {
-    static const char *const words[] = {"\x80\x04", "\x95", ".", "(", "}", "s", "u", "J", "K", "M", "\x8c", "X", "\x94", "q", "r", "h", "j", "\x8c\x04itos",
-                                        "X\xff\xff\xff\xff", "r\xff\xff\xff\x7f", NULL};
+    static const char *const words[] = {"\x80\x04",
+                                        "\x95",
+                                        ".",
+                                        "(",
+                                        "}",
+                                        "s",
+                                        "u",
+                                        "J",
+                                        "K",
+                                        "M",
+                                        "\x8c",
+                                        "X",
+                                        "\x94",
+                                        "q",
+                                        "r",
+                                        "h",
+                                        "j",
+                                        "\x8c\x04itos",
+                                        "X\xff\xff\xff\xff",
+                                        "r\xff\xff\xff\x7f",
+                                        NULL};
     // {'vocab_size': 3, 'itos': {0: '\n', 1: 'a', 2: 'é'}} by Python 3.11, protocols 4 and 2
-    static const char four[] = "\x80\x04\x95\x2d\0\0\0\0\0\0\0}\x94(\x8c\nvocab_size\x94K\3\x8c\4itos\x94}\x94(K\0\x8c\1\n\x94K\1\x8c\1a\x94K\2\x8c\2\xc3\xa9\x94uu.";
-    static const char two[] = "\x80\2}q\0(X\n\0\0\0vocab_sizeq\1K\3X\4\0\0\0itosq\2}q\3(K\0X\1\0\0\0\nq\4K\1X\1\0\0\0aq\5K\2X\2\0\0\0\xc3\xa9q\6uu.";
+    static const char four[] = "\x80\x04\x95\x2d\0\0\0\0\0\0\0}\x94(\x8c\nvocab_size\x94K\3\x8c\4itos\x94}\x94("
+                               "K\0\x8c\1\n\x94K\1\x8c\1a\x94K\2\x8c\2\xc3\xa9\x94uu.";
+    static const char two[] = "\x80\2}q\0(X\n\0\0\0vocab_sizeq\1K\3X\4\0\0\0itosq\2}q\3("
+                              "K\0X\1\0\0\0\nq\4K\1X\1\0\0\0aq\5K\2X\2\0\0\0\xc3\xa9q\6uu.";
     Samples samples = {.arena = arena};
     samples_add(&samples, four, sizeof four - 1);
     samples_add(&samples, two, sizeof two - 1);
@@ -196,17 +265,25 @@ Source pickle_samples(Arena *arena) {
     return samples_source(&samples, words);
 }
 
-bool feed_pickle(Arena *arena, Bytes input, Diags *diags) { return load_meta(arena, "meta.pkl", input, diags); }
+bool feed_pickle(Arena *arena, Bytes input, Diags *diags) {
+    return load_meta(arena, "meta.pkl", input, diags);
+}
 
 // ---- records
 
 Source record_samples(Arena *arena) {
     static const char text[] =
-        "{\"format\":\"sinter bench\",\"version\":1,\"when\":\"now\",\"versions\":{\"sinter\":\"0\",\"llvm\":\"22\",\"blas\":\"x\"},\"machine\":{\"cpu\":\"c\",\"cores\":2,"
-        "\"threads\":2,\"vector_bytes\":64,\"l1_bytes\":1,\"l2_bytes\":2,\"l3_bytes\":3,\"peak_flops\":1e11,\"read_bandwidth\":1e10,\"triad_bandwidth\":1e10},"
-        "\"model\":\"gpt2\",\"spec_file\":\"gpt2.spec\",\"spec\":\"model gpt2\\n\",\"config\":\"n = 1\\n\",\"tokens\":{\"path\":\"t.bin\",\"bytes\":100,\"hash\":\"ab\"},"
-        "\"ablation\":false,\"resident\":true,\"rounds\":2,\"steps\":2,\"processor_share\":0.9,\"warmup\":1,\"variants\":[{\"name\":\"all\",\"role\":\"level\",\"level\":\"all\","
-        "\"key\":null,\"value\":null,\"kind\":null,\"choices\":\"\",\"tokens\":64,\"parameters\":10,\"formula_flops\":100,\"losses\":[1.5,1.25],\"ns\":[[1000,1001],[1002,1003]]}]}";
+        "{\"format\":\"sinter "
+        "bench\",\"version\":1,\"when\":\"now\",\"versions\":{\"sinter\":\"0\",\"llvm\":\"22\",\"blas\":\"x\"},"
+        "\"machine\":{\"cpu\":\"c\",\"cores\":2,"
+        "\"threads\":2,\"vector_bytes\":64,\"l1_bytes\":1,\"l2_bytes\":2,\"l3_bytes\":3,\"peak_flops\":1e11,\"read_"
+        "bandwidth\":1e10,\"triad_bandwidth\":1e10},"
+        "\"model\":\"gpt2\",\"spec_file\":\"gpt2.spec\",\"spec\":\"model gpt2\\n\",\"config\":\"n = "
+        "1\\n\",\"tokens\":{\"path\":\"t.bin\",\"bytes\":100,\"hash\":\"ab\"},"
+        "\"ablation\":false,\"resident\":true,\"rounds\":2,\"steps\":2,\"processor_share\":0.9,\"warmup\":1,"
+        "\"variants\":[{\"name\":\"all\",\"role\":\"level\",\"level\":\"all\","
+        "\"key\":null,\"value\":null,\"kind\":null,\"choices\":\"\",\"tokens\":64,\"parameters\":10,\"formula_flops\":"
+        "100,\"losses\":[1.5,1.25],\"ns\":[[1000,1001],[1002,1003]]}]}";
     Samples samples = {.arena = arena};
     samples_add(&samples, text, sizeof text - 1);
     Diags *diags = diags_create(arena);
@@ -227,8 +304,10 @@ bool feed_record(Arena *arena, Bytes input, Diags *diags) {
 }
 
 Source metrics_samples(Arena *arena) {
-    static const char text[] = "{\"iter\":0,\"train_loss\":4.2,\"val_loss\":4.3}\n{\"iter\":0,\"loss\":4.1,\"grad_norm\":1.5,\"lr\":0.001,\"ms\":10.5,\"tok_s\":1000}\n"
-                               "{\"iter\":1,\"loss\":null,\"lr\":0.001,\"ms\":10.5,\"tok_s\":1000}\n{\"iter\":9223372036854775807,\"loss\":1e300,\"ms\":1}\n";
+    static const char text[] = "{\"iter\":0,\"train_loss\":4.2,\"val_loss\":4.3}\n{\"iter\":0,\"loss\":4.1,\"grad_"
+                               "norm\":1.5,\"lr\":0.001,\"ms\":10.5,\"tok_s\":1000}\n"
+                               "{\"iter\":1,\"loss\":null,\"lr\":0.001,\"ms\":10.5,\"tok_s\":1000}\n{\"iter\":"
+                               "9223372036854775807,\"loss\":1e300,\"ms\":1}\n";
     Samples samples = {.arena = arena};
     samples_add(&samples, text, sizeof text - 1);
     return samples_source(&samples, json_words);
@@ -251,14 +330,18 @@ Bytes tune_repair(Arena *arena, Bytes input) {
     char *end = strstr(input.bytes, "# end ");
     size_t length = end ? (size_t)(end - input.bytes) : input.length;
     if (memchr(input.bytes, 0, length)) return input;
-    const char *fixed = arena_format(arena, "%.*s# end %016llx\n", (int)length, input.bytes, text_hash(input.bytes, length));
+    const char *fixed =
+        arena_format(arena, "%.*s# end %016llx\n", (int)length, input.bytes, text_hash(input.bytes, length));
     return bytes_copy(arena, fixed, strlen(fixed));
 }
 
 Source tune_samples(Arena *arena) {
-    static const char *const words[] = {"# sinter tune 1 ", "# end ", "\n", "strand 6", "# searched, in seconds: 30", NULL};
+    static const char *const words[] = {"# sinter tune 1 ",           "# end ", "\n", "strand 6",
+                                        "# searched, in seconds: 30", NULL};
     Samples samples = {.arena = arena};
-    const char *text = arena_format(arena, "# sinter tune 1 %016llx\n# searched, in seconds: 30\nstrand 24 groups 2 in step\n", text_hash(tune_key, strlen(tune_key)));
+    const char *text =
+        arena_format(arena, "# sinter tune 1 %016llx\n# searched, in seconds: 30\nstrand 24 groups 2 in step\n",
+                     text_hash(tune_key, strlen(tune_key)));
     Bytes whole = tune_repair(arena, bytes_copy(arena, text, strlen(text)));
     samples_add(&samples, whole.bytes, whole.length);
     return samples_source(&samples, words);

@@ -17,7 +17,9 @@ void samples_add(Samples *samples, const char *bytes, size_t length) {
     samples->list[samples->count++] = bytes_copy(samples->arena, bytes, length);
 }
 
-static int compare_names(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int compare_names(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static void add_folder(Samples *samples, const char *path, const char *ending, size_t longest, int deeper) {
     struct dirent **entries;
@@ -103,4 +105,6 @@ void memory_file_install(Bytes bytes) {
     file_table.size = memory_size;
 }
 
-void memory_file_remove(void) { file_table = plain; }
+void memory_file_remove(void) {
+    file_table = plain;
+}

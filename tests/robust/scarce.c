@@ -32,7 +32,9 @@ static void scarce_release(void *context, void *memory) {
     free(memory);
 }
 
-static void *scarce_malloc(size_t bytes) { return scarce_allocate(NULL, bytes, 16); }
+static void *scarce_malloc(size_t bytes) {
+    return scarce_allocate(NULL, bytes, 16);
+}
 static void scarce_free(void *memory) {
     if (memory) scarce_release(NULL, memory);
 }

@@ -1,5 +1,5 @@
-// Memory that runs out at any point of compiling, of a checkpoint and of reading data: no crash, nothing left behind, and
-// the caller is told. SINTER_POINTS says how many points of each kind are tried; otherwise the gate's numbers hold.
+// Memory that runs out at any point of compiling, of a checkpoint and of reading data: no crash, nothing left behind,
+// and the caller is told. SINTER_POINTS says how many points of each kind are tried; otherwise the gate's numbers hold.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,15 +55,16 @@ static void try_points(const char *what, Outcome (*work)(void *context), void *c
                      whole.requests, result.blocks, result.files, result.threads);
         if (result.outcome == WORK_DONE) survived++;
     }
-    printf("%s: %ld requests, refused at %ld points; %ld times it could do without\n", what, whole.requests, tried, survived);
+    printf("%s: %ld requests, refused at %ld points; %ld times it could do without\n", what, whole.requests, tried,
+           survived);
     // Only what happens on the side may fail unseen: a batch read ahead, the memory of a measurement.
     assert_true(survived * 4 <= tried);
 }
 
 // ---- compiling
 
-static const char *const settings[] = {"n_layer=1",      "n_head=2",     "n_embd=16",         "batch_size=2",
-                                       "block_size=8",   "vocab_size=5", "dropout=0.1",       "bias=True"};
+static const char *const settings[] = {"n_layer=1",    "n_head=2",     "n_embd=16",   "batch_size=2",
+                                       "block_size=8", "vocab_size=5", "dropout=0.1", "bias=True"};
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
 static Outcome make_plans(void *context) {

@@ -10,12 +10,12 @@
 #include "runtime/weights.h"
 
 #define SPEC                                                                                                           \
-    "model tiny\\nconfig n=4 kind=a|b\\ndim B=batch_size T=block_size V=vocab_size C=n\\ninput tok[B,T]:u16 "           \
-    "target[B,T]:u16\\nparam w[V,C] ones as \\\"w\\\"\\nparam b[C] zeros as \\\"b\\\"\\n"                               \
+    "model tiny\\nconfig n=4 kind=a|b\\ndim B=batch_size T=block_size V=vocab_size C=n\\ninput tok[B,T]:u16 "          \
+    "target[B,T]:u16\\nparam w[V,C] ones as \\\"w\\\"\\nparam b[C] zeros as \\\"b\\\"\\n"                              \
     "logits[B,T,V] = sum(C) (w[V=tok] + b) * w\\nloss = mean(B,T) cross_entropy(V)(logits, target)\\n"
 #define CONFIG "batch_size = 2\\nblock_size = 4\\nvocab_size = 3\\nn = 4\\nkind = 'b'\\n"
 #define META(spec, config, characters)                                                                                 \
-    "\"__metadata__\":{\"sinter.spec\":\"" spec "\",\"sinter.spec_file\":\"tiny.spec\",\"sinter.config\":\"" config     \
+    "\"__metadata__\":{\"sinter.spec\":\"" spec "\",\"sinter.spec_file\":\"tiny.spec\",\"sinter.config\":\"" config    \
     "\",\"sinter.characters\":\"" characters "\"}"
 #define GOOD_META META(SPEC, CONFIG, "ab\\u00e9")
 #define TENSOR(name, dtype, shape, offsets)                                                                            \
@@ -27,13 +27,38 @@
 #define ONLY(tensor) "{" tensor "}"
 
 // What the model of SPEC is compiled to, as far as loading sees it.
-static const ProgramSlot slots[] = {
-    {.name = "w", .kind = SLOT_STATE, .is_param = true, .rank = 2, .extents = {3, 4}, .stored_rank = 2, .stored_extents = {3, 4},
-     .is_plain = true, .buffer = {MEMORY_STATE, 0}, .bytes = 64, .init = 1},
-    {.name = "b", .kind = SLOT_STATE, .is_param = true, .rank = 1, .extents = {4}, .stored_rank = 1, .stored_extents = {4},
-     .is_plain = true, .buffer = {MEMORY_STATE, 64}, .bytes = 64, .init = 1},
-    {.name = "adam.m.w", .kind = SLOT_STATE, .rank = 2, .extents = {3, 4}, .stored_rank = 2, .stored_extents = {3, 4},
-     .is_plain = true, .buffer = {MEMORY_STATE, 128}, .bytes = 64, .init = 1}};
+static const ProgramSlot slots[] = {{.name = "w",
+                                     .kind = SLOT_STATE,
+                                     .is_param = true,
+                                     .rank = 2,
+                                     .extents = {3, 4},
+                                     .stored_rank = 2,
+                                     .stored_extents = {3, 4},
+                                     .is_plain = true,
+                                     .buffer = {MEMORY_STATE, 0},
+                                     .bytes = 64,
+                                     .init = 1},
+                                    {.name = "b",
+                                     .kind = SLOT_STATE,
+                                     .is_param = true,
+                                     .rank = 1,
+                                     .extents = {4},
+                                     .stored_rank = 1,
+                                     .stored_extents = {4},
+                                     .is_plain = true,
+                                     .buffer = {MEMORY_STATE, 64},
+                                     .bytes = 64,
+                                     .init = 1},
+                                    {.name = "adam.m.w",
+                                     .kind = SLOT_STATE,
+                                     .rank = 2,
+                                     .extents = {3, 4},
+                                     .stored_rank = 2,
+                                     .stored_extents = {3, 4},
+                                     .is_plain = true,
+                                     .buffer = {MEMORY_STATE, 128},
+                                     .bytes = 64,
+                                     .init = 1}};
 static const Program program = {.name = "step", .slots = slots, .slot_count = 3, .state_bytes = 256, .arena_bytes = 64};
 
 static int load(Fixture *fixture, const char *path) {
@@ -59,7 +84,8 @@ static int load(Fixture *fixture, const char *path) {
 // Eight bytes of length, the header, and so many bytes of data.
 static const char *write_file(Fixture *fixture, uint64_t length, const char *header, size_t header_bytes, size_t data) {
     char *bytes = arena_alloc(fixture->arena, 8 + header_bytes + data + 1);
-    for (int i = 0; i < 8; i++) bytes[i] = (char)(length >> 8 * i);
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (char)(length >> 8 * i);
     memcpy(bytes + 8, header, header_bytes);
     return fixture_file(fixture, "ckpt.safetensors", bytes, 8 + header_bytes + data);
 }
@@ -100,7 +126,8 @@ static const BadHeader bad_headers[] = {
     {"{\"w\xFF\":1}", 64, "unable to decode byte 0xff"},
     {"{\"w\\u0000\":1}", 64, "NUL byte in object key"},
     {"{" W "," W "}", 48, "duplicate object key near '\"w\"'"},
-    {"{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[12],\"data_offsets\":[0,48]}}", 48, "duplicate object key near '\"dtype\"'"},
+    {"{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[12],\"data_offsets\":[0,48]}}", 48,
+     "duplicate object key near '\"dtype\"'"},
     // a tensor that is none
     {"{\"w\":[]}", 64, "tensor 'w': its description must be an object"},
     {"{\"\":{}}", 64, "a tensor without a name"},
@@ -114,16 +141,23 @@ static const BadHeader bad_headers[] = {
     {ONLY(TENSOR("w", "\"Q4_0\"", "[12]", "[0,48]")), 48, "tensor 'w': unknown dtype 'Q4_0'"},
     // shapes
     {ONLY(TENSOR("w", "\"F32\"", "12", "[0,48]")), 48, "tensor 'w': 'shape' must be a list"},
-    {ONLY(TENSOR("w", "\"F32\"", "[1,1,1,1,1,1,1,1,12]", "[0,48]")), 48, "tensor 'w': 9 dimensions, at most 8 are supported"},
+    {ONLY(TENSOR("w", "\"F32\"", "[1,1,1,1,1,1,1,1,12]", "[0,48]")), 48,
+     "tensor 'w': 9 dimensions, at most 8 are supported"},
     {ONLY(TENSOR("w", "\"F32\"", "[-12]", "[0,48]")), 48, "tensor 'w': extent 0 of 'shape' must be an integer >= 0"},
     {ONLY(TENSOR("w", "\"F32\"", "[1,12.0]", "[0,48]")), 48, "tensor 'w': extent 1 of 'shape' must be an integer >= 0"},
-    {ONLY(TENSOR("w", "\"F32\"", "[1,1,\"12\"]", "[0,48]")), 48, "tensor 'w': extent 2 of 'shape' must be an integer >= 0"},
-    {ONLY(TENSOR("w", "\"F32\"", "[18446744073709551615]", "[0,48]")), 48, "too big integer near '18446744073709551615'"},
+    {ONLY(TENSOR("w", "\"F32\"", "[1,1,\"12\"]", "[0,48]")), 48,
+     "tensor 'w': extent 2 of 'shape' must be an integer >= 0"},
+    {ONLY(TENSOR("w", "\"F32\"", "[18446744073709551615]", "[0,48]")), 48,
+     "too big integer near '18446744073709551615'"},
     {ONLY(TENSOR("w", "\"F32\"", "[1e400]", "[0,48]")), 48, "real number overflow"},
-    {ONLY(TENSOR("w", "\"F32\"", "[4294967296,4294967296]", "[0,48]")), 48, "tensor 'w': the product of 'shape' overflows"},
-    {ONLY(TENSOR("w", "\"F32\"", "[4611686018427387907]", "[0,12]")), 12, "tensor 'w': the bytes of 'shape' as F32 overflow"},
-    {ONLY(TENSOR("w", "\"F32\"", "[13]", "[0,48]")), 48, "shape and dtype F32 make 52 bytes and do not fit its 48 bytes"},
-    {ONLY(TENSOR("w", "\"F64\"", "[12]", "[0,48]")), 48, "shape and dtype F64 make 96 bytes and do not fit its 48 bytes"},
+    {ONLY(TENSOR("w", "\"F32\"", "[4294967296,4294967296]", "[0,48]")), 48,
+     "tensor 'w': the product of 'shape' overflows"},
+    {ONLY(TENSOR("w", "\"F32\"", "[4611686018427387907]", "[0,12]")), 12,
+     "tensor 'w': the bytes of 'shape' as F32 overflow"},
+    {ONLY(TENSOR("w", "\"F32\"", "[13]", "[0,48]")), 48,
+     "shape and dtype F32 make 52 bytes and do not fit its 48 bytes"},
+    {ONLY(TENSOR("w", "\"F64\"", "[12]", "[0,48]")), 48,
+     "shape and dtype F64 make 96 bytes and do not fit its 48 bytes"},
     {ONLY(TENSOR("w", "\"F32\"", "[0]", "[0,48]")), 48, "shape and dtype F32 make 0 bytes and do not fit its 48 bytes"},
     // places
     {ONLY(TENSOR("w", "\"F32\"", "[12]", "[0]")), 48, "tensor 'w': 'data_offsets' must be two integers >= 0"},
@@ -131,14 +165,17 @@ static const BadHeader bad_headers[] = {
     {ONLY(TENSOR("u", "\"F32\"", "[12]", "[-48,0]")), 48, "tensor 'u': 'data_offsets' must be two integers >= 0"},
     {ONLY(TENSOR("t", "\"F32\"", "[12]", "null")), 48, "tensor 't': 'data_offsets' must be two integers >= 0"},
     {ONLY(TENSOR("w", "\"F32\"", "[12]", "[48,0]")), 48, "tensor 'w': data_offsets end at 0, before their begin 48"},
-    {ONLY(TENSOR("w", "\"F32\"", "[12]", "[0,48]")), 47, "tensor 'w': data_offsets end at 48, but there are only 47 bytes of data"},
+    {ONLY(TENSOR("w", "\"F32\"", "[12]", "[0,48]")), 47,
+     "tensor 'w': data_offsets end at 48, but there are only 47 bytes of data"},
     {ONLY(TENSOR("w", "\"F32\"", "[12]", "[9223372036854775759,9223372036854775807]")), 48,
      "data_offsets end at 9223372036854775807, but there are only 48 bytes of data"},
-    {"{" W "," TENSOR("x", "\"F32\"", "[3,4]", "[0,48]") "}", 48, "tensor 'x': data begin at 0, overlapping the tensor before it, which ends at byte 48"},
+    {"{" W "," TENSOR("x", "\"F32\"", "[3,4]", "[0,48]") "}", 48,
+     "tensor 'x': data begin at 0, overlapping the tensor before it, which ends at byte 48"},
     {"{" W "," TENSOR("x", "\"F32\"", "[4]", "[44,60]") "}", 60, "tensor 'x': data begin at 44, overlapping"},
     {"{" W "," TENSOR("x", "\"F32\"", "[4]", "[0,16]") "}", 48, "tensor 'w': data begin at 0, overlapping"},
     {ONLY(TENSOR("w", "\"F32\"", "[12]", "[4,52]")), 52, "tensor 'w': data begin at 4, leaving a hole after byte 0"},
-    {"{" W "," TENSOR("x", "\"F32\"", "[4]", "[52,68]") "}", 68, "tensor 'x': data begin at 52, leaving a hole after byte 48"},
+    {"{" W "," TENSOR("x", "\"F32\"", "[4]", "[52,68]") "}", 68,
+     "tensor 'x': data begin at 52, leaving a hole after byte 48"},
     {WITH(W "," B), 65, "1 bytes after the last tensor"},
     {"{}", 64, "64 bytes after the last tensor"},
     // metadata
@@ -152,7 +189,8 @@ static const BadHeader bad_headers[] = {
     {FILE_OF("\"__metadata__\":{\"sinter.spec\":\"" SPEC "\"}", W "," B), 64, "(no configuration in its metadata)"},
     {FILE_OF(META("", CONFIG, "ab"), W "," B), 64, "a model begins with a line such as 'model mine'"},
     {FILE_OF(META("model tiny\\ndim B=\\n", CONFIG, "ab"), W "," B), 64, "tiny.spec:2:7: error: expected"},
-    {FILE_OF(META("model tiny\\nconfig batch_size=\\\"x\\\"\\n", CONFIG, "ab"), W "," B), 64, "'batch_size' is a key of every model"},
+    {FILE_OF(META("model tiny\\nconfig batch_size=\\\"x\\\"\\n", CONFIG, "ab"), W "," B), 64,
+     "'batch_size' is a key of every model"},
     {FILE_OF(META(SPEC, "batches = 2\\n", "ab"), W "," B), 64, "(sinter.config):1:1: error: unknown key 'batches'"},
     {FILE_OF(META(SPEC, "vocab_size = many\\n", "ab"), W "," B), 64, "(sinter.config):1:14: error:"},
     {FILE_OF(META(SPEC, "import os\\n", "ab"), W "," B), 64, "lines such as 'key = literal'"},
@@ -167,8 +205,10 @@ static const BadHeader bad_headers[] = {
     {WITH(W "," TENSOR("b", "\"F32\"", "[]", "[48,52]")), 52, "tensor 'b' has shape [], the model's is [4]"},
     {WITH(W "," TENSOR("b", "\"F32\"", "[3]", "[48,60]")), 60, "tensor 'b' has shape [3], the model's is [4]"},
     {WITH(W "," TENSOR("b", "\"I32\"", "[4]", "[48,64]")), 64, "tensor 'b' is I32; F32, BF16 and F16 can be read"},
-    {WITH(TENSOR("w", "\"F64\"", "[3,4]", "[0,96]") "," TENSOR("b", "\"F32\"", "[4]", "[96,112]")), 112, "tensor 'w' is F64; F32, BF16 and F16 can be read"},
-    {WITH(W "," B "," TENSOR("adam.m.w", "\"F32\"", "[12]", "[64,112]")), 112, "tensor 'adam.m.w' has shape [12], the model's is [3,4]"},
+    {WITH(TENSOR("w", "\"F64\"", "[3,4]", "[0,96]") "," TENSOR("b", "\"F32\"", "[4]", "[96,112]")), 112,
+     "tensor 'w' is F64; F32, BF16 and F16 can be read"},
+    {WITH(W "," B "," TENSOR("adam.m.w", "\"F32\"", "[12]", "[64,112]")), 112,
+     "tensor 'adam.m.w' has shape [12], the model's is [3,4]"},
 };
 enum { BAD_HEADERS = sizeof bad_headers / sizeof *bad_headers };
 
@@ -185,9 +225,11 @@ static void bad_headers_are_refused(void **state) {
     Fixture *fixture = *state;
     for (size_t i = 0; i < BAD_HEADERS; i++) {
         const BadHeader *bad = &bad_headers[i];
-        refuse(fixture, bad->header, write_file(fixture, strlen(bad->header), bad->header, strlen(bad->header), bad->data), bad->message);
+        refuse(fixture, bad->header,
+               write_file(fixture, strlen(bad->header), bad->header, strlen(bad->header), bad->data), bad->message);
         for (size_t k = 0; k < i; k++)
-            if (strcmp(bad_headers[k].message, bad->message) == 0) fail_msg("'%s' is the message of two files", bad->message);
+            if (strcmp(bad_headers[k].message, bad->message) == 0)
+                fail_msg("'%s' is the message of two files", bad->message);
     }
     assert_true(BAD_HEADERS >= 60);
 }
@@ -217,10 +259,12 @@ static void bad_files_are_refused(void **state) {
         {"<!DOCTYPE html><html></html>", 28, "it is a web page"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        refuse(fixture, files[i].message, fixture_file(fixture, "ckpt.safetensors", files[i].bytes, files[i].length), files[i].message);
+        refuse(fixture, files[i].message, fixture_file(fixture, "ckpt.safetensors", files[i].bytes, files[i].length),
+               files[i].message);
     refuse(fixture, "missing", fixture_path(fixture, "none.safetensors"), "No such file or directory");
     refuse(fixture, "folder", fixture->folder, "Is a directory");
-    refuse(fixture, "a file as a folder", arena_format(fixture->arena, "%s/x", fixture_path(fixture, "ckpt.safetensors")), "Not a directory");
+    refuse(fixture, "a file as a folder",
+           arena_format(fixture->arena, "%s/x", fixture_path(fixture, "ckpt.safetensors")), "Not a directory");
     refuse(fixture, "device", "/dev/null", "not a plain file");
 }
 
@@ -230,8 +274,10 @@ static void deep_headers_are_refused(void **state) {
     for (size_t i = 0; i < 2; i++) {
         Text text = text_create(fixture->arena);
         text_append(&text, "{\"w\":");
-        for (int depth = 0; depth < 10000; depth++) text_append(&text, "%s", pieces[i]);
-        refuse(fixture, "depth", write_file(fixture, text.length, text.data, text.length, 0), "maximum parsing depth reached");
+        for (int depth = 0; depth < 10000; depth++)
+            text_append(&text, "%s", pieces[i]);
+        refuse(fixture, "depth", write_file(fixture, text.length, text.data, text.length, 0),
+               "maximum parsing depth reached");
     }
 }
 
@@ -241,7 +287,8 @@ static void every_shorter_file_is_refused(void **state) {
     Fixture *fixture = *state;
     static const char header[] = WITH(W "," B);
     size_t whole = 8 + sizeof header - 1 + 64, length;
-    const char *bytes = fixture_read(fixture, write_file(fixture, sizeof header - 1, header, sizeof header - 1, 64), &length);
+    const char *bytes =
+        fixture_read(fixture, write_file(fixture, sizeof header - 1, header, sizeof header - 1, 64), &length);
     assert_int_equal(length, whole);
     Arena *arena = fixture->arena;
     for (size_t cut = 0; cut < whole; cut++) {

@@ -48,7 +48,8 @@ static void *watch(void *context) {
 
 static void no_memory_is_writable_and_executable(void **state) {
     (void)state;
-    static const char *const settings[] = {"n_layer=2", "n_head=2", "n_embd=32", "batch_size=2", "block_size=8", "vocab_size=5"};
+    static const char *const settings[] = {"n_layer=2",    "n_head=2",     "n_embd=32",
+                                           "batch_size=2", "block_size=8", "vocab_size=5"};
     int before, after;
     assert_false(look(&before));
     pthread_t thread;
@@ -58,12 +59,13 @@ static void no_memory_is_writable_and_executable(void **state) {
     assert_non_null(model);
     assert_false(look(&after));
     int32_t tokens[16] = {0, 1, 2, 3}, targets[16] = {1, 2, 3, 4};
-    for (int step = 0; step < 50; step++) sinter_step(model, tokens, targets, 1e-3);
+    for (int step = 0; step < 50; step++)
+        sinter_step(model, tokens, targets, 1e-3);
     is_over = true;
     pthread_join(thread, NULL);
     sinter_close(model);
     if (wrong) fail_msg("writable and executable: %s", found);
-    assert_true(after > before);   // the generated code was among what was looked at
+    assert_true(after > before); // the generated code was among what was looked at
     assert_true(looks > 5);
 }
 
