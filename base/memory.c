@@ -1,6 +1,9 @@
 // The allocation table, the out-of-memory guard and arenas: see memory.h.
 #include "base/memory.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +152,12 @@ void *memory_allocate_large(size_t bytes, size_t alignment) {
 
 void memory_release_large(void *memory) {
     if (memory) alloc_table.release(alloc_table.context, memory);
+}
+
+void memory_trim(void) {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 // ---- arenas: a chain of blocks; the newest is filled from the front

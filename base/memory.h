@@ -29,6 +29,10 @@ void memory_release(void *memory);  // NULL is allowed
 void *memory_allocate_large(size_t bytes, size_t alignment);
 void memory_release_large(void *memory);  // NULL is allowed
 
+// Gives what is released back to the system, which the C library would keep for later: after work that took much more
+// memory than what follows it.
+void memory_trim(void);
+
 // A thing that must not be left behind when memory runs out: memory, a file, a thread, an object of a library.
 typedef struct MemoryOwned {
     struct MemoryOwned *before, *after;

@@ -11,6 +11,8 @@
 
 typedef struct {
     double lower_seconds, optimize_seconds, emit_seconds, link_seconds;
+    double instruction_seconds;            // of lower_seconds: tile programs into LLVM's instructions
+    double llvm_seconds;                   // all that LLVM's threads did: these, optimize, emit, setting up
     uint32_t kernels, distinct_kernels;    // steps that use a generated kernel; kernels after sharing equal ones
     Text *tiles, *llvm, *assembly;         // when not NULL: filled with the text of every distinct kernel
     Cache *cache;                          // when not NULL: machine code is taken from there, and kept there

@@ -173,14 +173,16 @@ static void append_disturbance(const Bench *bench, Text *out) {
 
 static void append_machine(const Bench *bench, Text *out) {
     const Machine *machine = &bench->machine;
+    const char *forced = strstr(bench->blas, "forced by ");
     double coverage;
     median_rank((size_t)bench->rounds, &coverage);
     explain_wrapped(
         out, 0,
         arena_format(out->arena,
-                     "machine: %s, %d threads, %.1f GFLOP/s f32, %.1f GB/s measured, barrier %.0f ns (median)",
+                     "machine: %s, %d threads, %.1f GFLOP/s f32, %.1f GB/s measured, barrier %.0f ns (median)%s%s",
                      machine->cpu, machine->threads, 1e-9 * machine->peak_flops, 1e-9 * machine->read_bandwidth,
-                     1e9 * median_of(bench->barriers, (size_t)bench->rounds + 1)),
+                     1e9 * median_of(bench->barriers, (size_t)bench->rounds + 1), forced ? ", OpenBLAS " : "",
+                     forced ? forced : ""),
         ", ");
     const char *const notes[] = {
         "mfu: nanoGPT's flops against this peak, a100: against 312 TFLOP/s, true: flops of products against this peak",

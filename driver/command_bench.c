@@ -59,7 +59,7 @@ static void describe_program(Command *command, Bench *bench) {
     bench->when = arena_copy(command->arena, when);
     bench->sinter = SINTER_VERSION;
     bench->llvm = codegen_llvm_version();
-    bench->blas = codegen_blas_version();
+    bench->blas = blas_version(command->arena);
     bench->model = spec_name(command->spec);
     bench->spec_file = command->spec_file;
     bench->spec_source = command->spec_source;

@@ -27,7 +27,7 @@ int command_info(Command *command) {
     printf("barrier      %.0f ns (about 100: cores share a cache; about 500: they do not)\n",
            1e9 * probe.barrier_seconds);
     printf("llvm         %s\n", codegen_llvm_version());
-    printf("blas         %s\n", codegen_blas_version());
+    printf("blas         %s\n", blas_version(command->arena));
     Text gpus = text_create(command->arena);
     gpu_describe(command->arena, &gpus, command->diags);
     fputs(text_string(&gpus), stdout);

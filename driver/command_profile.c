@@ -57,6 +57,7 @@ static void describe(Command *command, const Training *training, Profile *profil
         .accumulation = config_int(config, "gradient_accumulation_steps"),
         .tokens = (double)training_tokens(config),
         .formula_flops = model_flops_per_token(step, config) * (double)training_tokens(config),
+        .blas_forced = blas_forced(command->arena),
         .table = {.arena = command->arena},
         .eval_interval = config_int(config, "eval_interval"),
     };

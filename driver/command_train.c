@@ -121,14 +121,17 @@ static int tune(Command *command, const Target *target, CompileRequest *request)
 static int prepare_and_run(Command *command, const Start *start, Training *training, double began) {
     Config *config = command->config;
     PassTimes times = {0};
+    StartTimes stages = {.since = began};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(config)};
     request.report.cache = configured_cache(command);
     Target target = probed_target();
     bool evaluates = config_int(config, "eval_interval") > 0 || config_bool(config, "eval_only");
     int status = tune(command, &target, &request);
+    start_stage(&stages, "configuration");
     if (status == EXIT_DONE) status = start_choices(command, start, &target, &request);
     if (status == EXIT_DONE) status = training_compile(command, &target, evaluates, &request, training);
     if (status != EXIT_DONE) return status;
+    start_stage(&stages, NULL);
 
     fprintf(command->echo, "tokens per iteration will be: %lld\n", (long long)training_tokens(config));
     fprintf(command->echo, "number of parameters: %.2fM\n",
@@ -137,13 +140,18 @@ static int prepare_and_run(Command *command, const Start *start, Training *train
     if ((status = training_open_tokens(command, training, evaluates)) != EXIT_DONE) return status;
     training->threads = threads_create(configured_threads(config), true, command->diags);
     if (!training->threads) return EXIT_IO;
+    start_stage(&stages, "tokens and threads");
     double peak = measure_peak(command, training->threads);
+    start_stage(&stages, "peak of the machine");
     status = training_check_memory(command, training, threads_count(training->threads), start->file != NULL);
     if (status != EXIT_DONE) return status;
     say_budget(command, training->model.ledger);
     if ((status = training_session(command, training)) != EXIT_DONE) return status;
+    start_stage(&stages, "memory");
     if ((status = start_load(command, start, training)) != EXIT_DONE) return status;
-    if (config_bool(config, "time")) report_times(&times, &request, &training->model, clock_seconds() - began);
+    start_stage(&stages, "weights");
+    if (config_bool(config, "time"))
+        report_times(&times, &request, &training->model, &stages, clock_seconds() - began);
     return run(command, start, training, request.choices, peak);
 }
 

@@ -23,7 +23,9 @@ OptimizerSettings optimizer_settings(const Config *config) {
 
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
                    Ledger *ledger, StateTable *states, Diags *diags) {
+    double start = clock_seconds();
     Graph *graph = spec_lower(arena, spec, config, program_uses[program], diags);
+    request->spec_seconds += clock_seconds() - start;
     if (!graph || !model_inputs_fit(graph, config, program != MODEL_LOGITS, diags)) return NULL;
     PassContext context = {
         .arena = arena,
@@ -72,6 +74,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
     for (int program = 0, i = 0; program < MODEL_PROGRAMS; program++) {
         if (model->plans[program]) model->programs[program] = programs[i++];
     }
+    memory_trim();
     model->seconds = clock_seconds() - start;
     return true;
 }

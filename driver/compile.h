@@ -22,6 +22,7 @@ typedef struct {
     Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
     PassObserver observer;
     CodegenReport report;           // texts to be filled in may be set; counts and times come back
+    double spec_seconds;            // comes back: from the spec to graphs
     int sample_batch;               // MODEL_LOGITS: batch_size of that program, 0: as configured
 } CompileRequest;
 

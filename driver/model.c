@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/codegen.h"
 #include "driver/command.h"
 #include "driver/gpu.h"
 #include "runtime/probe.h"
@@ -78,6 +79,18 @@ Cache *configured_cache(Command *command) {
     enum { LIMIT = 512 << 20 };
     const char *home = config_bool(command->config, "cache") ? cache_home(command->arena) : NULL;
     return home ? cache_open(command->arena, arena_format(command->arena, "%s/code", home), LIMIT, command->diags) : NULL;
+}
+
+// OpenBLAS takes only names that it knows, and then calls itself so.
+const char *blas_forced(Arena *arena) {
+    const char *core = getenv("OPENBLAS_CORETYPE");
+    if (!core || !*core || !strcasestr(codegen_blas_version(), core)) return NULL;
+    return arena_format(arena, "forced by OPENBLAS_CORETYPE=%s", core);
+}
+
+const char *blas_version(Arena *arena) {
+    const char *forced = blas_forced(arena);
+    return forced ? arena_format(arena, "%s, %s", codegen_blas_version(), forced) : codegen_blas_version();
 }
 
 static int check_device_name(const Command *command, const char *device) {

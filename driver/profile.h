@@ -73,6 +73,7 @@ typedef struct {
     int steps;                     // profiled ones; as many were run without profiling, in turns
     double step_seconds;           // without profiling
     double profiled_seconds;       // with it
+    const char *blas_forced;       // NULL, or how the environment chose OpenBLAS' kernels
     double spread;                 // how much longer the median step without it took
     BoxTable table;
     double imbalance_seconds;      // waiting for a thread with more to do

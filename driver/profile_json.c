@@ -24,8 +24,8 @@ static json_t *number(double value) { return isfinite(value) ? json_real(value) 
 
 static json_t *machine_record(const Profile *profile) {
     const ProbeResult *machine = &profile->machine;
-    return json_pack("{s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "cpu", machine->model, "cores", machine->cores,
-                     "threads", machine->threads, "vector_bytes", machine->vector_bytes, "peak_flops",
+    return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "cpu", machine->model, "blas_forced",
+                     profile->blas_forced, "cores", machine->cores, "threads", machine->threads, "vector_bytes", machine->vector_bytes, "peak_flops",
                      number(machine->fma_flops), "read_bandwidth", number(machine->read_bandwidth), "barrier_seconds",
                      number(machine->barrier_seconds), "l2_bytes", number(machine->l2_bytes), "l3_bytes",
                      number(machine->l3_bytes));

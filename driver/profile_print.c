@@ -38,7 +38,8 @@ static void print_head(const Profile *profile, Text *out) {
                 profile->machine.threads == 1 ? "" : "s", percent(formula, NANOGPT_PEAK_FLOPS));
 }
 
-static void print_spread(const Profile *profile, Text *out) {
+static void print_notes(const Profile *profile, Text *out) {
+    if (profile->blas_forced) text_append(out, "note: OpenBLAS is %s\n\n", profile->blas_forced);
     if (profile->spread < widest_spread) return;
     text_append(out, "note: the median step took %.0f%% longer than these, the fastest quarter: other work on this machine\n\n",
                 100 * profile->spread);
@@ -175,7 +176,7 @@ static void print_boxes(const Profile *profile, bool every_box, Text *out) {
 
 void profile_print(const Profile *profile, bool every_box, Text *out) {
     print_head(profile, out);
-    print_spread(profile, out);
+    print_notes(profile, out);
     print_why(profile, out);
     print_predictions(profile, out);
     print_causes(profile, out);

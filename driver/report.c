@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
+
 static void add_time(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds) {
     (void)graph, (void)plan;
     PassTimes *times = context;
@@ -14,27 +16,60 @@ static void add_time(void *context, const Pass *pass, const Graph *graph, const 
 }
 
 PassObserver report_observer(PassTimes *times) {
-    return (PassObserver){.after = add_time, .context = times, .verify = true, .limit = -1};
+    return (PassObserver){.after = add_time,
+                          .context = times,
+                          .verify = true,
+                          .verify_seconds = &times->verify_seconds,
+                          .limit = -1};
 }
 
-void report_times(const PassTimes *times, const CompileRequest *request, const CompiledModel *model,
-                  double start_seconds) {
-    const CodegenReport *report = &request->report;
+void start_stage(StartTimes *times, const char *name) {
+    double now = clock_seconds();
+    if (name && times->count < REPORT_MAX_STAGES) {
+        times->names[times->count] = name;
+        times->seconds[times->count++] = now - times->since;
+    }
+    times->since = now;
+}
+
+static double line(const char *what, double seconds) {
+    printf("time: %-21s %7.2f ms\n", what, 1e3 * seconds);
+    return seconds;
+}
+
+static double report_passes(const PassTimes *times) {
     double passes = 0;
     for (int i = 0; i < times->count; i++) {
         printf("time: pass %-16s %7.2f ms\n", times->passes[i]->name, 1e3 * times->seconds[i]);
         passes += times->seconds[i];
     }
-    printf("time: all passes            %7.2f ms\n", 1e3 * passes);
-    printf("time: tile programs         %7.2f ms\n", 1e3 * report->lower_seconds);
+    return line("all passes", passes) + line("verifying all of that", times->verify_seconds);
+}
+
+// Times of LLVM are those of its busiest thread; it makes tile programs into instructions there, too.
+static double report_codegen(const CodegenReport *report) {
+    double told = line("tile programs", report->lower_seconds);
     if (report->recalled) {
         puts("time: machine code             from the cache");
     } else {
-        printf("time: LLVM optimize         %7.2f ms\n", 1e3 * report->optimize_seconds);
-        printf("time: LLVM emit             %7.2f ms\n", 1e3 * report->emit_seconds);
+        told += line("LLVM optimize", report->optimize_seconds) + line("LLVM emit", report->emit_seconds);
+        double instructions = report->instruction_seconds;
+        double rest = report->llvm_seconds - instructions - report->optimize_seconds - report->emit_seconds;
+        line("LLVM set-up", rest > 0 ? rest : 0);
+        told = report->lower_seconds - instructions + report->llvm_seconds;
     }
-    printf("time: link                  %7.2f ms\n", 1e3 * report->link_seconds);
+    return told + line("link", report->link_seconds);
+}
+
+void report_times(const PassTimes *times, const CompileRequest *request, const CompiledModel *model,
+                  const StartTimes *start, double start_seconds) {
+    const CodegenReport *report = &request->report;
+    double told = line("spec to graphs", request->spec_seconds);
+    told += report_passes(times);
+    told += report_codegen(report);
+    line("other", model->seconds - told);
     printf("time: compile               %7.2f ms, %u kernels, %u distinct\n", 1e3 * model->seconds, report->kernels,
            report->distinct_kernels);
-    printf("time: start to first step   %7.2f ms\n", 1e3 * start_seconds);
+    for (int i = 0; i < start->count; i++) line(start->names[i], start->seconds[i]);
+    line("start to first step", start_seconds);
 }

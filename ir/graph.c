@@ -29,7 +29,7 @@ static size_t string_place(const char **strings, size_t capacity, const char *te
 }
 
 static void strings_grow(Graph *graph) {
-    size_t capacity = graph->string_capacity ? graph->string_capacity * 2 : 64;
+    size_t capacity = graph->string_capacity ? graph->string_capacity * 2 : 16;
     const char **strings = ARENA_ARRAY(graph->arena, const char *, capacity);
     for (size_t i = 0; i < graph->string_capacity; i++) {
         const char *text = graph->strings[i];

@@ -7,7 +7,7 @@
 
 #include "ir/graph.h"
 
-enum { NODES_PER_CHUNK = 32 };
+enum { NODES_PER_CHUNK = 8 };  // most graphs are regions of a few nodes
 // An index along any dim is an i32; a tensor's size in bytes (f64, padding included) fits a signed 64-bit number.
 #define MAX_EXTENT INT32_MAX
 #define MAX_ELEMENTS ((int64_t)1 << 58)

@@ -122,7 +122,7 @@ static void interned_insert(Graph *graph, unsigned long long hash, NodeId node) 
 }
 
 static void interned_grow(Graph *graph) {
-    graph->interned_capacity = graph->interned_capacity ? graph->interned_capacity * 2 : 256;
+    graph->interned_capacity = graph->interned_capacity ? graph->interned_capacity * 2 : 32;
     graph->interned = ARENA_ARRAY(graph->arena, NodeId, graph->interned_capacity);
     memset(graph->interned, 0xff, graph->interned_capacity * sizeof(NodeId));  // NODE_NONE everywhere
     for (NodeId id = 0; id < graph->node_count; id++) interned_insert(graph, graph_slot(graph, id)->hash, id);

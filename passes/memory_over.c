@@ -20,6 +20,7 @@ enum { LONGEST_SUM = 256 };
 
 typedef struct {
     Plan *plan;
+    Arena *scratch;
     const StepNest *nest;             // by step
     uint32_t *epoch;                  // by step: how many waits came before
     uint32_t *writer, *last_reader;   // by value
@@ -44,7 +45,7 @@ static int64_t longest_sum(const Graph *region, const Plan *plan) {
 // outputs are results of reductions.
 static bool is_last_sweep(const Overs *overs, const Step *step, uint32_t output) {
     const Graph *region = step->region;
-    bool *live = graph_live(region, overs->plan->arena), *below = ARENA_ARRAY(overs->plan->arena, bool, graph_nodes(region));
+    bool *live = graph_live(region, overs->scratch), *below = ARENA_ARRAY(overs->scratch, bool, graph_nodes(region));
     for (uint32_t k = 0; k < step->output_count; k++)
         if (k != output && (graph_node(region, graph_output_at(region, k)->node)->dims & step->inner)) return false;
     below[graph_output_at(region, output)->node] = true;
@@ -135,21 +136,23 @@ static void find_facts(Overs *overs) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         overs->epoch[s] = s ? overs->epoch[s - 1] + step->wait : 0;
-        overs->own[s] = access_own(step->region, step->operand_count, plan->arena);
-        overs->own_summed[s] = access_own_or_summed(step->region, step->operand_count, plan->arena);
+        overs->own[s] = access_own(step->region, step->operand_count, overs->scratch);
+        overs->own_summed[s] = access_own_or_summed(step->region, step->operand_count, overs->scratch);
         for (uint32_t k = 0; k < step->operand_count; k++) overs->last_reader[step->operands[k]] = s;
         for (uint32_t k = 0; k < step->output_count; k++) overs->writer[step->outputs[k]] = s;
     }
 }
 
 void memory_find_overs(Plan *plan) {
+    Arena *scratch = arena_create();
     Overs overs = {.plan = plan,
-                   .nest = plan_nest(plan, plan->arena),
-                   .epoch = ARENA_ARRAY(plan->arena, uint32_t, plan->step_count + 1),
-                   .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count + 1),
-                   .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count + 1),
-                   .own = ARENA_ARRAY(plan->arena, DimSet *, plan->step_count + 1),
-                   .own_summed = ARENA_ARRAY(plan->arena, DimSet *, plan->step_count + 1)};
+                   .scratch = scratch,
+                   .nest = plan_nest(plan, scratch),
+                   .epoch = ARENA_ARRAY(scratch, uint32_t, plan->step_count + 1),
+                   .writer = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
+                   .last_reader = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
+                   .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),
+                   .own_summed = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1)};
     find_facts(&overs);
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
@@ -157,4 +160,5 @@ void memory_find_overs(Plan *plan) {
             output->over = find_over(&overs, s, k);
             output->is_over = output->over != VALUE_NONE;
         }
+    arena_free(scratch);
 }

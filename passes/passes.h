@@ -88,6 +88,7 @@ typedef struct {
     void (*after)(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds);
     void *context;
     bool verify;
+    double *verify_seconds;             // when not NULL: what verifying took is added
     int limit;                          // run only the first `limit` passes' worth of rewrites; < 0: all
 } PassObserver;
 

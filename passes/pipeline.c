@@ -83,9 +83,13 @@ static bool select_named(const char *names, Selection *selection, PassContext *c
 
 // ---- running one
 
-static void verify_result(const Pass *pass, const Graph *graph, const Plan *plan, Arena *arena) {
-    const char *wrong = plan ? plan_verify(plan, arena) : graph_verify(graph, arena);
+static void verify_result(const Pass *pass, const Graph *graph, const Plan *plan, const PassObserver *observer) {
+    double start = clock_seconds();
+    Arena *scratch = arena_create();
+    const char *wrong = plan ? plan_verify(plan, scratch) : graph_verify(graph, scratch);
     if (wrong) BUG("after pass %s: %s", pass->name, wrong);
+    arena_free(scratch);
+    if (observer && observer->verify_seconds) *observer->verify_seconds += clock_seconds() - start;
 }
 
 // A graph pass after the plan was drawn, or a plan pass before, is the user's order of names.
@@ -131,7 +135,7 @@ bool passes_run(Graph **graph, Plan **plan, const char *names, PassContext *cont
         double start = clock_seconds();
         if (!run_pass(pass, graph, plan, context)) return false;
         double seconds = clock_seconds() - start;
-        if (!observer || observer->verify) verify_result(pass, *graph, *plan, context->arena);
+        if (!observer || observer->verify) verify_result(pass, *graph, *plan, observer);
         if (observer && observer->after) observer->after(observer->context, pass, *graph, *plan, seconds);
     }
     return true;

@@ -185,28 +185,25 @@ static double measure_flops(Measurement *task, bool quick) {
 }
 
 // Twice the last cache, so that little of it is still there in the next round; within bounds for a short probe.
-static size_t memory_floats(const ProbeResult *result, bool quick) {
-    const double smallest = 16 << 20, largest = quick ? 64 << 20 : 512 << 20;
-    double bytes = (quick ? 2 : 4) * result->l3_bytes;
+static size_t memory_floats(const ProbeResult *result) {
+    const double smallest = 16 << 20, largest = 512 << 20;
+    double bytes = 4 * result->l3_bytes;
     bytes = bytes < smallest ? smallest : bytes > largest ? largest : bytes;
     return (size_t)bytes / sizeof(float);
 }
 
-static void measure_memory(Measurement *task, bool quick, ProbeResult *result) {
+static void measure_memory(Measurement *task, ProbeResult *result) {
     enum { HUGE_PAGE = 2 << 20 };
-    task->floats = memory_floats(result, quick);
+    task->floats = memory_floats(result);
     task->memory = memory_allocate_large(task->floats * sizeof(float), HUGE_PAGE);
     if (!task->memory) return;                                          // unknown: 0
     madvise(task->memory, task->floats * sizeof(float), MADV_HUGEPAGE); // a hint: fewer page faults
     threads_run(task->threads, touch_memory, task);
     size_t part, threads = (size_t)threads_count(task->threads);
     own_part(task, 0, (int)threads, &part);
-    result->read_bandwidth =
-        (double)(part * threads * sizeof(float)) / best_seconds(task, measure_read, quick ? 2 : 10);
-    if (!quick) {
-        size_t third = part / 3 & ~(size_t)15;
-        result->triad_bandwidth = (double)(3 * third * threads * sizeof(float)) / best_seconds(task, measure_triad, 10);
-    }
+    size_t third = part / 3 & ~(size_t)15;
+    result->read_bandwidth = (double)(part * threads * sizeof(float)) / best_seconds(task, measure_read, 10);
+    result->triad_bandwidth = (double)(3 * third * threads * sizeof(float)) / best_seconds(task, measure_triad, 10);
     memory_release_large(task->memory);
 }
 
@@ -215,6 +212,6 @@ void probe_run(ThreadPool *threads, bool quick, ProbeResult *result) {
     probe_describe(result);
     result->threads = threads_count(threads);
     result->fma_flops = measure_flops(&task, quick);
-    measure_memory(&task, quick, result);
+    if (!quick) measure_memory(&task, result);
     result->barrier_seconds = probe_barrier(threads);
 }

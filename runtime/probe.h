@@ -16,11 +16,12 @@ typedef struct {
     double l3_bytes;            // one instance
     double fma_flops;           // f32 multiply-adds (2 flop each) of all threads, flop/s, measured
     double read_bandwidth;      // summing memory larger than the caches, byte/s, all threads
-    double triad_bandwidth;     // a = b + s*c, three streams counted, byte/s (0 in the quick probe)
+    double triad_bandwidth;     // a = b + s*c, three streams counted, byte/s
     double barrier_seconds;     // one barrier of all threads; 0 with one thread
 } ProbeResult;
 
-// quick: under 60 ms, for the start of a training; otherwise about a second, with steadier figures.
+// quick: about 10 ms and no memory, for the start of a training: bandwidths stay 0. Otherwise about a second, with
+// steadier figures.
 void probe_run(ThreadPool *threads, bool quick, ProbeResult *result);
 // Only what needs no measuring (everything but the last four).
 void probe_describe(ProbeResult *result);

@@ -221,6 +221,7 @@ static void collect_report(const Share *shares, uint32_t count, CodegenReport *r
         if (report->assembly && shares[i].assembly) text_append(report->assembly, "%s", shares[i].assembly);
     }
     report->lower_seconds += lower;
+    report->instruction_seconds += lower;
     report->optimize_seconds += optimized;
     report->emit_seconds += emitted;
 }
@@ -310,6 +311,7 @@ static CpuCode *link_all(Share *shares, uint32_t share_number, CpuKernel *kernel
 // ---- compiling, or not
 
 static void compile_all(Compiler *compiler, CpuKernel *kernels, uint32_t count, CodegenReport *report) {
+    double start = clock_seconds();
     uint32_t number = compiler->count = share_count(count, report);
     for (uint32_t i = 0; i < number; i++)
         compiler->shares[i] = (Share){.kernels = kernels,
@@ -323,6 +325,7 @@ static void compile_all(Compiler *compiler, CpuKernel *kernels, uint32_t count, 
     for (uint32_t i = 0; i < number; i++)
         if (compiler->shares[i].is_exhausted) memory_exhausted(compiler->shares[i].wanted);
     collect_report(compiler->shares, number, report);
+    report->llvm_seconds += clock_seconds() - start;
 }
 
 static bool objects_key(const CpuKernel *kernels, uint32_t count, const Processor *processor, CacheKey *key) {

@@ -174,6 +174,18 @@ static void lines_fit_a_page(void **state) {
             fail_msg("%zu columns: %.*s", strcspn(line, "\n"), (int)strcspn(line, "\n"), line);
 }
 
+static void a_slow_blas_is_told(void **state) {
+    Arena *arena = *state;
+    Bench bench = make_levels(arena);
+    Text plain = text_create(arena), forced = text_create(arena);
+    bench_table(&bench, &plain);
+    assert_null(strstr(text_string(&plain), "OpenBLAS forced"));
+    bench.blas = "OpenBLAS 0.3 DYNAMIC_ARCH Haswell, forced by OPENBLAS_CORETYPE=Haswell";
+    bench_table(&bench, &forced);
+    assert_non_null(strstr(text_string(&forced), "OpenBLAS forced by"));
+    assert_non_null(strstr(text_string(&forced), "OPENBLAS_CORETYPE=Haswell"));
+}
+
 static void a_busy_machine_is_told(void **state) {
     Arena *arena = *state;
     Bench bench = make_levels(arena);
@@ -344,6 +356,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_decision_that_costs_is_flagged, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(noise_is_not_flagged, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(lines_fit_a_page, make_arena, drop_arena),
+        cmocka_unit_test_setup_teardown(a_slow_blas_is_told, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(a_busy_machine_is_told, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(records_come_back_exactly, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(replays_notice_other_losses_and_machines, make_arena, drop_arena),

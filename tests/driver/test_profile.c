@@ -293,6 +293,21 @@ static void assert_fits(const Profile *profile, bool every_box) {
     }
 }
 
+static void a_slow_blas_is_no_secret(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Profile profile = page_by_hand(arena);
+    Text plain = text_create(arena), forced = text_create(arena), record = text_create(arena);
+    profile_print(&profile, false, &plain);
+    assert_null(strstr(text_string(&plain), "OpenBLAS is"));
+    profile.blas_forced = "forced by OPENBLAS_CORETYPE=Haswell";
+    profile_print(&profile, false, &forced);
+    assert_non_null(strstr(text_string(&forced), "note: OpenBLAS is forced by OPENBLAS_CORETYPE=Haswell\n"));
+    profile_record(&profile, &record);
+    assert_non_null(strstr(text_string(&record), "forced by OPENBLAS_CORETYPE=Haswell"));
+    arena_free(arena);
+}
+
 static void every_line_fits(void **state) {
     (void)state;
     Arena *arena = arena_create();
@@ -305,6 +320,7 @@ static void every_line_fits(void **state) {
     profile.machine.fma_flops = 12345e9;
     profile.machine.threads = 128;
     profile.spread = 0.5;
+    profile.blas_forced = "forced by OPENBLAS_CORETYPE=Haswell";
     profile.data_is_random = true;
     profile.checkpoint_seconds = 0;
     profile.prediction_count = 0;
@@ -391,6 +407,7 @@ int main(void) {
         cmocka_unit_test(two_threads_are_predicted_to_halve),
         cmocka_unit_test(the_page),
         cmocka_unit_test(every_line_fits),
+        cmocka_unit_test(a_slow_blas_is_no_secret),
         cmocka_unit_test(the_record_is_the_page_in_numbers),
         cmocka_unit_test(the_timeline_never_overlaps),
     };

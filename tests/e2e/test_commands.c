@@ -130,6 +130,18 @@ static void curves_of_runs(void **state) {
     expect(3, "mute has no metrics.jsonl", "plot mute");
 }
 
+#if defined(__x86_64__)
+static void a_slow_blas_is_told(void **state) {
+    (void)state;
+    setenv("OPENBLAS_CORETYPE", "Haswell", 1);
+    expect(0, "Haswell MAX_THREADS", "info");
+    expect(0, ", forced by OPENBLAS_CORETYPE=Haswell\n", "info");
+    setenv("OPENBLAS_CORETYPE", "", 1);
+    expect(1, "", "info | grep forced");
+    unsetenv("OPENBLAS_CORETYPE");
+}
+#endif
+
 static void memory_that_cannot_fit_is_refused(void **state) {
     (void)state;
     expect(4, "MB", "train --n_layer=1 --n_head=2 --n_embd=16 --block_size=4096 --batch_size=4096 --eval_interval=0 "
@@ -171,6 +183,9 @@ int main(void) {
         cmocka_unit_test(a_value_tells_its_story),
         cmocka_unit_test(a_step_is_drawn),
         cmocka_unit_test(curves_of_runs),
+#if defined(__x86_64__)
+        cmocka_unit_test(a_slow_blas_is_told),
+#endif
         cmocka_unit_test(memory_that_cannot_fit_is_refused),
         cmocka_unit_test(stages_are_text_and_can_be_read_again),
     };
