@@ -28,13 +28,17 @@ static bool users_are_inside(const Derivation *derivation, const Composite *comp
     return true;
 }
 
-// Whether all that the node reads besides x is small: another tensor of this size would make f' a function of both.
+// Whether all that the node reads besides x is small: another tensor of this size would make f' a function of both. And
+// what is small has no gradient: x + bias is what f is a function of, not a step of f.
 static bool reads_nothing_else(const Derivation *derivation, const Node *node) {
     for (uint32_t k = 0; k < node->operand_count; k++) {
         const Node *operand = graph_node(derivation->graph, node->operands[k]);
-        if (!derivation->wanted[node->operands[k]] && dtype_is_float(operand->dtype) && operand->dims == node->dims &&
-            operand->dims)
+        bool has_its_dims = operand->dims == node->dims;
+        if (derivation->wanted[node->operands[k]]) {
+            if (!has_its_dims) return false;
+        } else if (dtype_is_float(operand->dtype) && has_its_dims && operand->dims) {
             return false;
+        }
     }
     return true;
 }
