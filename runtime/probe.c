@@ -184,7 +184,7 @@ static double measure_flops(Measurement *task, bool quick) {
     return task->kernel->flops_per_repeat * (double)task->repeats * threads_count(task->threads) / seconds;
 }
 
-// Twice the last cache, so that little of it is still there in the next round; within bounds for a short probe.
+// Four times the last cache, so that little of it is still there in the next round; within bounds.
 static size_t memory_floats(const ProbeResult *result) {
     const double smallest = 16 << 20, largest = 512 << 20;
     double bytes = 4 * result->l3_bytes;
