@@ -7,7 +7,6 @@
 // The chains are those of every sum: element i belongs to chain i % 16, in ascending order. So the bits are those of a
 // row step that reads g again. They are memory of the kernel's own, since the loop over panels is around that over rows.
 #include "base/diag.h"
-#include "base/planted.h"
 #include "codegen/lower_product.h"
 
 enum { ROWS_AT_ONCE = 8 };
@@ -53,8 +52,7 @@ void sums_take(const Product *product, TileValue lane) {
         NodeId summed = graph_node(lowering->region, lower_output_node(lowering, i))->operands[0];
         TileValue value = evaluator_value(lowering->evaluator, summed, lowering->env);
         TileIndex place = tile_index_remainder(builder, tile_index_of(lane), TILE_LANES);
-        int64_t apart = PLANTED(folded_rows_share_chains) ? 0 : TILE_LANES;
-        tile_scatter_add(builder, product->chains[i], tile_index_plus(place, product->row, apart), value);
+        tile_scatter_add(builder, product->chains[i], tile_index_plus(place, product->row, TILE_LANES), value);
     }
 }
 
