@@ -5,9 +5,9 @@
 
 #include "base/file.h"
 #include "codegen/codegen.h"
-#include "driver/bench.h"
+#include "driver/bench/bench.h"
 #include "driver/training.h"
-#include "driver/tune.h"
+#include "driver/tune/tune.h"
 #include "runtime/input.h"
 
 enum { HASHED_TOKENS = 16 << 20 };

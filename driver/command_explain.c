@@ -4,8 +4,8 @@
 #include "driver/choices_file.h"
 #include "driver/command.h"
 #include "driver/compile.h"
-#include "driver/draw.h"
-#include "driver/explain.h"
+#include "driver/draw/draw.h"
+#include "driver/explain/explain.h"
 #include "driver/svg.h"
 
 typedef struct {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "driver/command.h"
-#include "driver/plot.h"
+#include "driver/plot/plot.h"
 #include "driver/svg.h"
 
 enum { SVG_COLUMNS = 560, USUAL_COLUMNS = 80, MOST_COLUMNS = 240 };

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "driver/command.h"
-#include "driver/profile.h"
+#include "driver/profile/profile.h"
 #include "runtime/weights.h"
 
 // The files asked for, opened before anything is measured, so that a path that cannot be written costs no time.

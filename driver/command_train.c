@@ -12,7 +12,7 @@
 #include "driver/report.h"
 #include "driver/start.h"
 #include "driver/training.h"
-#include "driver/tune.h"
+#include "driver/tune/tune.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
 #include "runtime/weights.h"

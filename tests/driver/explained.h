@@ -2,7 +2,7 @@
 #ifndef SINTER_TESTS_DRIVER_EXPLAINED_H
 #define SINTER_TESTS_DRIVER_EXPLAINED_H
 
-#include "driver/explain.h"
+#include "driver/explain/explain.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 

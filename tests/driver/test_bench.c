@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "driver/bench.h"
+#include "driver/bench/bench.h"
 
 enum { ROUNDS = 9, STEPS = 2 };
 

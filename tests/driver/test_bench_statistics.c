@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "driver/bench_statistics.h"
+#include "driver/bench/statistics.h"
 
 static void medians(void **state) {
     (void)state;

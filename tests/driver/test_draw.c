@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "driver/draw.h"
-#include "driver/draw_graph.h"
+#include "driver/draw/draw.h"
+#include "driver/draw/graph.h"
 #include "tests/driver/explained.h"
 #include "tests/driver/xml.h"
 

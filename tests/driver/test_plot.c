@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "driver/plot.h"
+#include "driver/plot/plot.h"
 #include "driver/svg.h"
 #include "tests/driver/explained.h"
 #include "tests/driver/xml.h"

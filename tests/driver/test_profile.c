@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "base/file.h"
-#include "driver/profile.h"
+#include "driver/profile/profile.h"
 
 static const char golden_path[] = SOURCE_DIR "/tests/driver/profile_page.txt";
 

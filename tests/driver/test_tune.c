@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "driver/tune.h"
+#include "driver/tune/tune.h"
 #include "tests/driver/explained.h"
 
 // ---- a machine

@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "driver/bench.h"
+#include "driver/bench/bench.h"
 #include "driver/checkpoint.h"
-#include "driver/plot.h"
-#include "driver/tune.h"
+#include "driver/plot/plot.h"
+#include "driver/tune/tune.h"
 #include "runtime/tensor_file.h"
 #include "runtime/tokens.h"
 #include "tests/robust/readers.h"

@@ -1,0 +1,111 @@
+// Tuning: choices found by measuring, for --tune=on|all.
+//
+//     the model's own choice --tune_search--> choices that are faster, or none --tune_save--> a file for the next run
+//
+// The search knows nothing of compilers: it gets a TuneMachine, which makes programs of choices and times them, and
+// keeps a choice only where the timing proves it. lanes.c is the machine that compiles and trains; tests have
+// others.
+#ifndef SINTER_DRIVER_TUNE_H
+#define SINTER_DRIVER_TUNE_H
+
+#include "driver/bench/statistics.h"
+#include "driver/command.h"
+#include "driver/compile.h"
+#include "runtime/threads.h"
+
+// ---- candidates: candidates.c
+
+// One choice that could be faster: a line of choices without its program.
+typedef struct {
+    const char *line; // "tile product at layer[0..3].u 12x32"
+    bool is_numeric;  // known to change bits
+    int tier;         // lower ones are tried first, ..
+    double weight;    // .. and in a tier heavier ones
+} TuneCandidate;
+
+// The neighbourhood of what a compile of the step decided: each made kind left out, each refused one made, each number
+// one step smaller or larger. Returns how many.
+size_t tune_candidates(Arena *arena, const Plan *plan, const Ledger *ledger, bool with_numeric,
+                       TuneCandidate **candidates);
+
+// ---- the search: search.c
+
+// A program that can be timed. Machines put what else it needs behind this.
+typedef struct {
+    const char *choices; // the lines that made it what it is, beyond those that were there before
+} TuneLane;
+
+typedef struct {
+    void *context;
+    double (*now)(void *context); // seconds from anywhere
+    bool (*interrupted)(void *context);
+    // A program of these choices; NULL with the reason in *why: it cannot be, or it is the same as an earlier one.
+    TuneLane *(*compile)(void *context, const char *choices, const char **why);
+    void (*release)(void *context, TuneLane *lane);
+    // What could be better than this lane, best guesses first.
+    size_t (*list)(void *context, const TuneLane *lane, TuneCandidate **candidates);
+    // `line`, as it must be written behind choices.
+    const char *(*written)(void *context, const char *line);
+    // Warms up, takes some steps, and gives the median of their seconds. False when it cannot run.
+    bool (*visit)(void *context, TuneLane *lane, double *seconds);
+    // What some steps from the beginning leave behind, as a hash: equal for programs that compute the same bits.
+    bool (*bits)(void *context, TuneLane *lane, unsigned long long *hash);
+    void (*rest)(void *context, TuneLane *lane);  // it is not visited for a while: its memory may go
+    void (*say)(void *context, const char *line); // what a person reads while it goes on
+} TuneMachine;
+
+typedef struct {
+    Arena *arena;
+    double seconds;  // the budget; a comparison that has begun is finished
+    bool keeps_bits; // --tune=on: a choice that changes bits is not taken
+} TuneSettings;
+
+typedef enum {
+    TUNE_DONE,
+    TUNE_STOPPED, // by a signal: nothing is to be kept
+    TUNE_BROKEN   // the untuned program cannot be compiled or run here
+} TuneEnd;
+
+typedef struct {
+    TuneEnd end;
+    const char *choices; // "" when nothing was proved to be faster than the untuned program
+    bool changes_bits;
+    double untuned, tuned; // seconds of a step, medians of the last comparison; tuned == untuned without choices
+    Estimate ratio;        // tuned / untuned, round by round
+    size_t measured, kept; // candidates
+    bool is_whole;         // all candidates were tried: more time finds nothing more
+    double seconds;        // that it took
+} TuneResult;
+
+TuneResult tune_search(const TuneMachine *machine, const TuneSettings *settings);
+
+// ---- the machine that compiles and trains: lanes.c
+
+typedef struct TuneLanes TuneLanes;
+// `base` are choices that all lanes share ("" none), as `base_file` says them. The pool stays the caller's.
+TuneLanes *tune_lanes_create(Command *command, const Target *target, FuseLevel fuse, const char *base_file,
+                             const char *base, bool with_numeric, ThreadPool *threads);
+TuneMachine tune_lanes_machine(TuneLanes *lanes);
+// Whether plans can still be made of these choices, all of them.
+bool tune_choices_hold(Command *command, const Target *target, FuseLevel fuse, const char *file, const char *choices);
+void tune_lanes_free(TuneLanes *lanes);
+
+// ---- remembering: store.c
+
+// $XDG_CACHE_HOME/sinter/tune, or ~/.cache/sinter/tune. NULL: neither is known.
+const char *tune_folder(Arena *arena);
+// FOLDER/0123456789abcdef.choices, by what the best choices depend on.
+const char *tune_path(Arena *arena, const char *folder, const char *key);
+// The text that a run stored for the key; NULL when there is none. *note says why one that is there is not taken.
+const char *tune_load(Arena *arena, const char *path, const char *key, const char **note);
+// Stores choices as a whole or not at all; NULL, or why it could not be done.
+const char *tune_save(Arena *arena, const char *path, const char *key, const char *choices);
+
+// ---- the door: tune.c
+
+// What --tune finds for the model at that level, or an earlier run found: a text of choices, with those of
+// --choices=FILE before them, and the file they are in. *choices is NULL with --tune=off, and where nothing is faster
+// than the model's own choice. EXIT_DONE, EXIT_STOPPED, or another exit code after a diagnostic.
+int tune_model(Command *command, const Target *target, FuseLevel fuse, const char **file, const char **choices);
+
+#endif
