@@ -122,11 +122,7 @@ static int64_t wanted_pieces(const Plan *plan, uint32_t s, const Target *target)
 }
 
 // Pieces of a scatter each look at all sources, and take their own in order.
-static bool adds_in_order(const Step *step) {
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_SCATTER) return true;
-    return false;
-}
+static bool adds_in_order(const Step *step) { return scattering_of(step->region).scatter != NODE_NONE; }
 
 // Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that its
 // optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the rows.

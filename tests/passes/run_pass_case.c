@@ -1,8 +1,9 @@
 // The runner of pass tests: one case file in, exit code 0 or 1 out.
 //
 //     # pass: simplify               passes, comma-separated
-//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, l2 and l3: bytes of
-//                                    the Target's caches, and budget: bytes of activations
+//     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, gpu: an
+//                                    architecture for a Target, l2 and l3: bytes of its caches, and budget: bytes of
+//                                    activations
 //     # choice: keep p               any number of these
 //     graph "case"                   input: a graph or a plan
 //     ...
@@ -61,6 +62,8 @@ static bool read_options(Case *test) {
     if (accumulation) context->optimizer.accumulation = atoi(accumulation);
     if (clip) context->optimizer.grad_clip = atof(clip);
     if (decay) context->optimizer.weight_decay = atof(decay);
+    const char *gpu = head_value(test, "gpu");
+    if (gpu && !target_of_gpu(gpu, &test->target)) return false;
     const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3"), *budget = head_value(test, "budget");
     if (l2) test->target.l2_bytes = atof(l2);
     if (l3) test->target.l3_bytes = atof(l3);
