@@ -121,6 +121,12 @@ typedef struct {
     const ValueId *value_of;       // by node of `dims`: the value that holds it, VALUE_NONE: none. NULL: read from text
 } Plan;
 
+// By value: the step that writes it, and the last one that reads it; STEP_NONE of inputs and states, and of what nobody
+// reads.
+#define STEP_NONE UINT32_MAX
+uint32_t *plan_writers(const Plan *plan, Arena *arena);
+uint32_t *plan_last_readers(const Plan *plan, Arena *arena);
+
 // Strands: a step and the `joined` ones that follow it, all of one cut, with `same` edges between them. A thread runs
 // them piece by piece: piece k of every step, then piece k+1, so that what one hands to the next is still in its cache.
 // A temporary that only one strand writes and reads, and whose memory order the cut's dims lead, lies in SPACE_SCRATCH:

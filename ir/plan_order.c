@@ -79,7 +79,7 @@ static const char *check_joined(const Plan *plan, uint32_t s, const StepNest *ne
 static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs,
                               const StepNest *nest) {
     const Step *step = &plan->steps[s];
-    if (writer == UINT32_MAX) return step->edges[k] == EDGE_NONE ? NULL : "has an edge to a value that no step writes";
+    if (writer == STEP_NONE) return step->edges[k] == EDGE_NONE ? NULL : "has an edge to a value that no step writes";
     if (step->edges[k] == EDGE_NONE) return "has no edge to the step that writes";
     if (epochs[s] > epochs[writer]) return NULL;
     if (step->edges[k] == EDGE_ALL) return "needs all pieces of an operand without a wait after its writer:";
@@ -129,7 +129,7 @@ static Life *find_lives(const Plan *plan, Arena *arena) {
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
-        if (writers[id] != UINT32_MAX) lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
+        if (writers[id] != STEP_NONE) lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
         if (value->kind == VALUE_OUTPUT) lives[id].last = end;
     }
     for (uint32_t s = 0; s < plan->step_count; s++)

@@ -44,13 +44,12 @@ const Cut *plan_shared_cut(const Plan *plan, const StepNest *nest, uint32_t from
 
 const Cut **plan_windows(const Plan *plan, const StepNest *nest, Arena *arena) {
     const Cut **windows = ARENA_ARRAY(arena, const Cut *, plan->value_count + 1);
-    uint32_t *writers = ARENA_ARRAY(arena, uint32_t, plan->value_count + 1);
+    const uint32_t *writers = plan_writers(plan, arena);
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
             ValueId id = plan->steps[s].outputs[k];
             const Value *value = &plan->values[id];
             const Cut *cut = &plan->steps[s].cut;
-            writers[id] = s;
             if (value->space != SPACE_SCRATCH) continue;
             bool ranges = cut_leads_layout(plan->dims, cut, &value->layout, value->dtype);
             windows[id] = ranges ? cut : &plan->steps[nest[s].strand].cut;

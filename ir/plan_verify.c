@@ -4,16 +4,6 @@
 #include "ir/graph_storage.h"
 #include "ir/plan_checks.h"
 
-uint32_t *plan_writers(const Plan *plan, Arena *arena) {
-    uint32_t *writers = ARENA_ARRAY(arena, uint32_t, plan->value_count);
-    for (ValueId id = 0; id < plan->value_count; id++)
-        writers[id] = UINT32_MAX;
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++)
-            writers[plan->steps[s].outputs[k]] = s;
-    return writers;
-}
-
 static bool is_given(const Value *value) {
     return value->kind == VALUE_INPUT || value->kind == VALUE_STATE;
 }

@@ -4,7 +4,7 @@
 
 #include "passes/plan_measure.h"
 
-#define NO_STEP UINT32_MAX
+#define NO_STEP STEP_NONE
 
 // By step of the plan: whether it is made a second time, and which steps then read that: those from `from` on.
 typedef struct {
@@ -16,7 +16,7 @@ typedef struct {
     const Plan *plan;            // as it came
     PassContext *context;
     Arena *scratch;
-    uint32_t *writer;            // by value; NO_STEP
+    const uint32_t *writer;      // by value; NO_STEP
     uint32_t *overwriter;        // by value: the step that writes over that state; NO_STEP
     bool *in_strand;             // by step
     Again *again;                // by step: what is decided so far

@@ -27,7 +27,7 @@ static const double most_chains = 1 << 20;   // they are on a thread's stack
 typedef struct {
     Plan *plan;
     PassContext *context;
-    uint32_t *writer;   // by value: step that writes it
+    const uint32_t *writer;   // by value
 } Folding;
 
 // ---- the sum
@@ -214,22 +214,14 @@ static void fold(Plan *plan, Step *product, const Step *step, NodeId sum) {
 
 // ---- the door
 
-static uint32_t *find_writers(const Plan *plan) {
-    uint32_t *writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count);
-    for (ValueId id = 0; id < plan->value_count; id++) writer[id] = UINT32_MAX;
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) writer[plan->steps[s].outputs[k]] = s;
-    return writer;
-}
-
 bool pass_fold_sums(Plan *plan, PassContext *context) {
     if (context->fuse != FUSE_ALL || target_is_gpu(context->target)) return true;
-    Folding folding = {.plan = plan, .context = context, .writer = find_writers(plan)};
+    Folding folding = {.plan = plan, .context = context, .writer = plan_writers(plan, plan->arena)};
     bool *gone = ARENA_ARRAY(plan->arena, bool, plan->step_count);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         NodeId sum = plain_sum(&plan->steps[s]);
-        uint32_t p = sum == NODE_NONE ? UINT32_MAX : folding.writer[plan->steps[s].operands[0]];
-        if (p == UINT32_MAX || !is_tiled_product(&plan->steps[p])) continue;
+        uint32_t p = sum == NODE_NONE ? STEP_NONE : folding.writer[plan->steps[s].operands[0]];
+        if (p == STEP_NONE || !is_tiled_product(&plan->steps[p])) continue;
         gone[s] = is_folded(&folding, s, p, sum);
         if (gone[s]) fold(plan, &plan->steps[p], &plan->steps[s], sum);
     }

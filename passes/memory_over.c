@@ -14,7 +14,6 @@
 #include "base/planted.h"
 #include "passes/access.h"
 
-#define NO_STEP UINT32_MAX
 // A longer sum may lie in the output's memory block by block before it meets the other operands.
 enum { LONGEST_SUM = 256 };
 
@@ -23,7 +22,7 @@ typedef struct {
     Arena *scratch;
     const StepNest *nest;             // by step
     uint32_t *epoch;                  // by step: how many waits came before
-    uint32_t *writer, *last_reader;   // by value
+    const uint32_t *writer, *last_reader;   // by value
     DimSet **own, **own_summed;       // by step and operand
 } Overs;
 
@@ -132,14 +131,11 @@ static ValueId find_over(const Overs *overs, uint32_t s, uint32_t output) {
 
 static void find_facts(Overs *overs) {
     const Plan *plan = overs->plan;
-    for (ValueId id = 0; id < plan->value_count; id++) overs->writer[id] = overs->last_reader[id] = NO_STEP;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         overs->epoch[s] = s ? overs->epoch[s - 1] + step->wait : 0;
         overs->own[s] = access_own(step->region, step->operand_count, overs->scratch);
         overs->own_summed[s] = access_own_or_summed(step->region, step->operand_count, overs->scratch);
-        for (uint32_t k = 0; k < step->operand_count; k++) overs->last_reader[step->operands[k]] = s;
-        for (uint32_t k = 0; k < step->output_count; k++) overs->writer[step->outputs[k]] = s;
     }
 }
 
@@ -149,8 +145,8 @@ void memory_find_overs(Plan *plan) {
                    .scratch = scratch,
                    .nest = plan_nest(plan, scratch),
                    .epoch = ARENA_ARRAY(scratch, uint32_t, plan->step_count + 1),
-                   .writer = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
-                   .last_reader = ARENA_ARRAY(scratch, uint32_t, plan->value_count + 1),
+                   .writer = plan_writers(plan, scratch),
+                   .last_reader = plan_last_readers(plan, scratch),
                    .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),
                    .own_summed = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1)};
     find_facts(&overs);

@@ -53,18 +53,17 @@ static bool measure(Search *search, Measure *measure) {
 static Search search_create(const Plan *plan, PassContext *context, Arena *scratch) {
     Search search = {.remaking = {.plan = plan, .context = context, .scratch = scratch}};
     Remaking *remaking = &search.remaking;
-    remaking->writer = ARENA_ARRAY(scratch, uint32_t, plan->value_count);
+    remaking->writer = plan_writers(plan, scratch);
     remaking->overwriter = ARENA_ARRAY(scratch, uint32_t, plan->value_count);
     remaking->in_strand = ARENA_ARRAY(scratch, bool, plan->step_count + 1);
     remaking->again = ARENA_ARRAY(scratch, Again, plan->step_count);
     search.refused = ARENA_ARRAY(scratch, bool, plan->step_count);
-    for (ValueId id = 0; id < plan->value_count; id++) remaking->writer[id] = remaking->overwriter[id] = NO_STEP;
+    for (ValueId id = 0; id < plan->value_count; id++) remaking->overwriter[id] = STEP_NONE;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         remaking->in_strand[s] = plan_strand_end(plan, s) > s + 1 || step->joined;
         for (uint32_t k = 0; k < step->output_count; k++) {
             ValueId state = plan->values[step->outputs[k]].next_of;
-            remaking->writer[step->outputs[k]] = s;
             if (state != VALUE_NONE) remaking->overwriter[state] = s;
         }
     }

@@ -15,17 +15,15 @@
 #include "passes/pass_functions.h"
 #include "passes/plan_measure.h"
 
-#define NO_STEP UINT32_MAX
-
 typedef struct {
     Plan *plan;
     const StepNest *nest;    // by step
-    uint32_t *writer;        // by value: step that writes it
+    const uint32_t *writer;  // by value
     uint32_t *last_reader;   // by value, so far
     uint32_t last_wait;      // all steps before this one have finished everywhere
 } Edges;
 
-static bool since_wait(const Edges *edges, uint32_t step) { return step != NO_STEP && step >= edges->last_wait; }
+static bool since_wait(const Edges *edges, uint32_t step) { return step != STEP_NONE && step >= edges->last_wait; }
 
 // Sets the edges of step s; true when one of them needs a wait.
 static bool set_edges(const Edges *edges, uint32_t s) {
@@ -37,7 +35,7 @@ static bool set_edges(const Edges *edges, uint32_t s) {
     bool wait = false;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = edges->writer[step->operands[k]];
-        if (writer == NO_STEP) {
+        if (writer == STEP_NONE) {
             step->edges[k] = EDGE_NONE;
             continue;
         }
@@ -68,7 +66,6 @@ static void set_strand(Edges *edges, uint32_t first) {
         bool reads_all = set_edges(edges, s);
         wait |= reads_all || overwrites_what_is_read(edges, step);
         for (uint32_t k = 0; k < step->operand_count; k++) edges->last_reader[step->operands[k]] = s;
-        for (uint32_t k = 0; k < step->output_count; k++) edges->writer[step->outputs[k]] = s;
     }
     plan->steps[first].wait = wait;
     if (wait) edges->last_wait = first;
@@ -77,9 +74,9 @@ static void set_strand(Edges *edges, uint32_t first) {
 void edges_fill(Plan *plan) {
     Edges edges = {.plan = plan,
                    .nest = plan_nest(plan, plan->arena),
-                   .writer = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count),
+                   .writer = plan_writers(plan, plan->arena),
                    .last_reader = ARENA_ARRAY(plan->arena, uint32_t, plan->value_count)};
-    for (ValueId id = 0; id < plan->value_count; id++) edges.writer[id] = edges.last_reader[id] = NO_STEP;
+    for (ValueId id = 0; id < plan->value_count; id++) edges.last_reader[id] = STEP_NONE;
     for (uint32_t s = 0; s < plan->step_count; s = plan_strand_end(plan, s)) set_strand(&edges, s);
 }
 

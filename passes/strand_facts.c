@@ -88,19 +88,9 @@ StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch) 
 }
 
 void strands_find_users(Strands *strands) {
-    const Plan *plan = strands->plan;
-    strands->nest = plan_nest(plan, strands->scratch);
-    strands->writer = ARENA_ARRAY(strands->scratch, uint32_t, plan->value_count + 1);
-    strands->last_reader = ARENA_ARRAY(strands->scratch, uint32_t, plan->value_count + 1);
-    for (ValueId id = 0; id < plan->value_count; id++)
-        strands->writer[id] = strands->last_reader[id] = NO_STEP;
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Step *step = &plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count; k++)
-            strands->last_reader[step->operands[k]] = s;
-        for (uint32_t k = 0; k < step->output_count; k++)
-            strands->writer[step->outputs[k]] = s;
-    }
+    strands->nest = plan_nest(strands->plan, strands->scratch);
+    strands->writer = plan_writers(strands->plan, strands->scratch);
+    strands->last_reader = plan_last_readers(strands->plan, strands->scratch);
 }
 
 Strands strands_create(Plan *plan, PassContext *context, Arena *scratch) {

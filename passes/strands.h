@@ -4,7 +4,7 @@
 
 #include "passes/passes.h"
 
-#define NO_STEP UINT32_MAX
+#define NO_STEP STEP_NONE
 
 typedef enum { STRAND_BEFORE, STRAND_IN, STRAND_AFTER } StrandPlace;
 
@@ -35,7 +35,7 @@ typedef struct {
     Choice *wish;                     // about the strand; NULL: none
     Arena *scratch;
     StepFacts *facts;                 // by step
-    uint32_t *writer, *last_reader;   // by value; NO_STEP
+    const uint32_t *writer, *last_reader;   // by value; NO_STEP
     StepNest *nest;                   // by step
 } Strands;
 

@@ -294,7 +294,7 @@ Drawn draw_fold(const Plan *plan, Arena *arena) {
     Folding folding = {.plan = plan,
                        .drawn = &drawn,
                        .arena = arena,
-                       .writer = explain_writers(plan, arena),
+                       .writer = plan_writers(plan, arena),
                        .parts = explain_parts(plan, arena),
                        .node_of = ARENA_ARRAY(arena, uint32_t, plan->step_count),
                        .places = ARENA_ARRAY(arena, const char *, plan->step_count),

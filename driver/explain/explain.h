@@ -55,11 +55,8 @@ double explain_kept_bytes(const Plan *plan, Arena *arena);
 
 // ---- steps.c: what reports ask of a plan
 
-#define STEP_NONE UINT32_MAX
 typedef enum { PART_FORWARD, PART_BACKWARD, PART_OPTIMIZER } StepPart;
 
-// By value: the step that writes it, or STEP_NONE.
-uint32_t *explain_writers(const Plan *plan, Arena *arena);
 // By step. Forward is what the loss depends on, backward what the gradients of params depend on besides, optimizer the
 // rest. A program without a loss is forward.
 StepPart *explain_parts(const Plan *plan, Arena *arena);

@@ -22,7 +22,7 @@ static bool *find_kept(const Plan *plan, const uint32_t *writer, const StepPart 
 }
 
 double explain_kept_bytes(const Plan *plan, Arena *arena) {
-    const uint32_t *writer = explain_writers(plan, arena);
+    const uint32_t *writer = plan_writers(plan, arena);
     const bool *kept = find_kept(plan, writer, explain_parts(plan, arena), arena);
     double bytes = 0;
     for (ValueId v = 0; v < plan->value_count; v++)
@@ -100,7 +100,7 @@ static void print_computed_again(const Plan *plan, const StepPart *parts, Text *
 
 void explain_memory(const Plan *plan, Text *out) {
     Arena *arena = out->arena;
-    const uint32_t *writer = explain_writers(plan, arena);
+    const uint32_t *writer = plan_writers(plan, arena);
     const StepPart *parts = explain_parts(plan, arena);
     const bool *kept = find_kept(plan, writer, parts, arena);
     Lines lines = {.arena = arena};

@@ -1,4 +1,4 @@
-// What reports ask of a plan: who writes a value, and to which part of the training step a step belongs. See explain.h.
+// What reports ask of a plan: to which part of the training step a step belongs, what values are called. See explain.h.
 //
 //     step 0 layernorm, step 1 product, ..., step 13 cross_entropy        forward: the loss depends on them
 //     step 14 layernorm backward, ...                                     backward: a gradient depends on them
@@ -6,16 +6,6 @@
 #include <string.h>
 
 #include "driver/explain/explain.h"
-
-uint32_t *explain_writers(const Plan *plan, Arena *arena) {
-    uint32_t *writer = ARENA_ARRAY(arena, uint32_t, plan->value_count);
-    for (ValueId v = 0; v < plan->value_count; v++)
-        writer[v] = STEP_NONE;
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        for (uint32_t k = 0; k < plan->steps[i].output_count; k++)
-            writer[plan->steps[i].outputs[k]] = i;
-    return writer;
-}
 
 // Marks the steps on which a marked step depends.
 static void mark_needed(const Plan *plan, const uint32_t *writer, bool *marked) {
@@ -34,7 +24,7 @@ static bool is_param_gradient(const Plan *plan, const char *name) {
 }
 
 StepPart *explain_parts(const Plan *plan, Arena *arena) {
-    const uint32_t *writer = explain_writers(plan, arena);
+    const uint32_t *writer = plan_writers(plan, arena);
     bool *forward = ARENA_ARRAY(arena, bool, plan->step_count), *backward = ARENA_ARRAY(arena, bool, plan->step_count);
     bool has_loss = false;
     for (ValueId v = 0; v < plan->value_count; v++) {

@@ -69,7 +69,7 @@ static Held collect_held(const Plan *plan, const NodeId *node_of, const Step *st
 static Telling telling_of(const Explained *shown, Arena *arena) {
     const Plan *plan = shown->plan;
     CHECK(plan->value_of);
-    const uint32_t *writer = explain_writers(plan, arena);
+    const uint32_t *writer = plan_writers(plan, arena);
     const NodeId *node_of = collect_nodes(plan, writer, arena);
     Held *held = ARENA_ARRAY(arena, Held, plan->step_count);
     bool *needed = ARENA_ARRAY(arena, bool, graph_nodes(plan->dims)),

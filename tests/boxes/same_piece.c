@@ -104,9 +104,7 @@ static const char *check_step(Trial *trial, const StepNest *nest, const uint32_t
 
 const char *same_piece_check(const Plan *plan, Arena *arena) {
     const StepNest *nest = plan_nest(plan, arena);
-    uint32_t *writer = ARENA_ARRAY(arena, uint32_t, plan->value_count + 1);
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) writer[plan->steps[s].outputs[k]] = s;
+    const uint32_t *writer = plan_writers(plan, arena);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Trial trial = {.plan = plan, .step = &plan->steps[s], .arena = arena, .state = s};
         const char *wrong = check_step(&trial, nest, writer);

@@ -175,7 +175,7 @@ static void every_edge_has_a_reason(void **state) {
             Arena *arena = arena_create();
             Explained shown = explain(arena, specs[s], (FuseLevel)level);
             const Plan *plan = shown.plan;
-            const uint32_t *writer = explain_writers(plan, arena);
+            const uint32_t *writer = plan_writers(plan, arena);
             size_t edges = 0;
             for (uint32_t i = 0; i < plan->step_count; i++) {
                 const Step *step = &plan->steps[i];
