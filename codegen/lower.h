@@ -16,6 +16,10 @@ TileRange tile_index_range(const TileIndex *index, const TileRange *ranges);
 uint32_t *tile_ends(const TileProgram *program, Arena *arena);  // by LOOP: its END
 // By operation: the shape that it works in, its value's; an effect's: of the parts it is done in.
 uint8_t *tile_shapes(const TileProgram *program, Arena *arena);
+bool tile_uses(const TileOp *op, TileValue value);               // as an operand
+bool tile_accumulates(const TileOp *op);                         // onto its first operand
+// Whether one of two operations changes an accumulator that the other uses: they keep their order.
+bool tile_share_accumulator(const TileOp *before, const TileOp *after);
 
 // ---- builder
 Arena *tile_builder_arena(const TileBuilder *builder);

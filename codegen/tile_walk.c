@@ -1,4 +1,5 @@
-// What every backend asks of a tile program before it prints it: where loops end, in what shape each operation works.
+// What every backend asks of a tile program before it prints it: where loops end, in what shape each operation works, and
+// which operations must keep their order.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -55,4 +56,19 @@ uint8_t *tile_shapes(const TileProgram *program, Arena *arena) {
     for (uint32_t i = 0; i < program->op_count; i++)
         shapes[i] = op_shape(program, &program->ops[i], shapes);
     return shapes;
+}
+
+bool tile_uses(const TileOp *op, TileValue value) {
+    for (int i = 0; i < op->operand_count; i++)
+        if (op->operands[i] == value) return true;
+    return false;
+}
+
+bool tile_accumulates(const TileOp *op) {
+    return op->kind == TILE_ACCUMULATE || op->kind == TILE_MULTIPLY_ACCUMULATE;
+}
+
+bool tile_share_accumulator(const TileOp *before, const TileOp *after) {
+    return (tile_accumulates(before) && tile_uses(after, before->operands[0])) ||
+           (tile_accumulates(after) && tile_uses(before, after->operands[0]));
 }

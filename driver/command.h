@@ -71,8 +71,6 @@ Cache *configured_cache(Command *command);
 // NULL, or that the environment, and not the processor, chose OpenBLAS' kernels: "forced by OPENBLAS_CORETYPE=Haswell".
 const char *blas_forced(Arena *arena);
 const char *blas_version(Arena *arena);   // what OpenBLAS says of itself, and that
-// Bytes that this process may still take without swapping, by the machine, its cgroup and its resource limit; 0: unknown.
-double memory_available(void);
 // device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);
 

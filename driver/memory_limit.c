@@ -13,8 +13,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "driver/command.h"
-
 enum { PATH_SIZE = 4096 };
 
 // The number behind `key` at the start of a line, or the first number of the file for an empty key; -1 when absent.
@@ -114,6 +112,7 @@ MemoryLimit memory_limit(const char *root) {
     return limit;
 }
 
-double memory_available(void) {
-    return memory_limit("").bytes;
+bool memory_fits(double bytes) {
+    MemoryLimit limit = memory_limit("");
+    return limit.bytes == 0 || bytes <= limit.bytes;
 }

@@ -2,6 +2,8 @@
 #ifndef SINTER_DRIVER_MEMORY_LIMIT_H
 #define SINTER_DRIVER_MEMORY_LIMIT_H
 
+#include <stdbool.h>
+
 typedef struct {
     double bytes;      // left; 0: unknown
     const char *by;    // "the machine", "its cgroup", "ulimit -v"
@@ -9,5 +11,7 @@ typedef struct {
 
 // The tightest one. `root`: what stands before /proc and /sys, "" but for tests.
 MemoryLimit memory_limit(const char *root);
+// Whether this process may take so many bytes more; also when nobody knows.
+bool memory_fits(double bytes);
 
 #endif

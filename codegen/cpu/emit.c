@@ -61,16 +61,6 @@ LLVMValueRef emit_mask(Emitter *emitter, int vector) {
 
 // ---- runs of straight-line operations
 
-static bool accumulates(const TileOp *op) {
-    return op->kind == TILE_ACCUMULATE || op->kind == TILE_MULTIPLY_ACCUMULATE;
-}
-
-static bool uses(const TileOp *op, TileValue value) {
-    for (int i = 0; i < op->operand_count; i++)
-        if (op->operands[i] == value) return true;
-    return false;
-}
-
 // A run ends where part-by-part order would be seen: at a loop, at a reduction, and between an operation that changes
 // an accumulator and another that uses it.
 static uint32_t run_end(const Emitter *emitter, uint32_t begin, uint32_t limit) {
@@ -79,11 +69,8 @@ static uint32_t run_end(const Emitter *emitter, uint32_t begin, uint32_t limit) 
         const TileOp *op = emit_op_at(emitter, end);
         if (op->kind == TILE_LOOP) return end;
         if (op->kind == TILE_ROW_REDUCE) return end > begin ? end : end + 1;
-        for (uint32_t earlier = begin; earlier < end; earlier++) {
-            const TileOp *before = emit_op_at(emitter, earlier);
-            if (accumulates(before) && uses(op, before->operands[0])) return end;
-            if (accumulates(op) && uses(before, op->operands[0])) return end;
-        }
+        for (uint32_t earlier = begin; earlier < end; earlier++)
+            if (tile_share_accumulator(emit_op_at(emitter, earlier), op)) return end;
     }
     return end;
 }

@@ -10,16 +10,6 @@
 
 // ---- where a run ends
 
-static bool accumulates(const TileOp *op) {
-    return op->kind == TILE_ACCUMULATE || op->kind == TILE_MULTIPLY_ACCUMULATE;
-}
-
-static bool uses(const TileOp *op, TileValue value) {
-    for (int i = 0; i < op->operand_count; i++)
-        if (op->operands[i] == value) return true;
-    return false;
-}
-
 // Operations before which the worker's threads have to wait for each other.
 static bool writes_over(const Printer *printer, const TileOp *op) {
     return (op->kind == TILE_STORE || op->kind == TILE_SCATTER_ADD) && printer->spread->over[op->buffer];
@@ -31,8 +21,7 @@ static bool reads_again(const Printer *printer, const TileOp *op) {
 
 // Whether `op` cannot go with an operation before it in the run: part-by-part order would be seen.
 static bool meets(const Printer *printer, const TileOp *before, const TileOp *op) {
-    if (accumulates(before) && uses(op, before->operands[0])) return true;
-    if (accumulates(op) && uses(before, op->operands[0])) return true;
+    if (tile_share_accumulator(before, op)) return true;
     return writes_over(printer, before) != writes_over(printer, op) &&
            (op->kind != TILE_CONST && before->kind != TILE_CONST);
 }
@@ -69,7 +58,7 @@ static bool is_used_elsewhere(const Printer *printer, TileValue value, uint32_t 
     if (shape == SHAPE_UNIFORM) return false;
     for (uint32_t i = value + 1; i < printer->program->op_count; i++) {
         const TileOp *op = printer_op(printer, i);
-        if (!uses(op, value) && !index_uses(&op->index, value)) continue;
+        if (!tile_uses(op, value) && !index_uses(&op->index, value)) continue;
         if (i >= end || (shape == SHAPE_LANES && (printer->shapes[i] & SHAPE_ROWS))) return true;
     }
     return false;
@@ -105,7 +94,7 @@ static int open_unrolled(Printer *printer, const char *name, int count) {
 static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, uint8_t mask, uint8_t shape, TileValue loop) {
     for (uint32_t i = begin; i < end; i++) {
         const TileOp *op = printer_op(printer, i);
-        if ((printer->shapes[i] & mask) == shape && (uses(op, loop) || index_uses(&op->index, loop))) return true;
+        if ((printer->shapes[i] & mask) == shape && (tile_uses(op, loop) || index_uses(&op->index, loop))) return true;
     }
     return false;
 }
@@ -143,7 +132,7 @@ static void close_row_nests(Printer *printer, int count) {
 static bool has_shape(const Printer *printer, uint32_t begin, uint32_t end, uint8_t mask, uint8_t shape) {
     for (uint32_t i = begin; i < end; i++) {
         const TileOp *op = printer_op(printer, i);
-        bool printed = is_value(op) || accumulates(op) || op->kind == TILE_STORE || op->kind == TILE_SCATTER_ADD;
+        bool printed = is_value(op) || tile_accumulates(op) || op->kind == TILE_STORE || op->kind == TILE_SCATTER_ADD;
         if (printed && (printer->shapes[i] & mask) == shape) return true;
     }
     return false;

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "driver/bench/lanes.h"
+#include "driver/memory_limit.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
 #include "runtime/weights.h"
@@ -72,7 +73,7 @@ static int refuse_memory(BenchRun *run, const Variant *variant, double needed, d
 
 // Do all sessions fit together?
 static int plan_residence(BenchRun *run) {
-    double together = 0, available = memory_available();
+    double together = 0, available = memory_limit("").bytes;
     for (size_t i = 0; i < run->lane_count; i++) {
         Lane *lane = &run->lanes[i];
         size_t bytes[MEMORY_COUNT];

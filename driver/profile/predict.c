@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "driver/memory_limit.h"
 #include "driver/profile/profile.h"
 
 typedef struct {
@@ -98,7 +99,7 @@ static double training_step_seconds(const Predictor *predictor, int64_t accumula
                                         ledger_create(command->arena), &states, diags_create(command->arena));
         if (!plan) return 0;
         double bytes = (double)plan->arena_bytes + (double)plan->state_bytes + threads * (double)plan->scratch_bytes;
-        if (memory_available() > 0 && bytes > memory_available()) return 0;
+        if (!memory_fits(bytes)) return 0;
         double runs = program == MODEL_STEP ? 1 : (double)accumulation - 1;
         seconds += runs * plan_seconds(predictor, plan, threads);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "driver/memory_limit.h"
 #include "driver/training.h"
 #include "driver/tune/tune.h"
 #include "runtime/interrupt.h"
@@ -149,8 +150,7 @@ static bool wake(TuneLanes *lanes, CompiledLane *lane) {
     if (training_bytes(&lane->command, &lane->training, threads_count(lanes->threads), bytes) != EXIT_DONE)
         return false;
     double needed = (double)bytes[MEMORY_STATE] + (double)bytes[MEMORY_ARENA] + (double)bytes[MEMORY_SCRATCH];
-    double available = memory_available();
-    if (available > 0 && needed > available) return false;
+    if (!memory_fits(needed)) return false;
     if (training_session(&lane->command, &lane->training) != EXIT_DONE) return false;
     begin_again(lane);
     return true;
