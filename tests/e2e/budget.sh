@@ -1,17 +1,8 @@
 #!/bin/sh
 # An activation budget changes memory and time, and no bit: losses and checkpoints are the same bytes without a budget, with
 # the smallest one that can be met, and with one between, with any number of threads; and the step passes its check.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-. "$source/tests/e2e/tensors.sh"
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
 model="--model=gpt2 --n_layer=4 --n_head=2 --n_embd=64 --block_size=96 --batch_size=3 --bias=True --dropout=0.1"
 train() {
     out=$1

@@ -1,10 +1,7 @@
 #!/bin/sh
 # nanoGPT's character model for 500 of its 2000 iterations: the validation loss falls as an eager framework's does
 # (2.31 at iteration 500 with Tiny Shakespeare), the checkpoint can be sampled.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
+. "$2/tests/e2e/common.sh"
 limit=2.36
 if [ -n "$SINTER_TEXT" ] && [ -r "$SINTER_TEXT" ]; then
     text=$SINTER_TEXT

@@ -1,42 +1,26 @@
 #!/bin/sh
 # Choices as a user meets them: the examples of docs/choices.md, exit codes, and weights trained with what was written.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-. "$source/tests/e2e/tensors.sh"
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
-expect() { # code, words, arguments
-    code=$1 words=$2
-    shift 2
-    "$sinter" "$@" >log 2>&1
-    status=$?
-    { [ $status = "$code" ] && grep -q "$words" log; } || { tail -5 log; complain "exit $status, '$words': sinter $*"; }
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
 small="--n_layer=2 --n_head=2 --n_embd=32 --block_size=32 --batch_size=4 --gradient_accumulation_steps=1 --eval_iters=2"
 middle="--n_layer=6 --n_head=4 --n_embd=64 --block_size=32 --batch_size=12 --gradient_accumulation_steps=1 --vocab_size=65"
 
 # The examples
 sed -n '/^```choices$/,/^```$/p' "$source/docs/choices.md" | grep -v '^```' >docs.choices
 [ "$(wc -l <docs.choices)" -ge 14 ] || complain "docs/choices.md has no examples"
-expect 0 "by choice docs.choices:1$" lower --choices=docs.choices --emit=ledger $middle
-expect 0 passed check --choices=docs.choices $middle --full
+run 0 "by choice docs.choices:1$" lower --choices=docs.choices --emit=ledger $middle
+run 0 passed check --choices=docs.choices $middle --full
 
 # Complaints
-echo 'forbit strand' >bad && expect 2 "bad:1:1: error: there is no choice 'forbit'" lower --choices=bad $small
-echo 'forbid strand at' >bad && expect 2 "bad:1:15: error: expected a place" lower --choices=bad $small
-echo 'precision logits bf16' >bad && expect 2 "bad:1:18: error: 'bf16': this build computes" lower --choices=bad $small
-printf '\ntile layer[*].u 6x48\n' >bad && expect 2 "bad:2:1: error: .* tiles are 16 or 32 lanes wide" train --choices=bad $small \
+echo 'forbit strand' >bad && run 2 "bad:1:1: error: there is no choice 'forbit'" lower --choices=bad $small
+echo 'forbid strand at' >bad && run 2 "bad:1:15: error: expected a place" lower --choices=bad $small
+echo 'precision logits bf16' >bad && run 2 "bad:1:18: error: 'bf16': this build computes" lower --choices=bad $small
+printf '\ntile layer[*].u 6x48\n' >bad && run 2 "bad:2:1: error: .* tiles are 16 or 32 lanes wide" train --choices=bad $small \
     --dataset=text --out_dir=out
-echo 'keep layer[*].pp' >bad && expect 2 "matches nothing in this model" explain --choices=bad $small
-expect 0 "warning: 'keep layer\[\*\].pp' matches nothing" check --choices=bad $small
-expect 3 "absent.choices" train --choices=absent.choices $small --dataset=text
-expect 5 "no/such/folder" explain --choices_out=no/such/folder/file $small
+echo 'keep layer[*].pp' >bad && run 2 "matches nothing in this model" explain --choices=bad $small
+run 0 "warning: 'keep layer\[\*\].pp' matches nothing" check --choices=bad $small
+run 3 "absent.choices" train --choices=absent.choices $small --dataset=text
+run 5 "no/such/folder" explain --choices_out=no/such/folder/file $small
 
 # The same weights, loss and moments
 for model in gpt2 llama; do

@@ -1,15 +1,7 @@
 #!/bin/sh
 # Models that exist only as specs (examples/*.spec): values and gradients at every level, and a few steps of training.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
 for spec in "$source"/examples/*.spec; do
     for level in none op all; do
         "$sinter" check "$spec" --fuse=$level --n_layer=1 --n_embd=36 --n_head=3 --block_size=21 --batch_size=2 \

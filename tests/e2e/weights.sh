@@ -1,17 +1,8 @@
 #!/bin/sh
 # Weights in panels and their kept copies never show in files: tensors, gradients and samples are the same bytes
 # whether states lie plainly (level none) or in panels (level all), also when a run at one level goes on at the other.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-. "$source/tests/e2e/tensors.sh"
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
 # Widths that are no multiple of a panel, and micro-batches, whose gradients are kept in panels too.
 train() {
     "$sinter" train --dataset=text --device=cpu --eval_interval=4 --eval_iters=2 --gradient_accumulation_steps=2 \
