@@ -1,42 +1,29 @@
-// Runs the sinter program in a shell, in a temporary folder of the test.
+// Runs the sinter program in a shell, in a temporary folder of the test. Names of files are relative to that folder.
 #ifndef SINTER_TESTS_E2E_RUN_H
 #define SINTER_TESTS_E2E_RUN_H
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
+#include <stddef.h>
 
-static char run_folder[] = "/tmp/sinter-e2e-XXXXXX";
+#include "base/memory.h"
 
-static inline int run_setup(void **state) {
-    (void)state;
-    return mkdtemp(run_folder) ? 0 : -1;
-}
+extern char run_folder[];
+int run_setup(void **state);      // makes the folder; for cmocka
+int run_teardown(void **state);
 
-static inline int run_teardown(void **state) {
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", run_folder);
-    return system(command) == 0 ? 0 : -1;
-}
+// Exit code of `sinter ARGUMENTS`; what both streams say is in the file `log`.
+int run_sinter(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// Exit code of commands in the folder, for which $SINTER is the program.
+int run_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void run_show_log(void);
 
-// Exit code of `SINTER arguments`, both output streams in FOLDER/log.
-__attribute__((format(printf, 1, 2))) static inline int run_sinter(const char *format, ...) {
-    char arguments[3000], command[4000];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(arguments, sizeof arguments, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd %s && timeout 300 %s %s >log 2>&1", run_folder, SINTER, arguments);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
+// Fails the test unless `status` is the code and the log has the fragment. `what` was run.
+void expect_log(int status, int code, const char *fragment, const char *what);
+// The same of `sinter ARGUMENTS`, which it runs.
+void expect(int code, const char *fragment, const char *arguments);
 
-static inline void run_show_log(void) {
-    char command[200];
-    snprintf(command, sizeof command, "tail -n 20 %s/log", run_folder);
-    if (system(command) != 0) puts("no log");
-}
+char *read_file(Arena *arena, const char *name);   // also an absolute path
+void write_bytes(const char *name, const void *bytes, size_t count);
+void write_text(const char *name, const char *text);
+void write_tokens(const char *name, int count);    // all of them below 5
 
 #endif

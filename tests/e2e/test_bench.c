@@ -7,43 +7,16 @@
 
 #include <cmocka.h>
 
-#include "base/diag.h"
-#include "base/file.h"
-#include "run.h"
+#include "tests/e2e/run.h"
 
 #define TINY                                                                                                           \
     " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --vocab_size=5 --train_bin=t.bin "              \
     "--gradient_accumulation_steps=1 --rounds=3 --steps=2 "
 
-static const char *read_file(Arena *arena, const char *name) {
-    Diags *diags = diags_create(arena);
-    const char *text = file_read_all(arena, arena_format(arena, "%s/%s", run_folder, name), 64 << 20, NULL, diags);
-    assert_non_null(text);
-    return text;
-}
-
-// `fragment` must be in what the command says; NULL: nothing must.
-static void expect(int code, const char *fragment, const char *arguments) {
-    Arena *arena = arena_create();
-    int status = run_sinter("%s", arguments);
-    const char *log = read_file(arena, "log");
-    if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.3000s", arguments, status, code, fragment,
-                 log);
-    arena_free(arena);
-}
-
 static int make_tokens(void **state) {
     if (run_setup(state) != 0) return -1;
-    char path[200];
-    snprintf(path, sizeof path, "%s/t.bin", run_folder);
-    FILE *file = fopen(path, "wb");
-    if (!file) return -1;
-    for (int i = 0; i < 500; i++) {
-        fputc((i * i + i / 7) % 5, file);
-        fputc(0, file);
-    }
-    return fclose(file);
+    write_tokens("t.bin", 500);
+    return 0;
 }
 
 static void levels_are_measured_and_recorded(void **state) {
@@ -67,16 +40,11 @@ static void replays_give_equal_losses(void **state) {
     expect(2, "batch_size: --replay takes all", "bench --replay=a.json --batch_size=3");
     expect(3, "missing.json", "bench --replay=missing.json");
     expect(3, "not a record of sinter bench", "bench --replay=t.bin");
-    char command[300];
-    snprintf(command, sizeof command, "cd %s && sed 's/learning_rate = [0-9.e-]*/learning_rate = 0.5/' a.json >c.json",
-             run_folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("sed 's/learning_rate = [0-9.e-]*/learning_rate = 0.5/' a.json >c.json"), 0);
     expect(1, "DIFFER", "bench --replay=c.json");
-    snprintf(command, sizeof command, "cd %s && cp t.bin keep.bin && printf 'aa' >>t.bin", run_folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("cp t.bin keep.bin && printf 'aa' >>t.bin"), 0);
     expect(3, "not the tokens of the record", "bench --replay=a.json");
-    snprintf(command, sizeof command, "cd %s && mv keep.bin t.bin", run_folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("mv keep.bin t.bin"), 0);
 }
 
 static void sweeps_flag_unlike_work(void **state) {
@@ -106,12 +74,7 @@ static void decisions_are_left_out_and_made_alone(void **state) {
                                "x = x + sum(F) h * U\n"
                                "logits[B,T,V] = sum(C) x * wte\n"
                                "loss = mean(B,T) cross_entropy(V)(logits, target)\n";
-    char path[200];
-    snprintf(path, sizeof path, "%s/tiny.spec", run_folder);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    fputs(spec, file);
-    assert_int_equal(fclose(file), 0);
+    write_text("tiny.spec", spec);
     expect(0, "none of these made",
            "bench tiny.spec --vocab_size=5 --n_embd=16 --block_size=8 --batch_size=2 "
            "--train_bin=t.bin --gradient_accumulation_steps=1 --rounds=2 --steps=2 --ablate "

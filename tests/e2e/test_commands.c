@@ -3,35 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/diag.h"
-#include "base/file.h"
-#include "run.h"
-
-static void expect(int code, const char *fragment, const char *arguments) {
-    int status = run_sinter("%s", arguments);
-    Arena *arena = arena_create();
-    Diags *diags = diags_create(arena);
-    char path[200];
-    snprintf(path, sizeof path, "%s/log", run_folder);
-    char *log = file_read_all(arena, path, 64 << 20, NULL, diags);
-    assert_non_null(log);
-    if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.2000s", arguments, status, code, fragment, log);
-    arena_free(arena);
-}
-
-static void write_file(const char *name, const char *text, size_t length) {
-    char path[300];
-    snprintf(path, sizeof path, "%s/%s", run_folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, length, file), length);
-    fclose(file);
-}
+#include "tests/e2e/run.h"
 
 #define SMALL " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --eval_interval=0 --gradient_accumulation_steps=1 "
 
@@ -49,9 +26,9 @@ static void usage_errors_have_exit_code_2(void **state) {
     expect(2, "no model 'gpt9'", "train --model=gpt9");
     expect(2, "needs a value", "train --batch_size");
     expect(2, "not a .spec", "train something");
-    write_file("bad.spec", "model bad\ndim A=1\nx = y\n", 24);
+    write_text("bad.spec", "model bad\ndim A=1\nx = y\n");
     expect(2, "bad.spec:", "train bad.spec");
-    write_file("bad.py", "import os\n", 10);
+    write_text("bad.py", "import os\n");
     expect(2, "bad.py:1", "train bad.py");
 }
 
@@ -60,19 +37,18 @@ static void bad_files_have_exit_code_3(void **state) {
     expect(3, "no.cfg", "train no.cfg");
     expect(3, "no.spec", "train no.spec");
     expect(3, "missing.bin", "train" SMALL "--train_bin=missing.bin");
-    write_file("empty.bin", "", 0);
+    write_bytes("empty.bin", "", 0);
     expect(3, "empty.bin", "train" SMALL "--train_bin=empty.bin");
-    write_file("odd.bin", "\1\0\1", 3);
+    write_bytes("odd.bin", "\1\0\1", 3);
     expect(3, "odd.bin", "train" SMALL "--train_bin=odd.bin");
-    write_file("short.bin", "\1\0\1\0", 4);
+    write_bytes("short.bin", "\1\0\1\0", 4);
     expect(3, "short.bin", "train" SMALL "--train_bin=short.bin");
     char tokens[400];
     memset(tokens, 0x7f, sizeof tokens);
-    write_file("beyond.bin", tokens, sizeof tokens);
+    write_bytes("beyond.bin", tokens, sizeof tokens);
     expect(3, "beyond.bin", "train" SMALL "--vocab_size=100 --train_bin=beyond.bin");
-    write_file("w.safetensors", "\7\0\0\0\0\0\0\0{\"a\":1}", 15);
-    memset(tokens, 0, sizeof tokens);
-    write_file("good.bin", tokens, sizeof tokens);
+    write_bytes("w.safetensors", "\7\0\0\0\0\0\0\0{\"a\":1}", 15);
+    write_tokens("good.bin", 200);
     expect(3, "w.safetensors", "train" SMALL "--vocab_size=5 --train_bin=good.bin --init_from=w.safetensors");
     expect(3, "nowhere: no checkpoint to go on from", "sample --out_dir=nowhere");
 }
@@ -122,9 +98,9 @@ static void curves_of_runs(void **state) {
     expect(2, "which run?", "plot");
     expect(2, "smooth = -1", "plot curves --smooth=-1");
     expect(3, "nowhere", "plot nowhere");
-    write_file("bad.jsonl", "{\"iter\":0,\"loss\":1}\n{]\n", 23);
+    write_text("bad.jsonl", "{\"iter\":0,\"loss\":1}\n{]\n");
     expect(3, "bad.jsonl:2: not JSON", "plot bad.jsonl");
-    write_file("none.jsonl", "", 0);
+    write_text("none.jsonl", "");
     expect(3, "no record", "plot none.jsonl");
     expect(0, "iter 1: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=1 --out_dir=mute --metrics=none");
     expect(3, "mute has no metrics.jsonl", "plot mute");
@@ -152,26 +128,21 @@ static void stages_are_text_and_can_be_read_again(void **state) {
     (void)state;
     static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm", "cuda"};
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-        char arguments[400];
-        snprintf(arguments, sizeof arguments, "lower --emit=%s" SMALL "--vocab_size=5", stages[i]);
-        expect(0, "", arguments);
+        int status = run_sinter("lower --emit=%s" SMALL "--vocab_size=5", stages[i]);
+        expect_log(status, 0, "", stages[i]);
     }
-    char command[400];
-    snprintf(command, sizeof command,
-             "cd %s && %s lower --emit=graph" SMALL "--vocab_size=5 >a.ir && %s lower a.ir --emit=graph >b.ir && cmp a.ir b.ir",
-             run_folder, SINTER, SINTER);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("$SINTER lower --emit=graph" SMALL "--vocab_size=5 >a.ir && "
+                               "$SINTER lower a.ir --emit=graph >b.ir && cmp a.ir b.ir"),
+                     0);
     expect(0, "region", "lower a.ir --emit=plan");
     expect(0, "", "lower --dump_dir=dump" SMALL "--vocab_size=5");
-    snprintf(command, sizeof command,
-             "cd %s && %s lower --emit=plan" SMALL "--vocab_size=5 2>log >p.ir && %s lower p.ir >q.ir && cmp p.ir q.ir",
-             run_folder, SINTER, SINTER);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("$SINTER lower --emit=plan" SMALL "--vocab_size=5 2>log >p.ir && "
+                               "$SINTER lower p.ir >q.ir && cmp p.ir q.ir"),
+                     0);
     expect(0, "kernel ", "lower p.ir --emit=tiles");
-    write_file("broken.ir", "plan \"x\"\nvalue nonsense\n", 24);
+    write_text("broken.ir", "plan \"x\"\nvalue nonsense\n");
     expect(2, "broken.ir:2", "lower broken.ir");
-    snprintf(command, sizeof command, "test -s %s/dump/00-input.ir -a -s %s/dump/01-differentiate.ir", run_folder, run_folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("test -s dump/00-input.ir -a -s dump/01-differentiate.ir"), 0);
 }
 
 int main(void) {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "run.h"
+#include "tests/e2e/run.h"
 #include "runtime/tensor_file.h"
 
 static const char *const names[] = {"gpt2-tiny", "gpt2-tiny-bias", "llama-tiny"};

@@ -4,12 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
 
-#include "run.h"
+#include "tests/e2e/run.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { IS_SANITIZED = 1 };   // takes memory of its own
@@ -34,12 +35,7 @@ static double planned_megabytes(void) {
 // A vocabulary that makes one table larger than the limit: neither weights nor checkpoint may need it twice.
 static void a_training_takes_what_it_said(void **state) {
     (void)state;
-    char path[200];
-    snprintf(path, sizeof path, "%s/tokens.bin", run_folder);
-    FILE *tokens = fopen(path, "wb");
-    assert_non_null(tokens);
-    for (int i = 0; i < 4000; i++) fputc(0, tokens);
-    fclose(tokens);
+    write_tokens("tokens.bin", 2000);
     int status = run_sinter("train --n_layer=2 --n_head=2 --n_embd=512 --vocab_size=70000 --block_size=16 --batch_size=2 "
                             "--gradient_accumulation_steps=1 --eval_interval=0 --max_iters=1 --cache=False "
                             "--train_bin=tokens.bin --out_dir=run");

@@ -9,30 +9,7 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "base/diag.h"
-#include "base/file.h"
-#include "run.h"
-
-static void expect(int code, const char *fragment, const char *arguments) {
-    int status = run_sinter("%s", arguments);
-    Arena *arena = arena_create();
-    char path[200];
-    snprintf(path, sizeof path, "%s/log", run_folder);
-    char *log = file_read_all(arena, path, 64 << 20, NULL, diags_create(arena));
-    assert_non_null(log);
-    if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.2000s", arguments, status, code, fragment, log);
-    arena_free(arena);
-}
-
-static void write_tokens(const char *name, size_t bytes) {
-    char path[300];
-    snprintf(path, sizeof path, "%s/%s", run_folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    for (size_t i = 0; i < bytes; i++) fputc(i % 2 ? 0 : (int)(i % 5), file);
-    fclose(file);
-}
+#include "tests/e2e/run.h"
 
 static json_t *read_json(const char *name) {
     char path[300];
@@ -75,8 +52,8 @@ static void assert_adds_up(const char *name) {
 
 static void every_level_adds_up(void **state) {
     (void)state;
-    write_tokens("train.bin", 400);
-    write_tokens("val.bin", 400);
+    write_tokens("train.bin", 200);
+    write_tokens("val.bin", 200);
     expect(0, "verdict", SMALL DATA "--gradient_accumulation_steps=1 --json=a.json");
     assert_adds_up("a.json");
     expect(0, "contraction", SMALL DATA "--fuse=op --gradient_accumulation_steps=4 --threads=3 --json=b.json");
@@ -91,7 +68,7 @@ static void without_data_it_says_so(void **state) {
     (void)state;
     expect(0, "no data/openwebtext/train.bin: random tokens", SMALL "--gradient_accumulation_steps=1");
     expect(3, "missing.bin", SMALL "--train_bin=missing.bin");
-    expect(3, "short.bin", (write_tokens("short.bin", 4), SMALL "--train_bin=short.bin"));
+    expect(3, "short.bin", (write_tokens("short.bin", 2), SMALL "--train_bin=short.bin"));
 }
 
 // One track a thread; slices of a track follow each other.
@@ -135,9 +112,7 @@ static void what_it_refuses(void **state) {
     expect(2, "device 'cuda'", SMALL "--device=cuda");
     expect(5, "nowhere/t.json", SMALL "--trace=nowhere/t.json");
     expect(5, "nowhere/r.json", SMALL "--trace=u.json --json=nowhere/r.json");
-    char command[200];
-    snprintf(command, sizeof command, "test -z \"$(ls %s | grep -E 'u.json|tmp|profile-')\"", run_folder);
-    assert_int_equal(system(command), 0);   // nothing is left behind
+    assert_int_equal(run_shell("test -z \"$(ls | grep -E 'u.json|tmp|profile-')\""), 0);   // nothing is left behind
 }
 
 int main(void) {

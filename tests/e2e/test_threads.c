@@ -5,34 +5,30 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/diag.h"
 #include "base/file.h"
-#include "run.h"
+#include "tests/e2e/run.h"
 
 static void write_text_and_prepare(void) {
-    char command[300];
-    snprintf(command, sizeof command, "cat %s/docs/*.md %s/base/*.c >%s/text", SOURCE_DIR, SOURCE_DIR, run_folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(run_shell("cat %s/docs/*.md %s/base/*.c >text", SOURCE_DIR, SOURCE_DIR), 0);
     assert_int_equal(run_sinter("prepare text -o data/text"), 0);
 }
 
 // Losses of every step, as printed with 9 digits (enough to tell floats apart), without the times.
-static char *losses(Arena *arena, Diags *diags) {
-    char path[200];
-    snprintf(path, sizeof path, "%s/m.jsonl", run_folder);
-    char *text = file_read_all(arena, path, 1 << 20, NULL, diags);
-    assert_non_null(text);
+static const char *losses(Arena *arena) {
+    char *text = read_file(arena, "m.jsonl");
     Text kept = text_create(arena);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         const char *ms = strstr(line, "\"ms\"");
         assert_non_null(ms);
         text_append_bytes(&kept, line, (size_t)(ms - line));
     }
-    return (char *)text_string(&kept);
+    return text_string(&kept);
 }
 
 static char sizes[100] = "--max_iters=49 --batch_size=5 --block_size=24";
@@ -53,7 +49,7 @@ static unsigned long long train(const char *level, int threads, const char *mode
     size_t header = 0; // says how often was saved in this folder, and the like
     memcpy(&header, checkpoint, 8);
     assert_true(8 + header < length);
-    const char *record = losses(arena, diags);
+    const char *record = losses(arena);
     return text_hash(record, strlen(record)) ^ text_hash(checkpoint + 8 + header, length - 8 - header);
 }
 

@@ -4,56 +4,32 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/diag.h"
-#include "base/file.h"
-#include "run.h"
+#include "base/text.h"
+#include "tests/e2e/run.h"
 
 #define SIZES                                                                                                          \
     " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=4 --vocab_size=5 --train_bin=t.bin "              \
     "--val_bin=t.bin --gradient_accumulation_steps=1 "
 #define TINY "train" SIZES "--max_iters=6 --eval_interval=3 --eval_iters=2 --log_interval=1 "
 
-static const char *read_file(Arena *arena, const char *name) {
-    const char *path = *name == '/' ? name : arena_format(arena, "%s/%s", run_folder, name);
-    const char *text = file_read_all(arena, path, 64 << 20, NULL, diags_create(arena));
-    assert_non_null(text);
-    return text;
-}
-
-// Runs it, checks that `fragment` is in what it says, and returns the log.
-static const char *expect(Arena *arena, int code, const char *fragment, const char *arguments) {
-    int status = run_sinter("%s", arguments);
-    const char *log = read_file(arena, "log");
-    if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.3000s", arguments, status, code, fragment,
-                 log);
-    return log;
-}
-
-static int shell(const char *commands) {
-    char command[2000];
-    snprintf(command, sizeof command, "cd %s && { %s; }", run_folder, commands);
-    int status = system(command);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+// Runs it, checks that `fragment` is in what it says, and returns all it says.
+static const char *said(Arena *arena, int code, const char *fragment, const char *arguments) {
+    expect(code, fragment, arguments);
+    return read_file(arena, "log");
 }
 
 static int prepare(void **state) {
     if (run_setup(state) != 0) return -1;
-    char path[200];
-    snprintf(path, sizeof path, "%s/cache", run_folder);
-    setenv("XDG_CACHE_HOME", path, 1);
-    snprintf(path, sizeof path, "%s/t.bin", run_folder);
-    FILE *file = fopen(path, "wb");
-    if (!file) return -1;
-    for (int i = 0; i < 500; i++) {
-        fputc((i * i + i / 7) % 5, file);
-        fputc(0, file);
-    }
-    return fclose(file);
+    Arena *arena = arena_create();
+    setenv("XDG_CACHE_HOME", arena_format(arena, "%s/cache", run_folder), 1);
+    arena_free(arena);
+    write_tokens("t.bin", 500);
+    return 0;
 }
 
 // The file that the log says it stored, or found.
@@ -66,10 +42,9 @@ static const char *stored_path(Arena *arena, const char *log) {
 
 // Weights and moments, bit for bit.
 static void assert_equal_runs(const char *a, const char *b) {
-    char command[300];
-    snprintf(command, sizeof command,
-             ". %s/tests/e2e/tensors.sh && same_tensors %s/ckpt.safetensors %s/ckpt.safetensors", SOURCE_DIR, a, b);
-    assert_int_equal(shell(command), 0);
+    assert_int_equal(run_shell(". %s/tests/e2e/tensors.sh && same_tensors %s/ckpt.safetensors %s/ckpt.safetensors",
+                               SOURCE_DIR, a, b),
+                     0);
 }
 
 // Puts lines of choices into a stored file, as if a longer search had found them.
@@ -78,20 +53,17 @@ static void store_lines(Arena *arena, const char *path, const char *lines) {
     int first = (int)strcspn(text, "\n");
     const char *body =
         arena_format(arena, "%.*s\n# tuned: by a test\n# searched, in seconds: inf\n%s", first, text, lines);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    fprintf(file, "%s# end %016llx\n", body, text_hash(body, strlen(body)));
-    assert_int_equal(fclose(file), 0);
+    write_text(path, arena_format(arena, "%s# end %016llx\n", body, text_hash(body, strlen(body))));
 }
 
 static void bits_are_those_of_the_untuned_run(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    expect(arena, 0, "iter 6", TINY "--out_dir=plain");
-    const char *log = expect(arena, 0, "tuned: ", TINY "--out_dir=on --tune=on --tune_seconds=1");
+    expect(0, "iter 6", TINY "--out_dir=plain");
+    const char *log = said(arena, 0, "tuned: ", TINY "--out_dir=on --tune=on --tune_seconds=1");
     assert_non_null(strstr(log, "tune: 1 s for choices that keep every bit"));
     assert_equal_runs("plain", "on");
-    expect(arena, 0, "found before, in ", TINY "--out_dir=again --tune=on --tune_seconds=1");
+    expect(0, "found before, in ", TINY "--out_dir=again --tune=on --tune_seconds=1");
     assert_equal_runs("plain", "again");
     arena_free(arena);
 }
@@ -99,17 +71,17 @@ static void bits_are_those_of_the_untuned_run(void **state) {
 static void stored_choices_are_choices(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    const char *log = expect(arena, 0, "may change bits", TINY "--out_dir=all --tune=all --tune_seconds=0.001");
+    const char *log = said(arena, 0, "may change bits", TINY "--out_dir=all --tune=all --tune_seconds=0.001");
     const char *path = stored_path(arena, log);
     store_lines(arena, path, "engine * openblas in step\n");
-    log = expect(arena, 0, "tuned: by a test; found before, in ", TINY "--out_dir=all --tune=all --tune_seconds=1");
-    expect(arena, 0, "iter 6", arena_format(arena, TINY "--out_dir=given --choices=%s", path));
+    log = said(arena, 0, "tuned: by a test; found before, in ", TINY "--out_dir=all --tune=all --tune_seconds=1");
+    expect(0, "iter 6", arena_format(arena, TINY "--out_dir=given --choices=%s", path));
     assert_equal_runs("all", "given");
-    expect(arena, 0, "all tuned",
+    expect(0, "all tuned",
            "bench" SIZES "--levels=all --rounds=2 --steps=2 --tune=all --tune_seconds=1 --json=b.json");
     assert_non_null(strstr(read_file(arena, "b.json"), "engine * openblas in step"));
-    expect(arena, 0, "losses: equal", "bench --replay=b.json"); // with the choices of the record, and no tuning
-    expect(arena, 2, "--tune and --sweep: one at a time", "bench" SIZES "--sweep=batch_size:1,2 --tune=on");
+    expect(0, "losses: equal", "bench --replay=b.json"); // with the choices of the record, and no tuning
+    expect(2, "--tune and --sweep: one at a time", "bench" SIZES "--sweep=batch_size:1,2 --tune=on");
     arena_free(arena);
 }
 
@@ -117,16 +89,16 @@ static void stored_choices_are_choices(void **state) {
 static void tuning_begins_at_given_choices(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    assert_int_equal(shell("printf 'forbid strand\\nin eval\\ntile * 2x16' >own.choices"), 0);
-    expect(arena, 0, "iter 6", TINY "--out_dir=own --choices=own.choices");
+    assert_int_equal(run_shell("printf 'forbid strand\\nin eval\\ntile * 2x16' >own.choices"), 0);
+    expect(0, "iter 6", TINY "--out_dir=own --choices=own.choices");
     const char *log =
-        expect(arena, 0, "tuned: ", TINY "--out_dir=owned --choices=own.choices --tune=on --tune_seconds=0.5");
+        said(arena, 0, "tuned: ", TINY "--out_dir=owned --choices=own.choices --tune=on --tune_seconds=0.5");
     assert_non_null(strstr(read_file(arena, stored_path(arena, log)), "\nforbid strand\nin eval\ntile * 2x16\n"));
     assert_equal_runs("own", "owned");
-    assert_int_equal(shell("echo 'forbid nonsense' >wrong.choices"), 0);
-    expect(arena, 2, "matches nothing", TINY "--tune=on --choices=wrong.choices");
-    assert_int_equal(shell("echo 'no choice' >wrong.choices"), 0);
-    expect(arena, 2, "there is no choice 'no'", TINY "--tune=on --choices=wrong.choices");
+    assert_int_equal(run_shell("echo 'forbid nonsense' >wrong.choices"), 0);
+    expect(2, "matches nothing", TINY "--tune=on --choices=wrong.choices");
+    assert_int_equal(run_shell("echo 'no choice' >wrong.choices"), 0);
+    expect(2, "there is no choice 'no'", TINY "--tune=on --choices=wrong.choices");
     arena_free(arena);
 }
 
@@ -134,50 +106,48 @@ static void damaged_files_are_tuned_again(void **state) {
     (void)state;
     Arena *arena = arena_create();
     const char *arguments = TINY "--out_dir=damaged --tune=on --tune_seconds=0.001 --batch_size=2";
-    const char *path = stored_path(arena, expect(arena, 0, "tuned: ", arguments));
-    assert_int_equal(shell(arena_format(arena, "echo 'tile * 1x16' >>%s", path)), 0);
-    const char *log = expect(arena, 0, "damaged, or of another version; it is not used", arguments);
+    const char *path = stored_path(arena, said(arena, 0, "tuned: ", arguments));
+    assert_int_equal(run_shell("echo 'tile * 1x16' >>%s", path), 0);
+    const char *log = said(arena, 0, "damaged, or of another version; it is not used", arguments);
     assert_string_equal(stored_path(arena, log), path);
-    expect(arena, 0, "found before", arguments);
+    expect(0, "found before", arguments);
     store_lines(arena, path, "forbid what is not there\n"); // whole, but no longer possible
-    expect(arena, 0, "is of another compiler; it is not used", arguments);
+    expect(0, "is of another compiler; it is not used", arguments);
     arena_free(arena);
 }
 
 static void a_cache_that_cannot_be_is_a_note(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    char cache[200];
-    snprintf(cache, sizeof cache, "%s", getenv("XDG_CACHE_HOME"));
+    const char *cache = arena_copy(arena, getenv("XDG_CACHE_HOME"));
     setenv("XDG_CACHE_HOME", "/dev/null/cache", 1);
-    const char *log = expect(arena, 0, "iter 6", TINY "--out_dir=nowhere --tune=on --tune_seconds=0.001");
+    const char *log = said(arena, 0, "iter 6", TINY "--out_dir=nowhere --tune=on --tune_seconds=0.001");
     setenv("XDG_CACHE_HOME", cache, 1);
     assert_non_null(strstr(log, "tune: not remembered: "));
-    expect(arena, 2, "tune_seconds = 0", TINY "--tune=on --tune_seconds=0");
-    expect(arena, 2, "tune", TINY "--tune=sometimes");
+    expect(2, "tune_seconds = 0", TINY "--tune=on --tune_seconds=0");
+    expect(2, "tune", TINY "--tune=sometimes");
     arena_free(arena);
 }
 
 static void accumulated_gradients_are_tuned_too(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    expect(arena, 0, "iter 6", TINY "--gradient_accumulation_steps=2 --out_dir=micro");
-    expect(arena, 0, "tuned: ", TINY "--gradient_accumulation_steps=2 --out_dir=micro_on --tune=on --tune_seconds=1");
+    expect(0, "iter 6", TINY "--gradient_accumulation_steps=2 --out_dir=micro");
+    expect(0, "tuned: ", TINY "--gradient_accumulation_steps=2 --out_dir=micro_on --tune=on --tune_seconds=1");
     assert_equal_runs("micro", "micro_on");
     arena_free(arena);
 }
 
 static void a_signal_ends_it_with_nothing_stored(void **state) {
     (void)state;
-    setenv("SINTER", SINTER, 1);
-    assert_int_equal(shell("export XDG_CACHE_HOME=$PWD/stopped; $SINTER " TINY
+    assert_int_equal(run_shell("export XDG_CACHE_HOME=$PWD/stopped; $SINTER " TINY
                            "--out_dir=stopped_out --tune=on --tune_seconds=500 "
                            ">stopped.log 2>&1 & child=$!; n=0; "
                            "until grep -q 'tune: 500 s' stopped.log || [ $n -gt 300 ]; do sleep 0.1; n=$((n+1)); done; "
                            "sleep 0.3; kill -TERM $child; wait $child"),
                      75);
     assert_int_equal(
-        shell("grep -q 'stopped by a signal' stopped.log && ! ls stopped/sinter/tune/* stopped_out 2>/dev/null"), 0);
+        run_shell("grep -q 'stopped by a signal' stopped.log && ! ls stopped/sinter/tune/* stopped_out 2>/dev/null"), 0);
 }
 
 int main(void) {

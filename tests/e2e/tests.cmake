@@ -1,6 +1,7 @@
 # The built program, as a user runs it.
 foreach(name fixtures threads commands memory profile bench tune)
   sinter_test(e2e ${name} runtime base)
+  target_sources(test_e2e_${name} PRIVATE e2e/run.c)
   target_link_libraries(test_e2e_${name} PRIVATE PkgConfig::JANSSON)
   target_compile_definitions(test_e2e_${name} PRIVATE SINTER="$<TARGET_FILE:sinter>")
   add_dependencies(test_e2e_${name} sinter)

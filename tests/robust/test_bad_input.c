@@ -4,13 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/diag.h"
-#include "base/file.h"
 #include "tests/e2e/run.h"
 
 #define SMALL                                                                                                          \
@@ -18,49 +17,15 @@
     " --gradient_accumulation_steps=1 --vocab_size=5 --threads=2 "
 #define GOOD SMALL "--train_bin=good.bin --max_iters=2 "
 
-static void expect_log(int status, int code, const char *fragment, const char *arguments) {
-    Arena *arena = arena_create();
-    Diags *diags = diags_create(arena);
-    char *log = file_read_all(arena, arena_format(arena, "%s/log", run_folder), 64 << 20, NULL, diags);
-    assert_non_null(log);
-    if (status != code || !strstr(log, fragment))
-        fail_msg("sinter %s: exit %d (expected %d), '%s' expected in:\n%.2000s", arguments, status, code, fragment,
-                 log);
-    arena_free(arena);
-}
-
-static void expect(int code, const char *fragment, const char *arguments) {
-    expect_log(run_sinter("%s", arguments), code, fragment, arguments);
-}
-
 // The same in a shell: `before` is what the shell does first.
 static void expect_shell(int code, const char *fragment, const char *before, const char *arguments) {
-    char command[4000];
-    snprintf(command, sizeof command, "cd %s && { %s; } && timeout 100 %s %s >log 2>&1", run_folder, before, SINTER,
-             arguments);
-    int status = system(command);
-    expect_log(WIFEXITED(status) ? WEXITSTATUS(status) : -1, code, fragment, command);
-}
-
-static void write_bytes(const char *name, const void *bytes, size_t length) {
-    char path[300];
-    snprintf(path, sizeof path, "%s/%s", run_folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, length, file), length);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void write_text(const char *name, const char *text) {
-    write_bytes(name, text, strlen(text));
+    int status = run_shell("{ %s; } && timeout 100 $SINTER %s >log 2>&1", before, arguments);
+    expect_log(status, code, fragment, arguments);
 }
 
 static int set_up(void **state) {
     if (run_setup(state) != 0) return -1;
-    uint16_t tokens[4000];
-    for (int i = 0; i < 4000; i++)
-        tokens[i] = (uint16_t)(i % 5);
-    write_bytes("good.bin", tokens, sizeof tokens);
+    write_tokens("good.bin", 4000);
     return 0;
 }
 
@@ -82,9 +47,7 @@ static void keys(void **state) {
     expect(2, "typed.cfg:1:14:", "train typed.cfg" GOOD);
     write_bytes("zero.cfg", "batch_size = 2\n\0max_iters = x\n", 30);
     expect(3, "zero.cfg: is no text: byte 15 is 0", "train zero.cfg" GOOD);
-    char big[300];
-    snprintf(big, sizeof big, "yes 'x' | head -c 200000 >%s/many.cfg", run_folder);
-    assert_int_equal(system(big), 0);
+    assert_int_equal(run_shell("yes 'x' | head -c 200000 >many.cfg"), 0);
     expect(2, "many.cfg:20:1", "train many.cfg" GOOD);
 }
 
@@ -186,9 +149,8 @@ static void characters(void **state) {
         {"pkl", "\x80\x09.", "pickle protocol 9; 2 to 5 can be read"},
     };
     for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
-        char name[64], command[300];
-        snprintf(command, sizeof command, "cd %s && rm -rf set && mkdir set && cp good.bin set/train.bin", run_folder);
-        assert_int_equal(system(command), 0);
+        char name[64];
+        assert_int_equal(run_shell("rm -rf set && mkdir set && cp good.bin set/train.bin"), 0);
         snprintf(name, sizeof name, "set/meta.%s", metas[i].name);
         write_text(name, metas[i].text);
         expect(3, metas[i].message,

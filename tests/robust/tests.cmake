@@ -12,5 +12,6 @@ if(SINTER_HARDEN AND NOT SINTER_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debu
   set_tests_properties(robust.hardened PROPERTIES LABELS robust SKIP_RETURN_CODE 77)
 endif()
 sinter_test(robust bad_input runtime base)
+target_sources(test_robust_bad_input PRIVATE e2e/run.c)
 target_compile_definitions(test_robust_bad_input PRIVATE SINTER="$<TARGET_FILE:sinter>")
 add_dependencies(test_robust_bad_input sinter)
