@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "driver/checkpoint.h"
 #include "driver/command.h"
 #include "driver/progress.h"
@@ -24,16 +23,6 @@ static void say_budget(Command *command, const Ledger *ledger) {
         if (text_equal(decision->what, "activation budget"))
             fprintf(command->echo, "activation budget: %s\n", decision->reason);
     }
-}
-
-// A save needs room for a new checkpoint beside the old ones, and what else is written there takes some, too.
-static void check_disk(Command *command, const Training *training) {
-    const char *folder = config_string(command->config, "out_dir");
-    double checkpoint = (double)weights_file_bytes(training->model.programs[MODEL_STEP]);
-    int64_t room;
-    if (file_table.room(folder, &room) != 0 || (double)room >= 2 * checkpoint) return;
-    fprintf(stderr, "warning: %s: %.1f MB are free, and a checkpoint takes %.1f MB; there should be room for two\n", folder,
-            1e-6 * (double)room, 1e-6 * checkpoint);
 }
 
 // The denominator of mfu: measured here, once, and printed.
@@ -136,7 +125,7 @@ static int prepare_and_run(Command *command, const Start *start, Training *train
     fprintf(command->echo, "tokens per iteration will be: %lld\n", (long long)training_tokens(config));
     fprintf(command->echo, "number of parameters: %.2fM\n",
             1e-6 * model_counted_parameters(training->model.plans[MODEL_STEP]));
-    if (start->writes) check_disk(command, training);
+    start_check_room(command, start, (double)weights_file_bytes(training->model.programs[MODEL_STEP]), stderr);
     if ((status = training_open_tokens(command, training, evaluates)) != EXIT_DONE) return status;
     training->threads = threads_create(configured_threads(config), true, command->diags);
     if (!training->threads) return EXIT_IO;

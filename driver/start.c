@@ -34,6 +34,13 @@ static int claim_folder(Command *command, Start *start) {
     return EXIT_USAGE;
 }
 
+// A folder that nothing can be written into is found now, and not by the first checkpoint, hours later.
+static bool is_writable(Command *command, const Start *start) {
+    FileWriter *trial = file_writer_open(command->arena, checkpoints_newest(start->checkpoints), command->diags);
+    if (trial) file_writer_abandon(trial);
+    return trial != NULL;
+}
+
 static int open_folder(Command *command, Start *start) {
     bool writes = start->writes = !config_bool(command->config, "eval_only");
     if (!writes && !is_resume(command)) return EXIT_DONE;
@@ -44,6 +51,7 @@ static int open_folder(Command *command, Start *start) {
     int removed = checkpoints_clean(start->checkpoints);
     if (removed) fprintf(command->echo, "%s: removed %d file%s that an interrupted save left\n", out_dir(command), removed,
                          removed == 1 ? "" : "s");
+    if (!is_writable(command, start)) return EXIT_IO;
     if (!is_resume(command) && checkpoints_count(start->checkpoints) > 0)
         fprintf(command->echo, "%s holds checkpoints of an earlier run; this one replaces them as it saves "
                                "(--init_from=resume goes on with them)\n", out_dir(command));
@@ -91,6 +99,15 @@ int start_open(Command *command, Start *start) {
     }
     int status = open_folder(command, start);
     return status == EXIT_DONE && is_resume(command) ? resume(command, start) : status;
+}
+
+// A save needs room for a new checkpoint beside the old ones, and what else is written there takes some, too.
+void start_check_room(const Command *command, const Start *start, double checkpoint, FILE *out) {
+    const char *folder = out_dir(command);
+    int64_t room;
+    if (!start->writes || file_table.room(folder, &room) != 0 || (double)room >= 2 * checkpoint) return;
+    fprintf(out, "warning: %s: %.1f MB are free, and a checkpoint takes %.1f MB; there should be room for two\n", folder,
+            1e-6 * (double)room, 1e-6 * checkpoint);
 }
 
 // ---- choices

@@ -23,6 +23,8 @@ int newest_checkpoint(Command *command, Checkpoints *checkpoints, TensorFile **f
 // Claims out_dir (no two trainings write in one), removes what interrupted saves left there, opens what --init_from says;
 // for resume the checkpoint's spec and keys become the command's. EXIT_DONE, or an exit code after diagnostics.
 int start_open(Command *command, Start *start);
+// Warns when out_dir has not the room for two checkpoints of so many bytes.
+void start_check_room(const Command *command, const Start *start, double checkpoint, FILE *out);
 // Resuming: the checkpoint's choices into `request`, unless it has some already or the same plans come without.
 int start_choices(Command *command, const Start *start, const Target *target, CompileRequest *request);
 // Initial values, parameters, and for resume moments.

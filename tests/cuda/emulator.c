@@ -197,7 +197,7 @@ static const char *run_block(uint32_t block) {
 
 static const char *run_blocks(void) {
     uint32_t count = machine.launch->blocks;
-    uint32_t *order = memory_allocate((size_t)count * sizeof *order);
+    uint32_t *order = ARENA_ARRAY(machine.arena, uint32_t, count); // given back also when a fault jumps out of here
     for (uint32_t i = 0; i < count; i++) {
         uint32_t other = draw(i + 1); // Fisher and Yates
         order[i] = order[other];
@@ -205,7 +205,6 @@ static const char *run_blocks(void) {
     }
     const char *wrong = NULL;
     for (uint32_t i = 0; i < count && !wrong; i++) wrong = run_block(order[i]);
-    memory_release(order);
     return wrong;
 }
 

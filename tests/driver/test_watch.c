@@ -1,4 +1,4 @@
-// What a person sees of a run, and what it may take: the line with the time left, and limits of memory.
+// What a person sees of a run, and what it may take: the line with the time left, room on the disk, limits of memory.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +12,10 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "driver/memory_limit.h"
 #include "driver/progress.h"
+#include "driver/start.h"
 
 // ---- progress
 
@@ -133,10 +135,54 @@ static void the_tightest_limit_counts(void **state) {
     assert_int_equal(rmdir(root), 0);
 }
 
+// ---- disk
+
+static int64_t room;
+static const char *asked;
+
+static int room_of_the_test(const char *path, int64_t *bytes) {
+    asked = path;
+    *bytes = room;
+    return room < 0 ? -1 : 0;
+}
+
+// What is said of a disk with that much room before checkpoints of 100 MB.
+static const char *said_of_room(int64_t bytes, bool writes) {
+    static char text[200];
+    room = bytes;
+    asked = NULL;
+    FileTable before = file_table;
+    file_table.room = room_of_the_test;
+    Arena *arena = arena_create();
+    Command command = {.arena = arena, .diags = diags_create(arena), .config = config_create(arena)};
+    declare_train_keys(command.config);
+    assert_true(config_assign(command.config, "out_dir", "runs/one", (Place){0}, command.diags));
+    FILE *file = tmpfile();
+    start_check_room(&command, &(Start){.writes = writes}, 1e8, file);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    if (writes) assert_string_equal(asked, "runs/one");
+    arena_free(arena);
+    file_table = before;
+    return text;
+}
+
+static void less_than_two_checkpoints_free_is_said(void **state) {
+    (void)state;
+    assert_string_equal(said_of_room(199999999, true), "warning: runs/one: 200.0 MB are free, and a checkpoint takes "
+                                                       "100.0 MB; there should be room for two\n");
+    assert_non_null(strstr(said_of_room(0, true), "runs/one: 0.0 MB are free"));
+    assert_string_equal(said_of_room(200000000, true), "");
+    assert_string_equal(said_of_room(-1, true), ""); // not known
+    assert_string_equal(said_of_room(0, false), ""); // an evaluation writes nothing
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(time_left_at_the_pace_so_far),
                                        cmocka_unit_test(plain_lines_where_there_is_no_terminal),
                                        cmocka_unit_test(a_terminal_has_one_line_that_is_written_over),
+                                       cmocka_unit_test(less_than_two_checkpoints_free_is_said),
                                        cmocka_unit_test(the_tightest_limit_counts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,10 +39,12 @@ done
 
 # Memory: refused before the first step, with the figure and what to lower.
 big="$small --gradient_accumulation_steps=1 --block_size=1024 --batch_size=64"
-(ulimit -v 1500000 && exec "$sinter" train $big --fuse=op --out_dir=big >log 2>&1)
-status=$?
-{ [ $status = 4 ] && grep -q "this run needs .* and ulimit -v leaves it .*; lower batch_size (64) or block_size (1024)" log; } ||
-    { tail -3 log; complain "exit $status of a run without memory"; }
+if (ulimit -v 1500000 && "$sinter" --help >/dev/null 2>&1); then # not so with a sanitizer, which takes more addresses
+    (ulimit -v 1500000 && exec "$sinter" train $big --fuse=op --out_dir=big >log 2>&1)
+    status=$?
+    { [ $status = 4 ] && grep -q "this run needs .* and ulimit -v leaves it .*; lower batch_size (64) or block_size (1024)" log; } ||
+        { tail -3 log; complain "exit $status of a run without memory"; }
+fi
 
 # Files that may not grow, as on a full disk: exit code 5, and the checkpoint that was there.
 keys="$small --gradient_accumulation_steps=1"
@@ -56,7 +58,9 @@ run 0 "at iteration 4$" train --init_from=resume --max_iters=9 --out_dir=full --
 cmp kept full/ckpt-4.safetensors || complain "the checkpoint before the full disk is not the same"
 touch file
 run 5 "file" train $keys --out_dir=file/out
-# Room for two checkpoints: a folder in a file system of its own is not to be had everywhere; the message has a unit test.
+# Nothing can be created there: found before the first step, not by the first checkpoint.
+run 5 "/proc/ckpt.safetensors.tmp.*: cannot create" train $keys --max_iters=1 --out_dir=/proc --metrics=none
+grep -q "^iter" log && complain "steps were made for a folder that cannot be written"
 
 # One folder, two trainings.
 "$sinter" train $keys --max_iters=1000000 --log_interval=100000 --out_dir=shared >first.log 2>&1 &
