@@ -18,7 +18,10 @@
 
 typedef struct {
     char magic[16];
-    unsigned long long key[2], bytes, hash[2], zeros;
+    WideHash key;
+    unsigned long long bytes;
+    WideHash hash;
+    unsigned long long zeros;
 } Header;
 
 static const char magic[16] = "sinter cache 1\n";
@@ -76,13 +79,7 @@ Cache *cache_open(Arena *arena, const char *folder, size_t limit, Diags *diags) 
 
 // ---- entries
 
-CacheKey cache_key(const void *bytes, size_t length) {
-    CacheKey key;
-    text_hash_wide(bytes, length, key.words);
-    return key;
-}
-
-static const char *entry_path(const Cache *cache, Arena *arena, CacheKey key, const char *kind) {
+static const char *entry_path(const Cache *cache, Arena *arena, WideHash key, const char *kind) {
     return arena_format(arena, "%s/%016llx%016llx.%s", cache->folder, key.words[1], key.words[0], kind);
 }
 
@@ -97,27 +94,26 @@ static bool read_bytes(int file, void *bytes, size_t count) {
 }
 
 // Why the open entry is not taken; NULL: its bytes are in *bytes.
-static const char *read_entry(const Cache *cache, int file, Arena *arena, CacheKey key, void **bytes, size_t *length) {
+static const char *read_entry(const Cache *cache, int file, Arena *arena, WideHash key, void **bytes, size_t *length) {
     struct stat facts;
     Header header;
     if (fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode)) return "is no plain file";
     if (facts.st_uid != geteuid()) return "belongs to somebody else";
     if (facts.st_mode & 077) return "is open to others";
     if (!read_bytes(file, &header, sizeof header) || memcmp(header.magic, magic, sizeof magic) != 0) return "is damaged";
-    bool fits = memcmp(header.key, key.words, sizeof key.words) == 0 && header.bytes <= cache->limit &&
+    bool fits = memcmp(&header.key, &key, sizeof key) == 0 && header.bytes <= cache->limit &&
                 (unsigned long long)facts.st_size == sizeof header + header.bytes;
     if (!fits) return "is damaged";
     *bytes = arena_alloc(arena, header.bytes + 1);
-    unsigned long long hash[2];
     if (!read_bytes(file, *bytes, header.bytes)) return "is damaged";
-    text_hash_wide(*bytes, header.bytes, hash);
+    WideHash hash = hash_wide(*bytes, header.bytes);
     *length = header.bytes;
-    return memcmp(hash, header.hash, sizeof hash) == 0 ? NULL : "is damaged";
+    return memcmp(&hash, &header.hash, sizeof hash) == 0 ? NULL : "is damaged";
 }
 
 static void close_number(void *file) { file_table.close(*(int *)file); }
 
-const void *cache_get(Cache *cache, Arena *arena, CacheKey key, const char *kind, size_t *length) {
+const void *cache_get(Cache *cache, Arena *arena, WideHash key, const char *kind, size_t *length) {
     if (!cache) return NULL;
     const char *path = entry_path(cache, arena, key, kind);
     int file = file_table.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -216,13 +212,12 @@ static bool write_entry(const char *path, const char *temporary, const Header *h
     return done;
 }
 
-void cache_put(Cache *cache, CacheKey key, const char *kind, const void *bytes, size_t length) {
+void cache_put(Cache *cache, WideHash key, const char *kind, const void *bytes, size_t length) {
     if (!cache || cache->has_failed || length > cache->limit) return;
     Arena *arena = arena_create();
     static unsigned number;  // keeps two entries of one process apart, and a file left behind by one of the same id
-    Header header = {.key = {key.words[0], key.words[1]}, .bytes = length};
+    Header header = {.key = key, .bytes = length, .hash = hash_wide(bytes, length)};
     memcpy(header.magic, magic, sizeof magic);
-    text_hash_wide(bytes, length, header.hash);
     const char *path = entry_path(cache, arena, key, kind);
     const char *temporary = arena_format(arena, "%s.tmp.%ld.%lld.%u", path, (long)getpid(), (long long)time(NULL), number++);
     if (!write_entry(path, temporary, &header, bytes)) {

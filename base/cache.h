@@ -11,6 +11,7 @@
 #define SINTER_BASE_CACHE_H
 
 #include "base/diag.h"
+#include "base/hash.h"
 
 typedef struct Cache Cache;
 
@@ -25,16 +26,10 @@ const char *cache_make_folder(Arena *arena, const char *folder);
 // warnings of later calls too and, like `arena`, must outlive the cache.
 Cache *cache_open(Arena *arena, const char *folder, size_t limit, Diags *diags);
 
-// Key: 128 bits of hash over everything that the bytes depend on.
-typedef struct {
-    unsigned long long words[2];
-} CacheKey;
-CacheKey cache_key(const void *bytes, size_t length);
-
-// The bytes stored under the key and kind (a file name's end), in `arena`, aligned to 16. NULL when there are none, also for
-// a NULL cache.
-const void *cache_get(Cache *cache, Arena *arena, CacheKey key, const char *kind, size_t *bytes);
+// The bytes stored under the key, a hash over everything that they depend on, and the kind (a file name's end), in `arena`,
+// aligned to 16. NULL when there are none, also for a NULL cache.
+const void *cache_get(Cache *cache, Arena *arena, WideHash key, const char *kind, size_t *bytes);
 // Stores them, in place of what was there. A failure is a warning, once.
-void cache_put(Cache *cache, CacheKey key, const char *kind, const void *bytes, size_t length);
+void cache_put(Cache *cache, WideHash key, const char *kind, const void *bytes, size_t length);
 
 #endif

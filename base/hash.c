@@ -1,9 +1,21 @@
+// Hashes: see hash.h.
 #include "base/hash.h"
+
+#include <string.h>
 
 #define XXH_INLINE_ALL // the state's layout is private to each version of the library
 #include <xxhash.h>
 
 #include "base/memory.h"
+
+unsigned long long hash_bytes(const void *bytes, size_t count) { return XXH3_64bits(bytes, count); }
+
+unsigned long long hash_text(const char *text) { return hash_bytes(text, strlen(text)); }
+
+WideHash hash_wide(const void *bytes, size_t count) {
+    XXH128_hash_t wide = XXH3_128bits(bytes, count);
+    return (WideHash){{wide.low64, wide.high64}};
+}
 
 struct Hash {
     XXH3_state_t state; // aligned to 64, as memory_allocate is

@@ -1,11 +1,10 @@
-// Growable text, name distances and hashing: see text.h.
+// Growable text and name distances: see text.h.
 #include "base/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 Text text_create(Arena *arena) { return (Text){.arena = arena}; }
 
@@ -93,12 +92,4 @@ const char *text_nearest(const char *name, const char *const *names, size_t coun
         }
     }
     return nearest;
-}
-
-unsigned long long text_hash(const void *bytes, size_t length) { return XXH3_64bits(bytes, length); }
-
-void text_hash_wide(const void *bytes, size_t length, unsigned long long hash[2]) {
-    XXH128_hash_t wide = XXH3_128bits(bytes, length);
-    hash[0] = wide.low64;
-    hash[1] = wide.high64;
 }

@@ -28,9 +28,4 @@ unsigned text_distance(const char *a, const char *b, unsigned limit);
 // The nearest of `count` names within a third of its length, or NULL.
 const char *text_nearest(const char *name, const char *const *names, size_t count);
 
-// 64-bit content hash (XXH3).
-unsigned long long text_hash(const void *bytes, size_t length);
-// 128 bits of it, where two contents of one hash must never meet.
-void text_hash_wide(const void *bytes, size_t length, unsigned long long hash[2]);
-
 #endif

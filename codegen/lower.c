@@ -5,6 +5,8 @@
 #include "base/diag.h"
 #include "codegen/lower.h"
 
+#include "base/hash.h"
+
 static int64_t buffer_elements(const Value *value) {
     int64_t elements = layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
     return elements > 0 ? elements : 1;
@@ -51,7 +53,7 @@ static unsigned long long program_hash(const TileProgram *program, Arena *arena)
         if (op->kind == TILE_TABLE)
             text_append_bytes(&text, (const char *)op->table, sizeof *op->table * (size_t)op->table_count);
     }
-    return text_hash(text.data, text.length);
+    return hash_bytes(text.data, text.length);
 }
 
 static const char *program_name(const TileProgram *program, Arena *arena) {

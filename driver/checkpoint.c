@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 // Keys that say where things are and how a run is watched: they may be others every time.
 static const char *const passing_keys[] = {"out_dir",  "init_from", "threads", "time",      "metrics",      "grads_out",
                                            "choices",  "tune",      "full",    "tune_seconds", "quiet",     "eval_only",
@@ -65,7 +67,7 @@ const char *checkpoint_plan_hash(Arena *arena, const Plan *const plans[MODEL_PRO
     Text text = text_create(arena);
     for (int program = MODEL_STEP; program <= MODEL_MICRO; program++)
         if (plans[program]) plan_print(plans[program], &text);
-    return arena_format(arena, "%016llx", text_hash(text_string(&text), text.length));
+    return arena_format(arena, "%016llx", hash_bytes(text_string(&text), text.length));
 }
 
 // What was decided for each program is what the ledger got while it was compiled.

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "codegen/codegen.h"
 #include "driver/bench/bench.h"
 #include "driver/training.h"
@@ -45,7 +46,7 @@ static int describe_tokens(Command *command, const char *path, Bench *bench) {
     size_t length = bench->tokens_bytes < HASHED_TOKENS ? (size_t)bench->tokens_bytes : HASHED_TOKENS;
     char *bytes = memory_allocate(length ? length : 1);
     if (!file_read_at(file, path, bytes, length, 0, command->diags)) status = RUNTIME_IO;
-    bench->tokens_hash = arena_format(command->arena, "%016llx", text_hash(bytes, length));
+    bench->tokens_hash = arena_format(command->arena, "%016llx", hash_bytes(bytes, length));
     memory_release(bytes);
     file_table.close(file);
     return status;

@@ -3,6 +3,7 @@
 //     dim C=n_embd H=n_head D=C/H            ->   dims C=768, H=12, D=64
 //     param Wo[(H,D),C] resid as "attn.c_proj.weight"   in layer 0
 //         ->   leaf "h.0.attn.c_proj.weight", dims (H,D,C), stored as 2 axes, init normal(0.00408)
+#include "base/hash.h"
 #include "frontend/lower.h"
 
 #include <math.h>
@@ -176,7 +177,7 @@ static bool check_stored(Lower *lower, const char *stored, Place place) {
 // A name in files belongs to one param or input.
 static bool claim_stored(Lower *lower, const char *stored, Place place) {
     if (!check_stored(lower, stored, place)) return false;
-    unsigned long long hash = text_hash(stored, strlen(stored));
+    unsigned long long hash = hash_text(stored);
     for (size_t i = 0; i < lower->stored.count; i++) {
         const Name *other = &lower->stored.items[i];
         if (lower->stored_hashes.items[i] != hash || !text_equal(other->text, stored)) continue;

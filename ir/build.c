@@ -79,6 +79,13 @@ NodeId build_copy(Graph *to, const Graph *from, NodeId id, const NodeId *operand
     return copy;
 }
 
+NodeId build_copy_mapped(Graph *to, const Graph *from, NodeId id, const NodeId *map) {
+    const Node *node = graph_node(from, id);
+    NodeId *operands = ARENA_ARRAY(to->arena, NodeId, node->operand_count);
+    for (uint32_t i = 0; i < node->operand_count; i++) operands[i] = map[node->operands[i]];
+    return build_copy(to, from, id, operands);
+}
+
 // ---- sources
 
 NodeId build_input(Graph *graph, LeafId leaf, DType dtype) {

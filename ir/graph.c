@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/size.h"
 #include "ir/graph_storage.h"
 
@@ -33,7 +34,7 @@ static void strings_grow(Graph *graph) {
     const char **strings = ARENA_ARRAY(graph->arena, const char *, capacity);
     for (size_t i = 0; i < graph->string_capacity; i++) {
         const char *text = graph->strings[i];
-        if (text) strings[string_place(strings, capacity, text, text_hash(text, strlen(text)))] = text;
+        if (text) strings[string_place(strings, capacity, text, hash_text(text))] = text;
     }
     graph->strings = strings;
     graph->string_capacity = capacity;
@@ -50,7 +51,7 @@ static const char *string_find(const Graph *graph, const char *text, unsigned lo
 }
 
 const char *graph_string(Graph *graph, const char *text) {
-    unsigned long long hash = text_hash(text, strlen(text));
+    unsigned long long hash = hash_text(text);
     const char *found = string_find(graph, text, hash);
     if (found) return found;
     if (graph->string_count * 2 >= graph->string_capacity) strings_grow(graph);

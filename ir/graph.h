@@ -146,6 +146,8 @@ NodeId build_node(Graph *graph, Op op, DType dtype, const DimList *order, const 
                   const Attr *attr, const char **error);
 // `node` of `from` in `to` (a graph made by graph_create_like), with mapped operands and its name, order and group.
 NodeId build_copy(Graph *to, const Graph *from, NodeId node, const NodeId *operands);
+// The same with map[k] for its operand k: a graph is copied node by node, the map filled with what this returns.
+NodeId build_copy_mapped(Graph *to, const Graph *from, NodeId node, const NodeId *map);
 
 void graph_output(Graph *graph, const char *name, NodeId node);  // replaces an output of the same name
 void graph_set_order(Graph *graph, NodeId node, DimList order);  // BUG unless a permutation of its dims

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "ir/graph_storage.h"
 
 Attr attr_normal(Op op, const Attr *attr) {
@@ -83,14 +84,14 @@ static unsigned long long node_hash(const Graph *graph, const Node *node) {
         double value;
     } key = {.op = node->op, .dtype = node->dtype, .dims = node->dims, .from = attr->from, .to = attr->to,
              .inner = attr->inner, .integer = (uint64_t)attr->integer, .set = attr->set, .leaf = attr->leaf,
-             .site = (uintptr_t)attr->site, .operands = text_hash(node->operands, node->operand_count * sizeof(NodeId)),
+             .site = (uintptr_t)attr->site, .operands = hash_bytes(node->operands, node->operand_count * sizeof(NodeId)),
              .value = attr->value};
     if (attr->table) {
         // In ascending dims, so that two storage orders of one table meet.
         const double *values = table_reorder(graph, graph->arena, attr->table, node->order, ascending(node->dims));
-        key.table = text_hash(values, (size_t)graph_elements(graph, node->dims) * sizeof(double));
+        key.table = hash_bytes(values, (size_t)graph_elements(graph, node->dims) * sizeof(double));
     }
-    return text_hash(&key, sizeof key);
+    return hash_bytes(&key, sizeof key);
 }
 
 static bool table_equal(const Graph *graph, const Node *a, const Node *b) {

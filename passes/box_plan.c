@@ -125,10 +125,7 @@ static void copy_inside(const Drafting *drafting, const Box *box, Graph *region,
     const Graph *graph = drafting->drawing->graph;
     for (uint32_t i = 0; i < box->inside.count; i++) {
         NodeId id = box->inside.nodes[i];
-        const Node *node = graph_node(graph, id);
-        NodeId *operands = ARENA_ARRAY(drafting->drawing->scratch, NodeId, node->operand_count);
-        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = map[node->operands[k]];
-        map[id] = build_copy(region, graph, id, operands);
+        map[id] = build_copy_mapped(region, graph, id, map);
     }
 }
 

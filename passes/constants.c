@@ -98,11 +98,7 @@ static Graph *known_part(const Graph *graph, const bool *live, Constants *consta
     Graph *part = graph_create_like(arena, graph);
     for (NodeId id = 0; id < graph_nodes(graph); id++) {
         if (!live[id] || !constants->facts[id].known) continue;
-        const Node *node = graph_node(graph, id);
-        NodeId *operands = ARENA_ARRAY(arena, NodeId, node->operand_count);
-        for (uint32_t i = 0; i < node->operand_count; i++)
-            operands[i] = constants->copies[node->operands[i]];
-        constants->copies[id] = build_copy(part, graph, id, operands);
+        constants->copies[id] = build_copy_mapped(part, graph, id, constants->copies);
         if (constants->facts[id].needed) graph_output(part, arena_format(arena, "%u", id), constants->copies[id]);
     }
     return part;

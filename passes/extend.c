@@ -19,14 +19,8 @@ Graph *extend_copy(const Graph *from, Arena *arena, bool (*keep)(const char *out
     Graph *to = graph_create_like(arena, from);
     bool *live = marked_live(from, arena, keep);
     NodeId *map = ARENA_ARRAY(arena, NodeId, graph_nodes(from));
-    for (NodeId id = 0; id < graph_nodes(from); id++) {
-        if (!live[id]) continue;
-        const Node *node = graph_node(from, id);
-        NodeId *operands = ARENA_ARRAY(arena, NodeId, node->operand_count);
-        for (uint32_t i = 0; i < node->operand_count; i++)
-            operands[i] = map[node->operands[i]];
-        map[id] = build_copy(to, from, id, operands);
-    }
+    for (NodeId id = 0; id < graph_nodes(from); id++)
+        if (live[id]) map[id] = build_copy_mapped(to, from, id, map);
     for (uint32_t i = 0; i < graph_outputs(from); i++) {
         const Output *output = graph_output_at(from, i);
         if (live[output->node] && (!keep || keep(output->name))) graph_output(to, output->name, map[output->node]);

@@ -181,11 +181,8 @@ static NodeId find_result(const Step *step, ValueId value) {
 static NodeId *copy_region(Plan *plan, Graph *region, const Graph *from, NodeId operand) {
     NodeId *map = ARENA_ARRAY(plan->arena, NodeId, graph_nodes(from));
     for (NodeId id = 0; id < graph_nodes(from); id++) {
-        const Node *node = graph_node(from, id);
-        NodeId *operands = ARENA_ARRAY(plan->arena, NodeId, node->operand_count);
-        for (uint32_t k = 0; k < node->operand_count; k++) operands[k] = map[node->operands[k]];
-        bool is_given = node->op == OP_OPERAND && operand != NODE_NONE;
-        map[id] = is_given ? operand : build_copy(region, from, id, operands);
+        bool is_given = graph_node(from, id)->op == OP_OPERAND && operand != NODE_NONE;
+        map[id] = is_given ? operand : build_copy_mapped(region, from, id, map);
     }
     return map;
 }

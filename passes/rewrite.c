@@ -31,15 +31,6 @@ static NodeId rewrite_copied(Rewrite *rewrite, const Graph *from, NodeId copied)
     return result;
 }
 
-static NodeId copy_node(Graph *to, const Graph *from, NodeId id, const NodeId *map, Arena *arena) {
-    const Node *node = graph_node(from, id);
-    NodeId *operands = ARENA_ARRAY(arena, NodeId, node->operand_count);
-    for (uint32_t i = 0; i < node->operand_count; i++)
-        operands[i] = map[node->operands[i]];
-    graph_set_group(to, graph_node_group(from, id));
-    return build_copy(to, from, id, operands);
-}
-
 // The graph with every live node copied, and rewritten when `rewrite` is given.
 static Graph *rebuild(const Graph *graph, Arena *arena, Rewrite *rewrite) {
     Graph *to = graph_create_like(arena, graph);
@@ -48,7 +39,8 @@ static Graph *rebuild(const Graph *graph, Arena *arena, Rewrite *rewrite) {
     NodeId *map = ARENA_ARRAY(arena, NodeId, graph_nodes(graph));
     for (NodeId id = 0; id < graph_nodes(graph); id++) {
         if (!live[id]) continue;
-        map[id] = copy_node(to, graph, id, map, arena);
+        graph_set_group(to, graph_node_group(graph, id));
+        map[id] = build_copy_mapped(to, graph, id, map);
         if (!rewrite) continue;
         rewrite->source = id;
         map[id] = rewrite_copied(rewrite, graph, map[id]);

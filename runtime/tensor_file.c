@@ -174,7 +174,7 @@ static bool read_hashes(Reader *reader, char *header, size_t length) {
     if (!hashes_parse(text, hashes, file->count) || !hashes_find(header, length, file->count, &at))
         return REFUSE(reader, "its hashes are damaged, or of another number of tensors");
     memset(header + at, '0', strlen(text));
-    if (text_hash(header, length) != hashes[0]) return REFUSE(reader, "damaged: the header does not match its hash");
+    if (hash_bytes(header, length) != hashes[0]) return REFUSE(reader, "damaged: the header does not match its hash");
     file->hashes = hashes;
     return true;
 }
@@ -354,7 +354,7 @@ RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float
     }
     int64_t offset = (int64_t)(file->data_start + entry->begin);
     if (!file_read_at(file->file, file->path, values, entry->bytes, offset, diags)) return RUNTIME_IO;
-    return check_hash(file, entry, text_hash(values, entry->bytes), diags);
+    return check_hash(file, entry, hash_bytes(values, entry->bytes), diags);
 }
 
 // ---- the whole file

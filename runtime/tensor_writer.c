@@ -115,7 +115,7 @@ RuntimeStatus tensor_writer_begin(TensorWriter *writer, Diags *diags) {
     size_t length, hashes;
     char *bytes = render_header(writer, &length, &hashes);
     writer->hashes = ARENA_ARRAY(writer->arena, uint64_t, writer->count + 1);
-    writer->hashes[0] = text_hash(bytes + LENGTH_BYTES, length);
+    writer->hashes[0] = hash_bytes(bytes + LENGTH_BYTES, length);
     writer->hashes_at = (int64_t)(LENGTH_BYTES + hashes);
     writer->hash = hash_create();
     writer->file = file_writer_open(writer->arena, writer->path, diags);

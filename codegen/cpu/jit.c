@@ -328,7 +328,7 @@ static void compile_all(Compiler *compiler, CpuKernel *kernels, uint32_t count, 
     report->llvm_seconds += clock_seconds() - start;
 }
 
-static bool objects_key(const CpuKernel *kernels, uint32_t count, const Processor *processor, CacheKey *key) {
+static bool objects_key(const CpuKernel *kernels, uint32_t count, const Processor *processor, WideHash *key) {
     Arena *arena = arena_create();
     const char *text = arena_format(arena, "%s\n%s\n%s\n%d\n%s", processor->triple, processor->cpu,
                                     processor->features, processor->vector_bytes, pass_list);
@@ -337,7 +337,7 @@ static bool objects_key(const CpuKernel *kernels, uint32_t count, const Processo
     return is_known;
 }
 
-static void remember(const Compiler *compiler, Cache *cache, CacheKey key) {
+static void remember(const Compiler *compiler, Cache *cache, WideHash key) {
     LLVMMemoryBufferRef objects[MAX_SHARES];
     for (uint32_t i = 0; i < compiler->count; i++) {
         objects[i] = compiler->shares[i].object;
@@ -348,7 +348,7 @@ static void remember(const Compiler *compiler, Cache *cache, CacheKey key) {
 
 // Object files of all kernels: from the cache where they are, else compiled, and kept. Texts are always made anew.
 static void make_objects(Compiler *compiler, CpuKernel *kernels, uint32_t count, CodegenReport *report) {
-    CacheKey key;
+    WideHash key;
     bool is_kept = report->cache && !report->llvm && !report->assembly &&
                    objects_key(kernels, count, &compiler->processor, &key);
     if (is_kept) {

@@ -8,11 +8,12 @@
 //     map_adamw_2b77_in_03        buffers 0 and 3 may be the same memory
 #include <string.h>
 
+#include "base/hash.h"
 #include "codegen/cpu/cpu.h"
 
 uint32_t kernel_set_add(KernelSet *set, const TileProgram *program, const bool *aliased) {
     const char *symbol = kernel_symbol(set->arena, program, aliased);
-    unsigned long long hash = text_hash(symbol, strlen(symbol));
+    unsigned long long hash = hash_text(symbol);
     for (uint32_t i = 0; i < set->count; i++)
         if (set->hashes[i] == hash && text_equal(set->kernels[i].symbol, symbol)) return i;
     set->kernels = arena_grow(set->arena, set->kernels, &set->capacity, set->count + 1, sizeof(*set->kernels));

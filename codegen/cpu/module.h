@@ -55,10 +55,10 @@ LLVMValueRef math_call(CpuModule *module, MathFunction function, LLVMValueRef x)
 // ---- remember.c: object files kept between runs
 // Of the kernels' symbols and all else that their code depends on; `processor`: what it is compiled for and how. False
 // when this build cannot be told from others: then nothing may be kept.
-bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *processor, CacheKey *key);
+bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *processor, WideHash *key);
 // How many were found, at most `most`; 0 for none. They are the caller's to dispose of.
-uint32_t cpu_objects_recall(Cache *cache, CacheKey key, LLVMMemoryBufferRef *objects, uint32_t most);
-void cpu_objects_remember(Cache *cache, CacheKey key, const LLVMMemoryBufferRef *objects, uint32_t number);
+uint32_t cpu_objects_recall(Cache *cache, WideHash key, LLVMMemoryBufferRef *objects, uint32_t most);
+void cpu_objects_remember(Cache *cache, WideHash key, const LLVMMemoryBufferRef *objects, uint32_t number);
 
 // ---- emit.c
 void emit_kernel(CpuModule *module, Arena *arena, const CpuKernel *kernel);

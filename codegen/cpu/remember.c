@@ -9,6 +9,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "codegen/cpu/module.h"
 
 // ---- which build this is
@@ -64,14 +65,14 @@ static bool append_build_id(Text *out, void (*function)(void)) {
 
 // ---- the key
 
-bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *processor, CacheKey *key) {
+bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *processor, WideHash *key) {
     Arena *arena = arena_create();
     Text text = text_create(arena);
     text_append(&text, "cpu objects 1\nllvm %s\n%s\n", codegen_llvm_version(), processor);
     bool is_known = append_build_id(&text, (void (*)(void))cpu_objects_key) &&
                     append_build_id(&text, (void (*)(void))LLVMGetVersion);
     for (uint32_t i = 0; i < count; i++) text_append(&text, "\n%s", kernels[i].symbol);
-    *key = cache_key(text.data, text.length);
+    *key = hash_wide(text.data, text.length);
     arena_free(arena);
     return is_known;
 }
@@ -80,7 +81,7 @@ bool cpu_objects_key(const CpuKernel *kernels, uint32_t count, const char *proce
 
 static const char kind[] = "objects";
 
-uint32_t cpu_objects_recall(Cache *cache, CacheKey key, LLVMMemoryBufferRef *objects, uint32_t most) {
+uint32_t cpu_objects_recall(Cache *cache, WideHash key, LLVMMemoryBufferRef *objects, uint32_t most) {
     Arena *arena = arena_create();
     size_t length = 0;
     const char *bytes = cache_get(cache, arena, key, kind, &length);
@@ -98,7 +99,7 @@ uint32_t cpu_objects_recall(Cache *cache, CacheKey key, LLVMMemoryBufferRef *obj
     return (uint32_t)found;
 }
 
-void cpu_objects_remember(Cache *cache, CacheKey key, const LLVMMemoryBufferRef *objects, uint32_t number) {
+void cpu_objects_remember(Cache *cache, WideHash key, const LLVMMemoryBufferRef *objects, uint32_t number) {
     if (!cache) return;
     Arena *arena = arena_create();
     Text bytes = text_create(arena);

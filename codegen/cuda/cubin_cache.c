@@ -4,23 +4,24 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "codegen/cuda/cubins.h"
 
 static const char kind[] = "cubin";
 
-static CacheKey key_of(const Nvrtc *nvrtc, const CudaSource *source) {
+static WideHash key_of(const Nvrtc *nvrtc, const CudaSource *source) {
     Arena *arena = arena_create();
     Text text = text_create(arena);
     text_append(&text, "cubin 1\nnvrtc %s\n%s\n", nvrtc_version(nvrtc), source->architecture);
     for (const char *const *option = nvrtc_options(); *option; option++) text_append(&text, "%s\n", *option);
     for (const char *const *option = source->options; option && *option; option++) text_append(&text, "%s\n", *option);
     text_append_bytes(&text, source->text, strlen(source->text));
-    CacheKey key = cache_key(text.data, text.length);
+    WideHash key = hash_wide(text.data, text.length);
     arena_free(arena);
     return key;
 }
 
-static bool recall(Cache *cache, Arena *arena, CacheKey key, CudaObject *object) {
+static bool recall(Cache *cache, Arena *arena, WideHash key, CudaObject *object) {
     size_t length = 0;
     uint64_t bytes;
     const char *entry = cache_get(cache, arena, key, kind, &length);
@@ -33,7 +34,7 @@ static bool recall(Cache *cache, Arena *arena, CacheKey key, CudaObject *object)
     return true;
 }
 
-static void remember(Cache *cache, CacheKey key, const CudaObject *object) {
+static void remember(Cache *cache, WideHash key, const CudaObject *object) {
     if (!cache || !object->cubin) return;
     Arena *arena = arena_create();
     Text entry = text_create(arena);
@@ -47,7 +48,7 @@ static void remember(Cache *cache, CacheKey key, const CudaObject *object) {
 
 bool cubin_make(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaSource *source, CudaObject *object,
                 bool *is_recalled, Diags *diags) {
-    CacheKey key = key_of(nvrtc, source);
+    WideHash key = key_of(nvrtc, source);
     *is_recalled = recall(cache, arena, key, object);
     if (*is_recalled) return true;
     if (!nvrtc_compile(nvrtc, arena, source, object, diags)) return false;

@@ -64,18 +64,30 @@ static int64_t coefficient_of(const TileIndex *index, TileValue value) {
     return 0;
 }
 
-// Where memory is written over what is read, both have to belong to the same round.
-static bool keeps_to_itself(const Spreading *spreading, uint32_t loop) {
+// A store that writes over memory, and a load of such memory: operations of the program.
+typedef struct {
+    uint32_t store, load;
+} Pair;
+
+// The first one from `pair` on.
+static bool find_pair(const Spreading *spreading, Pair *pair) {
     const TileProgram *program = spreading->program;
-    for (uint32_t s = 0; s < program->op_count; s++) {
-        const TileOp *store = &program->ops[s];
+    for (; pair->store < program->op_count; pair->store++, pair->load = 0) {
+        const TileOp *store = &program->ops[pair->store];
         if (!writes(store) || !spreading->aliased[store->buffer]) continue;
-        for (uint32_t l = 0; l < program->op_count; l++) {
-            const TileOp *load = &program->ops[l];
-            if (!reads(load) || !spreading->aliased[load->buffer]) continue;
-            if (coefficient_of(&load->index, loop) != coefficient_of(&store->index, loop)) return false;
+        for (; pair->load < program->op_count; pair->load++) {
+            const TileOp *load = &program->ops[pair->load];
+            if (reads(load) && spreading->aliased[load->buffer]) return true;
         }
     }
+    return false;
+}
+
+// Where memory is written over what is read, both have to belong to the same round.
+static bool keeps_to_itself(const Spreading *spreading, uint32_t loop) {
+    const TileOp *ops = spreading->program->ops;
+    for (Pair pair = {0}; find_pair(spreading, &pair); pair.load++)
+        if (coefficient_of(&ops[pair.load].index, loop) != coefficient_of(&ops[pair.store].index, loop)) return false;
     return true;
 }
 
@@ -169,14 +181,9 @@ static const bool *buffers_written_over(const Spreading *spreading, const bool *
     const TileProgram *program = spreading->program;
     bool *over = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
     for (uint32_t b = 0; b < program->buffer_count; b++) over[b] = again[b];
-    for (uint32_t s = 0; s < program->op_count; s++) {
-        const TileOp *store = &program->ops[s];
-        if (!writes(store) || !spreading->aliased[store->buffer]) continue;
-        for (uint32_t l = 0; l < program->op_count; l++) {
-            const TileOp *load = &program->ops[l];
-            if (!reads(load) || !spreading->aliased[load->buffer]) continue;
-            if (!is_by_lanes(program, &load->index, &store->index)) over[store->buffer] = true;
-        }
+    for (Pair pair = {0}; find_pair(spreading, &pair); pair.load++) {
+        const TileOp *store = &program->ops[pair.store], *load = &program->ops[pair.load];
+        if (!is_by_lanes(program, &load->index, &store->index)) over[store->buffer] = true;
     }
     return over;
 }

@@ -1,6 +1,7 @@
 // Which variants may be compared, and how they compare.
 #include <string.h>
 
+#include "base/hash.h"
 #include "driver/bench/bench.h"
 
 // How much faster a step must be without a decision to call the decision a loss. Among dozens of rows some
@@ -79,5 +80,5 @@ const Variant *bench_main(const Bench *bench) {
 }
 
 const char *bench_hash(Arena *arena, const char *text) {
-    return arena_format(arena, "%016llx", text_hash(text, strlen(text)));
+    return arena_format(arena, "%016llx", hash_text(text));
 }

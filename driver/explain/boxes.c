@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "driver/explain/explain.h"
 #include "ir/layer_text.h"
 
@@ -136,7 +137,7 @@ static unsigned long long structure_hash(const Plan *plan, const Step *step) {
     for (uint32_t k = 0; k < step->operand_count; k++) append_value(&text, plan, step->operands[k]);
     for (uint32_t k = 0; k < step->output_count; k++) append_value(&text, plan, step->outputs[k]);
     append_region(&text, step->region);
-    unsigned long long hash = text_hash(text_string(&text), text.length);
+    unsigned long long hash = hash_bytes(text_string(&text), text.length);
     arena_free(scratch);
     return hash;
 }

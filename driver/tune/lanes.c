@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "driver/memory_limit.h"
 #include "driver/training.h"
 #include "driver/tune/tune.h"
@@ -82,7 +83,7 @@ static const char *followed_lines(Arena *arena, const Choices *choices) {
 }
 
 static bool is_new(TuneLanes *lanes, const char *plan) {
-    unsigned long long hash = text_hash(plan, strlen(plan));
+    unsigned long long hash = hash_text(plan);
     for (size_t i = 0; i < lanes->seen_count; i++)
         if (lanes->seen[i] == hash) return false;
     lanes->seen = arena_grow(lanes->arena, lanes->seen, &lanes->seen_capacity, lanes->seen_count + 1, sizeof hash);
@@ -204,9 +205,9 @@ static unsigned long long hash_states(const CompiledLane *lane) {
         size_t count = (size_t)slot_elements(slot);
         float *values = memory_allocate_array(count + 1, sizeof *values);
         slot_unpack(slot, session_data(lane->training.session, slot), values, scratch);
-        unsigned long long pair[2] = {text_hash(slot->name, strlen(slot->name)),
-                                      text_hash(values, count * sizeof *values)};
-        sum += text_hash(pair, sizeof pair);
+        unsigned long long pair[2] = {hash_text(slot->name),
+                                      hash_bytes(values, count * sizeof *values)};
+        sum += hash_bytes(pair, sizeof pair);
         memory_release(values);
         arena_reset(scratch);
     }

@@ -20,7 +20,7 @@
 enum { LARGEST_FILE = 4 << 20 };
 
 static unsigned long long hash_of(const char *text) {
-    return text_hash(text, strlen(text));
+    return hash_text(text);
 }
 
 const char *tune_folder(Arena *arena) {
@@ -56,7 +56,7 @@ static bool is_whole(Arena *arena, const char *text, const char *key) {
     for (const char *at = strstr(text, "\n# end "); at; at = strstr(at + 1, "\n# end "))
         end = at + 1;
     if (!end) return false;
-    unsigned long long hash = text_hash(text, (size_t)(end - text));
+    unsigned long long hash = hash_bytes(text, (size_t)(end - text));
     return text_equal(end, arena_format(arena, "# end %016llx\n", hash));
 }
 
@@ -92,7 +92,7 @@ const char *tune_save(Arena *arena, const char *path, const char *key, const cha
     text_append(&text, "%s", first_line(arena, key));
     text_append_bytes(&text, choices, strlen(choices));
     if (text.data[text.length - 1] != '\n') text_append(&text, "\n");
-    text_append(&text, "# end %016llx\n", text_hash(text.data, text.length));
+    text_append(&text, "# end %016llx\n", hash_bytes(text.data, text.length));
     Diags *complaints = diags_create(arena);
     if (write_file(arena, path, &text, complaints)) return NULL;
     return arena_format(arena, "%s cannot be written: %s", path, strerror(errno));

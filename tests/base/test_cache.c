@@ -46,7 +46,7 @@ static int tear_down(void **state) {
 }
 
 static Cache *open_cache(Bench *bench) { return cache_open(bench->arena, bench->folder, LIMIT, bench->diags); }
-static CacheKey key_of(const char *text) { return cache_key(text, strlen(text)); }
+static WideHash key_of(const char *text) { return hash_wide(text, strlen(text)); }
 
 static const char *complaints(Bench *bench) {
     Text text = text_create(bench->arena);
@@ -55,7 +55,7 @@ static const char *complaints(Bench *bench) {
 }
 
 static const char *entry_of(Bench *bench, const char *text, const char *kind) {
-    CacheKey key = key_of(text);
+    WideHash key = key_of(text);
     return arena_format(bench->arena, "%s/%016llx%016llx.%s", bench->folder, key.words[1], key.words[0], kind);
 }
 

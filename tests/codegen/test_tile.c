@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "tests/codegen/interpret_tile.h"
 #include "ir/reference/reference.h"
 #include "passes/passes.h"
@@ -48,7 +49,7 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
     Run *run = context;
     size_t count = (size_t)graph_elements(run->plan->dims, dim_list_set(&order));
     double *made = ARENA_ARRAY(run->arena, double, count), *result = ARENA_ARRAY(run->arena, double, count);
-    uint64_t state = text_hash(leaf->name, strlen(leaf->name));
+    uint64_t state = hash_text(leaf->name);
     DType dtype = DTYPE_F32;
     for (ValueId id = 0; id < run->plan->value_count; id++)
         if (run->plan->values[id].leaf && text_equal(run->plan->values[id].leaf->name, leaf->name))

@@ -3,6 +3,7 @@
 // After each step two things are checked: its outputs against the float64 reference of the plan, and, for generated
 // kernels, all memory against the tile interpreter: bit for bit where a kernel calls no function of mathematics. The
 // second also shows that a kernel writes nothing but its outputs.
+#include "base/hash.h"
 #include "tests/cpu/compile.h"
 
 #include <math.h>
@@ -40,7 +41,7 @@ static DType leaf_dtype(const Plan *plan, const Leaf *leaf) {
 
 // Floats in [-1, 1), smaller ones for weights and positive ones for what the optimizer divides by; integers 0, 1, 2.
 static double number_of(const Leaf *leaf, DType dtype, size_t i) {
-    uint64_t bits = mix(text_hash(leaf->name, strlen(leaf->name)) + i * 0x9e3779b97f4a7c15u) >> 40;
+    uint64_t bits = mix(hash_text(leaf->name) + i * 0x9e3779b97f4a7c15u) >> 40;
     if (dtype == DTYPE_I32) return (double)(bits % 3);
     if (dtype == DTYPE_BOOL) return (double)(bits % 2);
     double number = (double)bits * 0x1p-23 - 1;

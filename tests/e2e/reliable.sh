@@ -1,23 +1,7 @@
 #!/bin/sh
 # What a run does when the world is against it: not finite, no memory, no room, two in one folder.
-sinter=$1 source=$2
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-. "$source/tests/e2e/tensors.sh"
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
-run() { # exit code, words in the log, arguments
-    code=$1 words=$2
-    shift 2
-    "$sinter" "$@" >log 2>&1
-    status=$?
-    { [ $status = "$code" ] && grep -q -e "$words" log; } || { tail -5 log; complain "exit $status, '$words': sinter $*"; }
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
 small="--dataset=text --n_layer=1 --n_head=2 --n_embd=32 --block_size=16 --batch_size=3 --eval_interval=0 --bias=True
        --decay_lr=False --weight_decay=0"
 

@@ -1,24 +1,9 @@
 #!/bin/sh
 # A run that is saved, stopped or interrupted, and goes on, is the run that was not: the same weights, moments, losses and
 # samples, byte by byte. Short by default; KEEP_RESUMES=20 in the environment resumes from that many checkpoints.
-sinter=$1 source=$2 resumes=${KEEP_RESUMES:-3}
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-. "$source/tests/e2e/tensors.sh"
-cat "$source"/docs/*.md >text && "$sinter" prepare text -o data/text >/dev/null || exit 1
-failures=0
-complain() {
-    echo "failed: $*"
-    failures=$((failures + 1))
-}
-run() { # exit code, words in the log, arguments
-    code=$1 words=$2
-    shift 2
-    "$sinter" "$@" >log 2>&1
-    status=$?
-    { [ $status = "$code" ] && grep -q -e "$words" log; } || { tail -5 log; complain "exit $status, '$words': sinter $*"; }
-}
+. "$2/tests/e2e/common.sh"
+prepare_text
+resumes=${KEEP_RESUMES:-3}
 # Of the iterations from $2 on, in the metrics of $1: everything but the times.
 losses() {
     sed -n 's/,"ms".*//; /_loss/!p' "$1/metrics.jsonl" | tail -n +$(($2 + 1))

@@ -12,6 +12,7 @@
 
 #include "base/diag.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "tests/e2e/run.h"
 
 static void write_text_and_prepare(void) {
@@ -50,7 +51,7 @@ static unsigned long long train(const char *level, int threads, const char *mode
     memcpy(&header, checkpoint, 8);
     assert_true(8 + header < length);
     const char *record = losses(arena);
-    return text_hash(record, strlen(record)) ^ text_hash(checkpoint + 8 + header, length - 8 - header);
+    return hash_text(record) ^ hash_bytes(checkpoint + 8 + header, length - 8 - header);
 }
 
 static void equal_bits(const char *model) {

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "tests/e2e/run.h"
 
@@ -53,7 +54,7 @@ static void store_lines(Arena *arena, const char *path, const char *lines) {
     int first = (int)strcspn(text, "\n");
     const char *body =
         arena_format(arena, "%.*s\n# tuned: by a test\n# searched, in seconds: inf\n%s", first, text, lines);
-    write_text(path, arena_format(arena, "%s# end %016llx\n", body, text_hash(body, strlen(body))));
+    write_text(path, arena_format(arena, "%s# end %016llx\n", body, hash_text(body)));
 }
 
 static void bits_are_those_of_the_untuned_run(void **state) {

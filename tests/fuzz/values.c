@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 static uint64_t next_bits(uint64_t *state) { // splitmix64 (Steele, Lea, Flood, OOPSLA 2014)
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -35,7 +37,7 @@ double *leaf_values(Arena *arena, const Graph *graph, NodeId id, uint64_t seed) 
     const Leaf *leaf = graph_leaf_at(graph, node->attr.leaf);
     int64_t count = graph_elements(graph, node->dims), bound = index_bound(graph);
     double *values = ARENA_ARRAY(arena, double, (size_t)count);
-    uint64_t state = text_hash(leaf->name, strlen(leaf->name)) + seed * 0x9e3779b97f4a7c15u;
+    uint64_t state = hash_text(leaf->name) + seed * 0x9e3779b97f4a7c15u;
     for (int64_t i = 0; i < count; i++) {
         double unit = (double)(next_bits(&state) >> 11) * 0x1p-53, other = (double)(next_bits(&state) >> 11) * 0x1p-53;
         values[i] = dtype_is_float(node->dtype) ? (float)leaf_value(leaf, unit, other)

@@ -278,13 +278,8 @@ static void copies_keep_their_notes(void **state) {
     Graph *copy = graph_create_like(f->arena, g);
     assert_string_equal(graph_name(copy), "test");
     NodeId map[64];
-    for (NodeId id = 0; id < graph_nodes(g); id++) {
-        if (!live[id]) continue;
-        const Node *node = graph_node(g, id);
-        NodeId operands[2];
-        for (uint32_t i = 0; i < node->operand_count; i++) operands[i] = map[node->operands[i]];
-        map[id] = build_copy(copy, g, id, operands);
-    }
+    for (NodeId id = 0; id < graph_nodes(g); id++)
+        if (live[id]) map[id] = build_copy_mapped(copy, g, id, map);
     graph_output(copy, "z", map[z]);
     assert_int_equal(graph_nodes(copy), 4);
     Text before = text_create(f->arena), after = text_create(f->arena);

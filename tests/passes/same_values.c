@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "ir/reference/reference.h"
 
 // ---- leaves
@@ -29,7 +30,7 @@ static uint64_t random_next(uint64_t *state) {  // splitmix64 (Steele, Lea, Floo
 static const double *make_values(const Maker *maker, const Leaf *leaf, DType dtype, DimList order) {
     size_t count = (size_t)graph_elements(maker->extents, dim_list_set(&order));
     double *made = ARENA_ARRAY(maker->arena, double, count), *result = ARENA_ARRAY(maker->arena, double, count);
-    uint64_t state = text_hash(leaf->name, strlen(leaf->name));
+    uint64_t state = hash_text(leaf->name);
     int64_t bound = dtype == DTYPE_BOOL ? 2 : maker->bound(maker->of, leaf->name);
     for (size_t i = 0; i < count; i++) {
         double unit = (double)(random_next(&state) >> 11) * 0x1p-53;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "driver/bench/bench.h"
 #include "driver/checkpoint.h"
 #include "driver/plot/plot.h"
@@ -331,7 +332,7 @@ Bytes tune_repair(Arena *arena, Bytes input) {
     size_t length = end ? (size_t)(end - input.bytes) : input.length;
     if (memchr(input.bytes, 0, length)) return input;
     const char *fixed =
-        arena_format(arena, "%.*s# end %016llx\n", (int)length, input.bytes, text_hash(input.bytes, length));
+        arena_format(arena, "%.*s# end %016llx\n", (int)length, input.bytes, hash_bytes(input.bytes, length));
     return bytes_copy(arena, fixed, strlen(fixed));
 }
 
@@ -341,7 +342,7 @@ Source tune_samples(Arena *arena) {
     Samples samples = {.arena = arena};
     const char *text =
         arena_format(arena, "# sinter tune 1 %016llx\n# searched, in seconds: 30\nstrand 24 groups 2 in step\n",
-                     text_hash(tune_key, strlen(tune_key)));
+                     hash_text(tune_key));
     Bytes whole = tune_repair(arena, bytes_copy(arena, text, strlen(text)));
     samples_add(&samples, whole.bytes, whole.length);
     return samples_source(&samples, words);
