@@ -24,7 +24,11 @@ static void declare_buffers(Lowering *lowering) {
     }
 }
 
-static void lower_form(Lowering *lowering) {
+static void lower_form(Lowering *lowering, const TensorTile *tensor) {
+    if (tensor->kind != TENSOR_NONE) {
+        lower_tensor(lowering);
+        return;
+    }
     if (scattering_of(lowering->region).scatter != NODE_NONE) {
         lower_scatter(lowering);
         return;
@@ -60,7 +64,7 @@ static const char *program_name(const TileProgram *program, Arena *arena) {
     return arena_format(arena, "%s_%016llx", program->name, program_hash(program, arena));
 }
 
-TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target) {
+static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step, const Target *target, TensorTile tensor) {
     Text stem = text_create(arena);
     text_append(&stem, "%s_", form_name(step->form));
     append_identifier(&stem, step->label);
@@ -75,10 +79,20 @@ TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const 
     lowering->builder = tile_builder(arena, text_string(&stem));
     declare_buffers(lowering);
     lowering->evaluator = evaluator_create(lowering->builder, plan, step);
-    lower_form(lowering);
+    lower_form(lowering, &tensor);
     TileProgram *program = tile_finish(lowering->builder);
+    program->tensor = tensor;
     for (uint32_t k = 0; k < step->output_count; k++)
         program->buffers[step->operand_count + k].far = !lowering->revisits && lower_is_far(lowering, k);
     program->name = program_name(program, arena);
     return program;
+}
+
+TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target) {
+    return lower_step(arena, plan, step, target, (TensorTile){0});
+}
+
+TileProgram *tile_lower_tensor(Arena *arena, const Plan *plan, const Step *step, const Target *target) {
+    CHECK(step->tensor.kind != TENSOR_NONE);
+    return lower_step(arena, plan, step, target, step->tensor);
 }

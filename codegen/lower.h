@@ -65,6 +65,7 @@ void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); 
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering);
+void lower_tensor(Lowering *lowering); // a product, in blocks for tensor cores
 
 // Whether it is a sum over the lanes of what a product writes (lower_sums.c).
 bool lower_is_folded(const Lowering *lowering, NodeId node);

@@ -21,6 +21,8 @@ OptimizerSettings optimizer_settings(const Config *config) {
     };
 }
 
+TensorKind configured_tensor(const Config *config) { return config_bool(config, "tf32") ? TENSOR_TF32 : TENSOR_NONE; }
+
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
                    Ledger *ledger, StateTable *states, Diags *diags) {
     double start = clock_seconds();
@@ -36,6 +38,7 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
         .states = states,
         .program = program_kinds[program],
         .choices = request->choices,
+        .tensor = configured_tensor(config),
     };
     choices_begin(request->choices, program_names[program]);
     if (context.program != PROGRAM_PLAIN) {

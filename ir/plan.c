@@ -10,12 +10,17 @@
 static const char *const form_names[] = {
     [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product"};
 static const char *const engine_names[] = {[ENGINE_TILES] = "tiles", [ENGINE_BLAS] = "blas"};
+static const char *const tensor_names[] = {
+    [TENSOR_NONE] = "none", [TENSOR_TF32] = "tf32", [TENSOR_BF16] = "bf16", [TENSOR_F16] = "f16"};
 
 const char *form_name(Form form) {
     return form_names[form];
 }
 const char *engine_name(Engine engine) {
     return engine_names[engine];
+}
+const char *tensor_name(TensorKind kind) {
+    return tensor_names[kind];
 }
 
 static void bind_operands(const Plan *plan, const Step *step, Arena *arena, Reference *reference, double **results) {

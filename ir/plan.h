@@ -77,6 +77,15 @@ typedef struct {
 // ---- boxes
 typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT } Form;
 typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
+
+// Products on a GPU's tensor cores: what the operands are rounded to. Sums are f32 in any case.
+typedef enum { TENSOR_NONE, TENSOR_TF32, TENSOR_BF16, TENSOR_F16 } TensorKind;
+// A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the sum at
+// a time, in a ring of so many stages. A backend without tensor cores takes the register tile.
+typedef struct {
+    TensorKind kind;               // TENSOR_NONE: no tensor cores, and the rest is 0
+    uint32_t rows, lanes, stages;
+} TensorTile;
 // none: ready before the run (input, state). same: piece k needs only piece k of the producer. all: needs every piece.
 typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
 
@@ -107,6 +116,7 @@ typedef struct {
     bool joined;                   // of one strand with the step before
     bool chained;                  // and of one chain inside of it
     uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
+    TensorTile tensor;             // PRODUCT by tiles, on a GPU
     double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
 } Step;
 
@@ -168,6 +178,8 @@ const char *copy_name(Arena *arena, const Graph *dims, const char *param, const 
 
 const char *form_name(Form form);
 const char *engine_name(Engine engine);
+const char *tensor_name(TensorKind kind);   // "tf32"; "none"
+enum { TENSOR_KINDS = TENSOR_F16 + 1 };
 
 void plan_print(const Plan *plan, Text *out);
 Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diags);

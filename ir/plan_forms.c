@@ -166,6 +166,19 @@ static const char *check_product(Region *r) {
     return check_epilogue(r);
 }
 
+static bool is_block_extent(uint32_t extent) {
+    return extent == 32 || extent == 64 || extent == 128 || extent == 256;
+}
+
+static const char *check_tensor(const Step *step) {
+    const TensorTile *tensor = &step->tensor;
+    if (tensor->kind == TENSOR_NONE) return NULL;
+    if (step->form != FORM_PRODUCT || step->engine != ENGINE_TILES) return "takes tensor cores and is no tiled product";
+    if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
+        return "has blocks of other extents than 32, 64, 128 and 256";
+    return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;
+}
+
 const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
     const Step *step = &plan->steps[s];
     uint32_t nodes = graph_nodes(step->region);
@@ -176,6 +189,8 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
                      .order = plan->values[step->outputs[0]].order,
                      .arena = arena};
     if (step->inner && step->form != FORM_ROW) return "has inner dims and is no row";
+    const char *wrong = check_tensor(step);
+    if (wrong) return wrong;
     switch (step->form) {
     case FORM_MAP: return check_loops(&region, 0);
     case FORM_ROW: return step->inner ? check_loops(&region, step->inner) : "is a row without inner dims";

@@ -235,6 +235,21 @@ static bool parse_tile(Parser *p, Step *step) {
     return true;
 }
 
+static bool parse_tensor(Parser *p, TensorTile *tensor) {
+    const char *words[TENSOR_KINDS];
+    int kind = 0;
+    int64_t rows, lanes, stages;
+    for (int i = 0; i < TENSOR_KINDS; i++)
+        words[i] = tensor_name((TensorKind)i);
+    if (!parse_word_of(p, "tf32, bf16 or f16", words, TENSOR_KINDS, &kind) ||
+        !parse_number(p, "the block's rows", UINT32_MAX, &rows) || !token_expect_word(&p->tokens, "by") ||
+        !parse_number(p, "the block's lanes", UINT32_MAX, &lanes) || !token_expect_word(&p->tokens, "stages") ||
+        !parse_number(p, "the stages", UINT32_MAX, &stages))
+        return false;
+    *tensor = (TensorTile){(TensorKind)kind, (uint32_t)rows, (uint32_t)lanes, (uint32_t)stages};
+    return true;
+}
+
 static bool parse_how(Parser *p, Step *step) {
     Tokens *tokens = &p->tokens;
     if (!parse_engine(p, step)) return false;
@@ -249,6 +264,7 @@ static bool parse_how(Parser *p, Step *step) {
     step->joined = token_take_word(tokens, "joined");
     step->chained = token_take_word(tokens, "chained");
     if (token_take_word(tokens, "tile") && !parse_tile(p, step)) return false;
+    if (token_take_word(tokens, "tensor") && !parse_tensor(p, &step->tensor)) return false;
     if (!token_take_word(tokens, "flops")) return !tokens->failed;
     return token_expect_number(tokens, &step->flops) && token_expect_word(tokens, "bytes") &&
            token_expect_number(tokens, &step->bytes);

@@ -116,6 +116,10 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     if (step->joined) text_append(out, " joined");
     if (step->chained) text_append(out, " chained");
     if (step->tile_rows) text_append(out, " tile %u by %u", step->tile_rows, step->tile_lanes);
+    const TensorTile *tensor = &step->tensor;
+    if (tensor->kind)
+        text_append(out, " tensor %s %u by %u stages %u", tensor_name(tensor->kind), tensor->rows, tensor->lanes,
+                    tensor->stages);
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);
         print_count("bytes", step->bytes, out);

@@ -10,14 +10,15 @@ static const struct {
     const char *architecture;
     int cores;
     double shared_bytes, cache_bytes, peak_flops, bandwidth;   // peak: f32 outside of tensor cores
+    double tf32_flops, bf16_flops;                             // in tensor cores, dense
 } gpus[] = {
-    {"sm_80", 108, 166912, 41943040, 19.5e12, 2.04e12},    // A100 80 GB
-    {"sm_86", 84, 101376, 6291456, 38.7e12, 0.77e12},      // RTX A6000
-    {"sm_89", 142, 101376, 100663296, 91.1e12, 0.86e12},   // L40S
-    {"sm_90", 132, 232448, 52428800, 67e12, 4.8e12},       // H200
-    {"sm_90a", 132, 232448, 52428800, 67e12, 4.8e12},
-    {"sm_100a", 148, 232448, 132120576, 75e12, 8e12},      // B200
-    {"sm_120", 170, 101376, 100663296, 104.8e12, 1.79e12}, // RTX 5090
+    {"sm_80", 108, 166912, 41943040, 19.5e12, 2.04e12, 156e12, 312e12},      // A100 80 GB
+    {"sm_86", 84, 101376, 6291456, 38.7e12, 0.77e12, 77.4e12, 154.8e12},     // RTX A6000
+    {"sm_89", 142, 101376, 100663296, 91.1e12, 0.86e12, 183e12, 362e12},     // L40S
+    {"sm_90", 132, 232448, 52428800, 67e12, 4.8e12, 494.7e12, 989.4e12},     // H200
+    {"sm_90a", 132, 232448, 52428800, 67e12, 4.8e12, 494.7e12, 989.4e12},
+    {"sm_100a", 148, 232448, 132120576, 75e12, 8e12, 1125e12, 2250e12},      // B200
+    {"sm_120", 170, 101376, 100663296, 104.8e12, 1.79e12, 104.8e12, 209.5e12}, // RTX 5090
 };
 const char *const target_known_gpus = "sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100a, sm_120";
 
@@ -37,4 +38,10 @@ bool target_of_gpu(const char *architecture, Target *target) {
         return true;
     }
     return false;
+}
+
+double target_tensor_flops(const Target *target, bool tf32) {
+    for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++)
+        if (strcmp(gpus[i].architecture, target->gpu) == 0) return tf32 ? gpus[i].tf32_flops : gpus[i].bf16_flops;
+    return 0;
 }

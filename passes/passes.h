@@ -56,6 +56,7 @@ typedef struct {
     const Target *target;
     FuseLevel fuse;
     OptimizerSettings optimizer;
+    TensorKind tensor;                  // what products may round their operands to; TENSOR_NONE: nothing
     StateTable *states;
     ProgramKind program;
     Choices *choices;                   // decisions steered by text; NULL: none

@@ -5,7 +5,9 @@
 //     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
 //     print_op.c    one operation                   print_index.c  affine indices
+//     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
+//     tensor.cu     tensor cores, asynchronous copies
 //
 // A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row and
 // every 16 lanes of its tile; threads of a worker differ in lanes only.
@@ -16,12 +18,14 @@
 #include "codegen/lower.h"
 
 extern const char *cuda_common(void); // common.cu
+extern const char *cuda_tensor(void); // tensor.cu
 
 // ---- spread.c
 typedef enum {
     SPREAD_LOOPS,  // each outermost nest of loops deals out the rounds of its `dealt` loops
     SPREAD_PIECES, // a worker takes whole pieces
-    SPREAD_NOT     // one worker does everything
+    SPREAD_NOT,    // one worker does everything
+    SPREAD_TENSOR  // a block of threads takes one tile
 } SpreadKind;
 
 typedef struct {
@@ -60,6 +64,7 @@ typedef struct {
     const char *row_count;           // rows of this tile when that varies, else NULL
     const char *lane_limit;          // lanes from here on are masked out, or NULL
     bool in_row_nest;                // `r` is in scope
+    const struct Tensor *tensor;     // how a block's threads share a tile; NULL: a tile is one worker's
 } Printer;
 
 static inline const TileOp *printer_op(const Printer *printer, TileValue value) {

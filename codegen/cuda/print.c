@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 void print_line(Printer *printer, const char *format, ...) {
     va_list arguments;
@@ -56,8 +56,12 @@ static void print_head(Printer *printer, const bool *aliased, uint32_t threads) 
         text_append(&parameters, "%s%s%s *%sb%u", i ? ", " : "", buffer->written ? "" : "const ",
                     memory_text(buffer->dtype), aliased[i] ? "" : "RESTRICT ", i);
     }
-    print_line(printer, "KERNEL(%s, %u)(%s) {", printer->symbol, threads, text_string(&parameters));
-    print_line(printer, "const int lane = LANE;");
+    if (printer->tensor)
+        print_line(printer, "TENSOR_KERNEL(%s, %u, %d)(%s) {", printer->symbol, threads, printer->tensor->resident,
+                   text_string(&parameters));
+    else
+        print_line(printer, "KERNEL(%s, %u)(%s) {", printer->symbol, threads, text_string(&parameters));
+    if (!printer->tensor) print_line(printer, "const int lane = LANE;");
 }
 
 static void print_nests(Printer *printer) {
@@ -84,6 +88,7 @@ static void print_body(Printer *printer) {
         print_line(printer, "}");
         return;
     case SPREAD_NOT: print_range(printer, 0, printer->program->op_count); return;
+    case SPREAD_TENSOR: print_tensor(printer); return;
     }
 }
 
@@ -110,6 +115,11 @@ const char *print_kernel(Arena *arena, const TileProgram *program, const bool *a
                        .lanes_loop = TILE_NONE,
                        .rows = 1,
                        .vectors = 1};
+    Tensor tensor;
+    if (spread->kind == SPREAD_TENSOR) {
+        tensor = tensor_of(&program->tensor);
+        printer.tensor = &tensor;
+    }
     print_tables(&printer);
     print_head(&printer, aliased, threads);
     print_body(&printer);

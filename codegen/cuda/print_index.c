@@ -5,7 +5,7 @@
 // A loop's variable is its name and number; of rows and lanes loops it is the tile's first index, and the index of the part
 // in scope has an `i` behind: s_2i = s_2 + 16*v + lane.
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 const char *loop_base(const Printer *printer, TileValue loop) {
     Text name = text_create(printer->arena);
@@ -29,7 +29,8 @@ static const char *row_text(const Printer *printer, TileValue loop, IndexStyle s
     if (style == INDEX_FIRST_ROW) return base;
     if (printer->row_count) return arena_format(printer->arena, "(%s + %s - 1)", base, printer->row_count);
     if (printer->rows == 1) return base;
-    return arena_format(printer->arena, "(%s + %d)", base, printer->rows - 1);
+    int rows = printer->tensor ? (int)printer->tensor->tile.rows : printer->rows;
+    return arena_format(printer->arena, "(%s + %d)", base, rows - 1);
 }
 
 static const char *term_text(const Printer *printer, TileValue value, IndexStyle style) {

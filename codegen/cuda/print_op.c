@@ -189,6 +189,8 @@ static void print_write(Printer *printer, uint32_t number) {
     const TileOp *op = printer_op(printer, number);
     bool wide = printer->shapes[number] & SHAPE_LANES, adds = op->kind == TILE_SCATTER_ADD;
     if (wide && !(address_shape(printer, op) & SHAPE_LANES)) BUG("lanes of %s meet in one element", printer->symbol);
+    if (printer->tensor && address_shape(printer, op) != (SHAPE_ROWS | SHAPE_LANES))
+        BUG("threads of %s meet in one element", printer->symbol);
     if (wide && adds && !lanes_are_apart(printer, op)) BUG("lanes of %s add in no order", printer->symbol);
     const char *value = value_text(printer, op->operands[0]);
     if (printer->program->buffers[op->buffer].dtype == DTYPE_I32 && adds) {

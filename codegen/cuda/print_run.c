@@ -99,13 +99,15 @@ static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, u
     return false;
 }
 
+// Which rows and lanes of the tile the r-th and v-th registers of a thread are: a worker's are side by side.
 static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
+    const char *own_row = printer->tensor ? "OWN_ROW(r)" : "r";
     int open = open_unrolled(printer, "r", printer->rows);
     if (open && uses_element(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS, printer->rows_loop))
-        print_line(printer, "const int %s = %s + r;", loop_element(printer, printer->rows_loop),
-                   loop_base(printer, printer->rows_loop));
+        print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->rows_loop),
+                   loop_base(printer, printer->rows_loop), own_row);
     if (!printer->row_count) return open;
-    print_line(printer, "if (r < %s) {", printer->row_count);
+    print_line(printer, "if (%s < %s) {", own_row, printer->row_count);
     return open + 1;
 }
 
@@ -113,8 +115,8 @@ static int open_vector_nest(Printer *printer, uint32_t begin, uint32_t end, uint
     int open = open_unrolled(printer, "v", printer->vectors);
     bool is_used = printer->lane_limit || uses_element(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, shape, printer->lanes_loop);
     if (open && is_used)
-        print_line(printer, "const int %s = %s + 16 * v + lane;", loop_element(printer, printer->lanes_loop),
-                   loop_base(printer, printer->lanes_loop));
+        print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->lanes_loop),
+                   loop_base(printer, printer->lanes_loop), printer->tensor ? "OWN_LANE(v)" : "16 * v + lane");
     if (!printer->lane_limit) return open;
     print_line(printer, "if (%s < %s) {", loop_element(printer, printer->lanes_loop), printer->lane_limit);
     return open + 1;

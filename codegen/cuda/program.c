@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 #include "codegen/link.h"
 
 // A product and a sum are two roundings; division, roots and subnormals as IEEE 754 has them.
@@ -31,8 +31,9 @@ typedef struct {
 // ---- kernels
 
 // Few workers are in many small blocks, so that all multiprocessors have some.
-static uint32_t block_threads(const Spread *spread, const Target *target) {
+static uint32_t block_threads(const Spread *spread, const TensorTile *tensor, const Target *target) {
     int64_t threads = spread->units * LANES, block = MOST_THREADS;
+    if (spread->kind == SPREAD_TENSOR) return (uint32_t)tensor_of(tensor).threads;
     if (spread->units == 1) return LANES;
     while (block > LEAST_THREADS && threads / block < target->cores) block /= 2;
     return (uint32_t)block;
@@ -40,6 +41,7 @@ static uint32_t block_threads(const Spread *spread, const Target *target) {
 
 // As many as have something to do, but no more than a few times what fits at once: workers take several rounds then.
 static uint32_t launch_blocks(const Spread *spread, uint32_t threads, const Target *target) {
+    if (spread->kind == SPREAD_TENSOR) return (uint32_t)spread->units;
     int64_t needed = (spread->units * LANES + threads - 1) / threads;
     int64_t most = (int64_t)target->cores * (RESIDENT_THREADS / threads) * WAVES;
     return (uint32_t)(needed < most ? needed : most);
@@ -82,7 +84,8 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
     *kernel = (CudaKernel){.name = arena_copy(code->arena, symbol),
                            .buffer_count = program->buffer_count,
                            .buffers = buffers_of(code->arena, program),
-                           .threads = block_threads(spread, printing->target)};
+                           .threads = block_threads(spread, &program->tensor, printing->target),
+                           .shared_bytes = spread->kind == SPREAD_TENSOR ? tensor_shared_bytes(&program->tensor) : 0};
     kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
     code->kernels = printing->kernels;
     printing->report->print_seconds += clock_seconds() - start;
@@ -90,7 +93,9 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
 
 static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step *step) {
     double start = clock_seconds();
-    const TileProgram *program = tile_lower(printing->scratch, plan, step, printing->target);
+    bool is_tensor = step->tensor.kind != TENSOR_NONE;
+    const TileProgram *program = is_tensor ? tile_lower_tensor(printing->scratch, plan, step, printing->target)
+                                           : tile_lower(printing->scratch, plan, step, printing->target);
     const bool *aliased = step_aliased(printing->scratch, plan, step);
     const char *symbol = kernel_symbol(printing->scratch, program, aliased);
     printing->report->lower_seconds += clock_seconds() - start;
@@ -187,7 +192,8 @@ CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int c
     Arena *arena = arena_create();
     CudaReport unread = {0};
     CudaCode *code = ARENA_NEW(arena, CudaCode);
-    *code = (CudaCode){.arena = arena, .common = cuda_common(), .program_count = count};
+    const char *common = arena_format(arena, "%s%s", cuda_common(), cuda_tensor());
+    *code = (CudaCode){.arena = arena, .common = common, .program_count = count};
     Printing printing = {.code = code,
                          .plans = plans,
                          .names = names,

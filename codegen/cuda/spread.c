@@ -11,7 +11,7 @@
 //
 // A program that reads again what it has written, or that sums at its top, has rounds that depend on each other.
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 typedef struct {
     const TileProgram *program;
@@ -188,11 +188,24 @@ static const bool *buffers_written_over(const Spreading *spreading, const bool *
     return over;
 }
 
+// Each element of a tile is read and written by one thread; what is multiplied every block reads.
+static Spread spread_of_tiles(const TileProgram *program, const bool *aliased, Arena *arena) {
+    const bool *none = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        if (op->kind != TILE_MULTIPLY_ACCUMULATE) continue;
+        for (int k = 1; k < 3; k++)
+            if (aliased[program->ops[op->operands[k]].buffer]) BUG("%s writes over its factors", program->name);
+    }
+    return (Spread){.kind = SPREAD_TENSOR, .units = tensor_blocks(program), .again = none, .over = none};
+}
+
 Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena) {
     Spreading spreading = {.program = program,
                            .aliased = aliased,
                            .ends = tile_ends(program, arena),
                            .dealt = ARENA_ARRAY(arena, bool, program->op_count + 1)};
+    if (program->tensor.kind != TENSOR_NONE) return spread_of_tiles(program, aliased, arena);
     const bool *again = buffers_read_again(program, arena);
     Spread spread = {.kind = SPREAD_LOOPS, .pieces = pieces_of(program), .dealt = spreading.dealt, .units = 1};
     spread.again = again;

@@ -89,6 +89,7 @@ typedef struct {
     size_t bytes;
     char *mapped, *inside; // its copy
     size_t mapped_bytes;
+    ProgramMemory memory;
     bool read, written;
 } Region;
 
@@ -110,6 +111,7 @@ static uint32_t collect(const CudaKernel *kernel, const CudaLaunch *launch, char
         CHECK(launch->buffers[i].memory != MEMORY_SCRATCH);
         Region next = {.home = bases[launch->buffers[i].memory] + launch->buffers[i].offset,
                        .bytes = kernel->buffers[i].bytes,
+                       .memory = launch->buffers[i].memory,
                        .read = kernel->buffers[i].read,
                        .written = kernel->buffers[i].written};
         for (uint32_t k = 0; k < count;) {
@@ -140,10 +142,28 @@ static void *place_of(const Region *regions, uint32_t count, const char *home) {
     BUG("a buffer has no region");
 }
 
-const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, char *state, char *memory,
-                            uint64_t seed) {
+// Both blocks of memory begin at a multiple of 256 on a device.
+typedef struct {
+    const Region *regions;
+    uint32_t count;
+    char *const *bases;
+} Places;
+
+static uintptr_t place_on_device(void *context, const void *byte) {
+    const Places *places = context;
+    for (uint32_t k = 0; k < places->count; k++) {
+        const Region *region = &places->regions[k];
+        const char *at = byte;
+        if (at < region->inside || at >= region->inside + region->bytes) continue;
+        return (uintptr_t)(region->home - places->bases[region->memory]) + (uintptr_t)(at - region->inside);
+    }
+    return 0;
+}
+
+const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, const EmulatedRun *how) {
     const CudaKernel *kernel = &code->code->kernels[launch->kernel];
-    char *bases[MEMORY_COUNT] = {[MEMORY_STATE] = state, [MEMORY_ARENA] = memory};
+    char *bases[MEMORY_COUNT] = {[MEMORY_STATE] = how->state, [MEMORY_ARENA] = how->memory};
+    uint64_t seed = how->seed;
     Region *regions = ARENA_ARRAY(arena, Region, kernel->buffer_count + 1);
     void **buffers = ARENA_ARRAY(arena, void *, kernel->buffer_count + 1);
     uint32_t count = collect(kernel, launch, bases, regions);
@@ -155,7 +175,11 @@ const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLa
                           .buffers = buffers,
                           .blocks = launch->blocks,
                           .threads = kernel->threads,
-                          .seed = seed};
+                          .shared_bytes = kernel->shared_bytes,
+                          .exact = !how->rounds,
+                          .seed = seed,
+                          .place = place_on_device,
+                          .context = &(Places){regions, count, bases}};
     const char *wrong = emulate(arena, &run);
     for (uint32_t k = 0; k < count; k++) {
         if (regions[k].written && !wrong) memcpy(regions[k].home, regions[k].inside, regions[k].bytes);

@@ -19,8 +19,13 @@ typedef const char *(*SourceEdit)(Arena *arena, const char *source);
 // NULL with a reason when there is no compiler. BUG when it complains.
 EmulatedCode *emulated_code_create(Arena *arena, const CudaCode *code, SourceEdit edit, const char **why);
 void emulated_code_free(EmulatedCode *code);
-// NULL, or what went wrong.
-const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, char *state, char *memory,
-                            uint64_t seed);
+// NULL, or what went wrong. Tensor cores do not round their factors, so that bits are those of a chain of fused
+// multiply-adds, unless `rounds`.
+typedef struct {
+    char *state, *memory;
+    bool rounds;
+    uint64_t seed;
+} EmulatedRun;
+const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, const EmulatedRun *how);
 
 #endif

@@ -15,9 +15,26 @@ typedef struct {
     unsigned x, y, z;
 } Emulated3;
 
+// What a thread brings to ldmatrix and to mma.sync.
+typedef struct {
+    unsigned *to;
+    const void *line;
+} EmulatedMatrices;
+typedef struct {
+    float *low, *high;
+    const unsigned *a, *b;
+} EmulatedProduct;
+
 typedef struct {
     Emulated3 thread, block, block_extent, grid_extent; // of the fiber that runs
     int site;                                           // where it is about to meet others
+    unsigned char *shared;                              // the block's shared memory
+    bool exact;                                         // factors are not rounded, each product is one fused multiply-add
+    void (*load_matrices)(EmulatedMatrices *matrices);
+    void (*multiply_tf32)(EmulatedProduct *product);
+    void (*copy)(void *to, const void *from, int bytes, int whole);
+    void (*copies_end)(void);
+    void (*copies_wait)(int count);
     float (*shuffle_xor)(unsigned mask, float value, int distance, int width);
     void (*warp_barrier)(unsigned mask);
     void (*block_barrier)(void);
@@ -28,6 +45,7 @@ typedef struct {
 Emulated emulated;
 
 #define KERNEL(name, threads) void name
+#define TENSOR_KERNEL(name, threads, blocks) void name
 #define INLINE static inline __attribute__((always_inline))
 #define CONSTANT static const
 #define UNROLL
@@ -43,6 +61,29 @@ Emulated emulated;
 #define __syncthreads() emulated.block_barrier()
 
 #define EMULATED_AT(call) (emulated.site = __LINE__, call)
+
+#define SHARED_MEMORY unsigned char *const shared_memory = emulated.shared
+#define copy_16(to, from, bytes) emulated.copy(to, from, bytes, 16)
+#define copy_4(to, from, bytes) emulated.copy(to, from, bytes, 4)
+#define copies_end() emulated.copies_end()
+#define copies_wait(count) emulated.copies_wait(count)
+#define block_barrier() emulated.block_barrier()
+
+static inline __attribute__((always_inline)) void load_matrices(unsigned *to, const void *line) {
+    EmulatedMatrices matrices = {to, line};
+    emulated.load_matrices(&matrices);
+}
+
+static inline __attribute__((always_inline)) void multiply_tf32(float *low, float *high, const unsigned *a, const unsigned *b) {
+    EmulatedProduct product = {low, high, a, b};
+    emulated.multiply_tf32(&product);
+}
+
+// To the nearest of 10 bits, ties away from zero; infinite and not a number stay so.
+static inline unsigned round_tf32(unsigned bits) {
+    if (emulated.exact || (bits & 0x7f800000u) == 0x7f800000u) return bits;
+    return (bits + 0x1000u) & ~0x1fffu;
+}
 
 INLINE float __int_as_float(int bits) {
     union {
@@ -64,7 +105,12 @@ INLINE int __float_as_int(float value) {
 #define EMULATED_SITES                                                                                                 \
     "#define worker_barrier() EMULATED_AT(worker_barrier())\n"                                                         \
     "#define reduce_sum(value) EMULATED_AT(reduce_sum(value))\n"                                                       \
-    "#define reduce_max(value) EMULATED_AT(reduce_max(value))\n"
+    "#define reduce_max(value) EMULATED_AT(reduce_max(value))\n"                                                       \
+    "#undef block_barrier\n"                                                                                           \
+    "#define block_barrier() EMULATED_AT(emulated.block_barrier())\n"                                                  \
+    "#define rows_by_rows_tf32(a, panel, row, part) EMULATED_AT(rows_by_rows_tf32(a, panel, row, part))\n"             \
+    "#define lanes_by_rows_tf32(b, panel, row, part) EMULATED_AT(lanes_by_rows_tf32(b, panel, row, part))\n"           \
+    "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"
 #endif
 
 #endif

@@ -4,7 +4,7 @@
 // multithreading: the signal stack trick for user-space thread creation", USENIX 2000, has the history). A block's fibers
 // run one at a time until all have ended; those that wait at a barrier go on when everybody they wait for is there.
 #undef _FORTIFY_SOURCE // longjmp between stacks is what this file is about
-#include "tests/cuda/emulator.h"
+#include "tests/cuda/emulated_tensor.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 enum { MOST_THREADS = 1024, WARP = 32, STACK_BYTES = 128 << 10 };
 
 typedef enum { FIBER_READY, FIBER_WAITS, FIBER_ENDED } FiberState;
-typedef enum { MEET_SHUFFLE, MEET_WARP, MEET_BLOCK } MeetKind;
+typedef enum { MEET_SHUFFLE, MEET_WARP, MEET_BLOCK, MEET_MATRICES, MEET_PRODUCT } MeetKind;
 
 typedef struct {
     FiberState state;
@@ -30,6 +30,7 @@ typedef struct {
     unsigned mask;       // lanes of its warp that meet
     int distance;
     float value;
+    void *brought;       // to what a warp does together
 } Fiber;
 
 static struct {
@@ -111,12 +112,16 @@ static void meet(uint32_t me) {
     uint32_t threads = machine.launch->threads, first = all ? 0 : me / WARP * WARP;
     uint32_t end = all || first + WARP > threads ? threads : first + WARP;
     float values[WARP] = {0};
+    void *brought[WARP] = {0};
     if (!takes_part(me, me, &mine)) return;
     for (uint32_t i = first; i < end; i++) {
         if (!takes_part(me, i, &mine)) continue;
         if (!waits_alike(&mine, &machine.fibers[i])) return;
         values[i % WARP] = machine.fibers[i].value;
+        brought[i % WARP] = machine.fibers[i].brought;
     }
+    if (mine.kind == MEET_MATRICES) warp_load_matrices((EmulatedMatrices **)brought);
+    if (mine.kind == MEET_PRODUCT) warp_multiply_tf32((EmulatedProduct **)brought, machine.launch->exact);
     for (uint32_t i = first; i < end; i++) {
         if (!takes_part(me, i, &mine)) continue;
         uint32_t partner = (i % WARP) ^ (uint32_t)mine.distance;
@@ -138,6 +143,30 @@ static void wait_for(MeetKind kind, unsigned mask, int distance, float value) {
     if (_setjmp(fiber->context) == 0) _longjmp(machine.scheduler, 1);
 }
 
+static void load_matrices(EmulatedMatrices *matrices) {
+    machine.fibers[machine.current].brought = matrices;
+    wait_for(MEET_MATRICES, ~0u, 0, 0);
+}
+
+static void multiply_tf32(EmulatedProduct *product) {
+    machine.fibers[machine.current].brought = product;
+    wait_for(MEET_PRODUCT, ~0u, 0, 0);
+}
+
+static void copy(void *to, const void *from, int bytes, int whole) {
+    const EmulatedLaunch *launch = machine.launch;
+    uintptr_t place = launch->place ? launch->place(launch->context, from) : (uintptr_t)from;
+    copies_begin(machine.current, &(EmulatedCopy){to, from, bytes, whole}, place, draw(4) == 0);
+}
+
+static void group_copies(void) {
+    copies_group(machine.current);
+}
+
+static void wait_for_copies(int count) {
+    copies_finish(machine.current, count);
+}
+
 static float shuffle_xor(unsigned mask, float value, int distance, int width) {
     uint32_t me = machine.current;
     // A partner outside of the segment gives back the own value.
@@ -157,7 +186,8 @@ static void block_barrier(void) {
 // ---- blocks
 
 static const char *describe(uint32_t number) {
-    static const char *const kinds[] = {"a shuffle", "a barrier of its warp", "a barrier of its block"};
+    static const char *const kinds[] = {"a shuffle", "a barrier of its warp", "a barrier of its block",
+                                        "a load of matrices", "a product of matrices"};
     const Fiber *fiber = &machine.fibers[number];
     if (fiber->state == FIBER_ENDED) return arena_format(machine.arena, "thread %u has ended", number);
     return arena_format(machine.arena, "thread %u waits at %s", number, kinds[fiber->kind]);
@@ -181,8 +211,10 @@ static const char *run_block(uint32_t block) {
     const EmulatedLaunch *launch = machine.launch;
     launch->emulated->block = (Emulated3){block, 0, 0};
     machine.ready_count = 0;
+    launch->emulated->shared = shared_memory(launch->shared_bytes, draw(4) == 0);
     for (uint32_t i = 0; i < launch->threads; i++) {
         machine.fibers[i].begun = false;
+        copies_forget(i);
         make_ready(i);
     }
     uint32_t ended = 0;
@@ -192,7 +224,9 @@ static const char *run_block(uint32_t block) {
         run_fiber(number);
         ended += machine.fibers[number].state == FIBER_ENDED;
     }
-    return ended == launch->threads ? NULL : complain_of_divergence(block);
+    if (ended < launch->threads) return complain_of_divergence(block);
+    const char *wrong = copies_complaint(launch->threads);
+    return wrong ? arena_format(machine.arena, "block %u: %s", block, wrong) : NULL;
 }
 
 static const char *run_blocks(void) {
@@ -229,6 +263,12 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     emulated->shuffle_xor = shuffle_xor;
     emulated->warp_barrier = warp_barrier;
     emulated->block_barrier = block_barrier;
+    emulated->exact = launch->exact;
+    emulated->load_matrices = load_matrices;
+    emulated->multiply_tf32 = multiply_tf32;
+    emulated->copy = copy;
+    emulated->copies_end = group_copies;
+    emulated->copies_wait = wait_for_copies;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, before_segv, before_bus;
     sigaction(SIGSEGV, &action, &before_segv);
     sigaction(SIGBUS, &action, &before_bus);

@@ -18,7 +18,12 @@ typedef struct {
     void (*entry)(void **buffers);
     void **buffers;
     uint32_t blocks, threads;
+    size_t shared_bytes;
+    bool exact;                     // tensor cores that do not round factors
     uint64_t seed;
+    // Where a buffer's byte would lie on a device, modulo 256: its copy here may begin anywhere.
+    uintptr_t (*place)(void *context, const void *byte);
+    void *context;
 } EmulatedLaunch;
 
 // NULL when all threads have ended, else what went wrong.

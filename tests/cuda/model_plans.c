@@ -9,6 +9,10 @@ static void assign(Config *config, const ModelCase *which, Diags *diags) {
 }
 
 Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int64_t *vocabulary) {
+    return model_plan_chosen(arena, which, NULL, target, vocabulary);
+}
+
+Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines, const Target *target, int64_t *vocabulary) {
     Diags *diags = diags_create(arena);
     Spec *spec = spec_parse(arena, which->model, spec_embedded(which->model), diags);
     CHECK(spec);
@@ -18,7 +22,10 @@ Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int
     assign(config, which, diags);
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;
-    CompileRequest request = {.fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
+    Choices *choices = choices_create(arena);
+    CHECK(!lines || choices_add(choices, "choices", lines, diags));
+    choices_be_lenient(choices);
+    CompileRequest request = {.choices = choices, .fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
     Plan *plan = compile_plan(arena, spec, config, which->program, &request, ledger_create(arena), states, diags);
     if (!plan) {
         Text text = text_create(arena);

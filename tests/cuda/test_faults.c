@@ -199,7 +199,7 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
         float memory[32 + 24 * 16];
         for (int i = 0; i < 24; i++) memory[i] = (float)i + 100;
-        wrong = emulated_launch(emulated, arena, &launch, NULL, (char *)memory, seed);
+        wrong = emulated_launch(emulated, arena, &launch, &(EmulatedRun){.memory = (char *)memory, .seed = seed});
         for (int i = 0; i < 24 && !wrong; i++)
             for (int k = 0; k < 16 && !wrong; k++)
                 if (memory[32 + 16 * i + k] != (float)(i + 100 + k) || memory[i] != 2 * (float)(i + 100))
@@ -209,8 +209,138 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
     return wrong;
 }
 
+// ---- products in blocks for tensor cores
+
+// Rows and lanes that no block divides, sums that no stage does; a factor that is read by depth, one by rows.
+static const char *const product_text = "graph \"products\"\n"
+                                        "dim M=75 N=44 K=136 J=37\n"
+                                        "%0 = input f32[M,K] \"a\" stored(M,K)\n"
+                                        "%1 = input f32[K,N] \"b\" stored(K,N)\n"
+                                        "%2 = input f32[J,M] \"c\" stored(J,M)\n"
+                                        "%3 = contract f32[M,N] %0 %1 over(K)\n"
+                                        "%4 = contract f32[J,N] %2 %3 over(M)\n"
+                                        "%5 = tanh f32[J,N] %4\n"
+                                        "output \"y\" %5\n";
+
+static Plan *plan_of_products(Arena *arena, const Target *target, uint32_t rows, uint32_t lanes, uint32_t stages) {
+    Diags *diags = diags_create(arena);
+    Graph *graph = graph_parse(arena, "products", product_text, diags);
+    assert_non_null(graph);
+    StateTable states = {.arena = arena};
+    Choices *choices = choices_create(arena);
+    assert_true(choices_add(choices, "choices", "make product by tensor cores\n", diags));
+    choices_begin(choices, "step");
+    PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
+                           .fuse = FUSE_ALL, .states = &states, .program = PROGRAM_PLAIN, .choices = choices,
+                           .tensor = TENSOR_TF32};
+    Plan *plan = NULL;
+    assert_true(passes_run(&graph, &plan, NULL, &context, NULL));
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        if (plan->steps[s].form != FORM_PRODUCT) continue;
+        assert_int_equal(plan->steps[s].tensor.kind, TENSOR_TF32);
+        plan->steps[s].tensor = (TensorTile){TENSOR_TF32, rows, lanes, stages};
+    }
+    assert_null(plan_verify(plan, arena));
+    return plan;
+}
+
+static const char *emulate_products(Arena *arena, uint32_t rows, uint32_t lanes, uint32_t stages, SourceEdit edit) {
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const char *why, *wrong = NULL;
+    SideBySide *side = side_create(arena, plan_of_products(arena, &target, rows, lanes, stages), &target, edit, &why);
+    if (!side) {
+        print_message("SKIP: %s\n", why);
+        skip();
+    }
+    for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
+        static const char *const names[] = {"a", "b", "c"};
+        for (int k = 0; k < 3; k++) {
+            const ProgramSlot *slot = program_slot(side->program, SLOT_INPUT, names[k]);
+            float *values = side_data(side, slot);
+            for (size_t i = 0; i < slot->bytes / sizeof *values; i++)
+                values[i] = (float)((int)((i * 7919 + seed * 31 + (size_t)k * 17) % 1009) - 504) / 253.0f;
+        }
+        wrong = side_run(side, seed);
+    }
+    assert_true(wrong || side->tensor_steps == 2 * SEEDS);
+    side_free(side);
+    return wrong;
+}
+
+// All blocks and rings, and the same bits as a chain of fused multiply-adds.
+static void blocks_of_all_sizes(void **state) {
+    (void)state;
+    static const uint32_t blocks[][3] = {{32, 32, 2}, {32, 64, 4}, {64, 32, 3}, {64, 64, 2}, {128, 64, 3}, {64, 128, 4},
+                                         {128, 128, 2}, {128, 128, 4}, {32, 128, 2}, {128, 32, 3}};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        Arena *arena = arena_create();
+        const char *wrong = emulate_products(arena, blocks[i][0], blocks[i][1], blocks[i][2], NULL);
+        if (wrong) fail_msg("%u by %u, %u stages: %s", blocks[i][0], blocks[i][1], blocks[i][2], wrong);
+        arena_free(arena);
+    }
+}
+
+static const char *without_block_barrier(Arena *arena, const char *source) {
+    return replace(arena, source, "            block_barrier();\n", "\n");
+}
+static const char *without_waiting_for_copies(Arena *arena, const char *source) {
+    return replace(arena, source, "            copies_wait(1);\n", "\n");
+}
+static const char *one_group_too_late(Arena *arena, const char *source) {
+    return replace(arena, source, "copies_wait(1);", "copies_wait(2);");
+}
+static const char *another_swizzle_to_write(Arena *arena, const char *source) {
+    return replace(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)", "copy_16(stage + 128 * line + 4 * along");
+}
+static const char *lanes_of_the_next_fragment(Arena *arena, const char *source) {
+    return replace(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");
+}
+static const char *without_row_tails(Arena *arena, const char *source) {
+    return replace(arena, source, "75 - M_", "96 - M_");
+}
+static const char *without_lane_tails(Arena *arena, const char *source) {
+    return replace(arena, source, "i < 44) {", "i < 64) {");
+}
+static const char *without_the_end_of_the_sum(Arena *arena, const char *source) {
+    return replace(arena, source, "136 - K_", "160 - K_");
+}
+static const char *stage_that_is_in_use(Arena *arena, const char *source) {
+    return replace(arena, source, "ring + (ahead + 1) % 3", "ring + (ahead + 2) % 3");
+}
+
+static void product_must_fail(SourceEdit edit, const char *expected) {
+    Arena *arena = arena_create();
+    const char *wrong = emulate_products(arena, 32, 32, 3, edit);
+    print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
+    assert_non_null(wrong);
+    assert_non_null(strstr(wrong, expected));
+    arena_free(arena);
+}
+
+static void missing_waits_in_the_ring(void **state) {
+    (void)state;
+    product_must_fail(without_block_barrier, "the CPU has");
+    product_must_fail(without_waiting_for_copies, "");
+    product_must_fail(one_group_too_late, "");
+    product_must_fail(stage_that_is_in_use, "the CPU has");
+}
+static void wrong_swizzles(void **state) {
+    (void)state;
+    product_must_fail(another_swizzle_to_write, "the CPU has");
+    product_must_fail(lanes_of_the_next_fragment, "the CPU has");
+}
+static void tails_of_blocks(void **state) {
+    (void)state;
+    product_must_fail(without_row_tails, "belongs to no buffer");
+    product_must_fail(without_lane_tails, "");
+    product_must_fail(without_the_end_of_the_sum, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_of_all_sizes),    cmocka_unit_test(missing_waits_in_the_ring),
+        cmocka_unit_test(wrong_swizzles),         cmocka_unit_test(tails_of_blocks),
         cmocka_unit_test(nothing_without_faults), cmocka_unit_test(missing_barrier),
         cmocka_unit_test(diverging_barrier),      cmocka_unit_test(out_of_bounds_tail),
         cmocka_unit_test(wrong_shuffles),         cmocka_unit_test(races_in_an_ordered_sum),

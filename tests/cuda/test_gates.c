@@ -16,9 +16,10 @@
 #include "base/clock.h"
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/nvrtc.h"
+#include "tests/cuda/cubin.h"
 #include "tests/cuda/model_plans.h"
 
-enum { SKIPPED = 77, MOST_REGISTERS = 255 };
+enum { SKIPPED = 77, MOST_TENSOR_REGISTERS = 65536 / 3 / 128, MOST_LARGE_REGISTERS = 65536 / 256 };
 
 static const Nvrtc *nvrtc;
 
@@ -31,6 +32,42 @@ static const Nvrtc *nvrtc;
 #define LLAMA                                                                                                          \
     {"n_layer", "2"}, {"n_head", "4"}, {"n_kv_head", "2"}, {"n_embd", "128"}, {"n_ffn", "344"}, {"block_size", "64"},       \
         {"batch_size", "4"}, {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"}
+
+// ---- kernels for tensor cores
+
+typedef struct {
+    uint32_t kernels;
+    int registers, products, instructions;
+    size_t shared_bytes;
+} TensorGate;
+
+static const CudaUsage *usage_of(const CudaObject *object, const char *name) {
+    for (uint32_t i = 0; i < object->kernel_count; i++)
+        if (strcmp(object->kernels[i].name, name) == 0) return &object->kernels[i];
+    fail_msg("no kernel %s", name);
+    return NULL;
+}
+
+// Three blocks of 128 threads, or one of 256, find registers on a multiprocessor; what the text says in tensor cores, asynchronous copies and
+// loads of matrices is that in machine code.
+static void check_tensor(const CudaKernel *kernel, const CudaObject *object, const Target *target, TensorGate *gate) {
+    const CudaUsage *usage = usage_of(object, kernel->name);
+    int products = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HMMA);
+    int copies = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDGSTS);
+    int matrices = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDSM);
+    int most = kernel->threads > 128 ? MOST_LARGE_REGISTERS : MOST_TENSOR_REGISTERS;
+    if (usage->registers > most) fail_msg("%s takes %d registers", kernel->name, usage->registers);
+    if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0) fail_msg("%s spills", kernel->name);
+    if (products < 4 || copies < 2) fail_msg("%s: %d HMMA, %d LDGSTS", kernel->name, products, copies);
+    if (strstr(kernel->source, "_by_rows_tf32") && matrices == 0) fail_msg("%s loads no matrices", kernel->name);
+    assert_true((double)kernel->shared_bytes <= target->l1_bytes);
+    gate->kernels++;
+    if (usage->registers > gate->registers) gate->registers = usage->registers;
+    if (kernel->shared_bytes > gate->shared_bytes) gate->shared_bytes = kernel->shared_bytes;
+    if (products >= gate->products) return;
+    gate->products = products;
+    gate->instructions = cubin_instructions(object->cubin, object->cubin_bytes, kernel->name);
+}
 
 static void compile_case(const char *name, ModelCase which, const char *architecture) {
     Arena *arena = arena_create();
@@ -54,6 +91,7 @@ static void compile_case(const char *name, ModelCase which, const char *architec
         diags_render(diags, &words);
         fail_msg("%.4000s", text_string(&words));
     }
+    TensorGate tensor = {.products = INT32_MAX};
     uint32_t most = 0, spilling = 0;
     for (uint32_t i = 0; i < object.kernel_count; i++) {
         const CudaUsage *usage = &object.kernels[i];
@@ -63,11 +101,17 @@ static void compile_case(const char *name, ModelCase which, const char *architec
                       usage->stack_bytes, usage->spill_store_bytes, usage->spill_load_bytes);
         spilling += strncmp(usage->name, "product", 7) == 0;
     }
+    for (uint32_t i = 0; i < code->kernel_count; i++)
+        if (code->kernels[i].shared_bytes > 0) check_tensor(&code->kernels[i], &object, &target, &tensor);
     print_message("%s at level %s, %s: %u launches of %u kernels, %zu bytes; lowered and printed in %.0f ms, compiled in "
                   "%.2f s; most registers %d (%s)\n",
                   name, fuse_name(which.level), architecture, report.kernels, report.distinct_kernels, source.length,
                   1e3 * (report.lower_seconds + report.print_seconds), seconds, object.kernels[most].registers,
                   object.kernels[most].name);
+    if (tensor.kernels > 0)
+        print_message("    %u of them for tensor cores: at most %d registers and %zu bytes of shared memory, at least %d HMMA "
+                      "in %d instructions\n",
+                      tensor.kernels, tensor.registers, tensor.shared_bytes, tensor.products, tensor.instructions);
     assert_int_equal(object.kernel_count, code->kernel_count);
     assert_int_equal(object.advisory_count, 0);
     assert_int_equal(spilling, 0);
@@ -99,6 +143,14 @@ static void llama(void **state) {
     compile_case("llama", (ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA}}, "sm_90a");
 }
 
+static void tensor_cores(void **state) {
+    (void)state;
+    compile_case("character model in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"tf32", "True"}}}, "sm_80");
+    compile_case("llama in tf32", (ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"tf32", "True"}}}, "sm_90a");
+    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}}, "sm_90a");
+    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}}, "sm_80");
+}
+
 static void gpt2_124m(void **state) {
     (void)state;
     compile_case("gpt2 124M", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M}}, "sm_90a");
@@ -117,7 +169,7 @@ int main(void) {
         cmocka_unit_test(character_model),
         cmocka_unit_test(with_dropout_and_bias),
         cmocka_unit_test(llama),
-        cmocka_unit_test(gpt2_124m),
+        cmocka_unit_test(gpt2_124m), cmocka_unit_test(tensor_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
 }
 
 // Every output is within the relative rule of the checks: of its tensor's largest element.
-static void compare_with_reference(const SideBySide *side, double *const *expected) {
+static void compare_with_reference(const SideBySide *side, double *const *expected, double tolerance) {
     for (ValueId id = 0; id < side->plan->value_count; id++) {
         const Value *value = &side->plan->values[id];
         if (value->kind != VALUE_OUTPUT || value->dtype != DTYPE_F32) continue;
@@ -47,17 +47,21 @@ static void compare_with_reference(const SideBySide *side, double *const *expect
         }
         // An update divides by the root of a gradient's square: where that is nothing its sign is rounding.
         bool is_update = value->next_of != VALUE_NONE;
-        if (worst > (is_update ? 3e-3 : 2e-5) * largest + 1e-9)
+        if (worst > (is_update ? 150 : 1) * tolerance * largest + 1e-9)
             fail_msg("%s: off by %.2e of %.2e", value->name, worst, largest);
     }
 }
 
-static void run_case(ModelCase which, int runs, bool with_reference) {
+// Tensor cores: none, all products that can go there without and with rounding of their factors.
+typedef enum { TENSOR_ABSENT, TENSOR_EXACT, TENSOR_ROUNDS } TensorUse;
+
+static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse tensor) {
     Arena *arena = arena_create();
     Target target;
     int64_t vocabulary;
     assert_true(target_of_gpu("sm_90a", &target));
-    Plan *plan = model_plan(arena, &which, &target, &vocabulary);
+    const char *choices = tensor == TENSOR_ABSENT ? NULL : "make product by tensor cores\n";
+    Plan *plan = model_plan_chosen(arena, &which, choices, &target, &vocabulary);
     const char *why;
     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
     if (!side) {
@@ -65,18 +69,25 @@ static void run_case(ModelCase which, int runs, bool with_reference) {
         arena_free(arena);
         skip();
     }
+    side->rounds = tensor == TENSOR_ROUNDS;
     for (int run = 0; run < runs; run++) {
         side_fill(side, 7, run, vocabulary);
         double **expected = ARENA_ARRAY(arena, double *, plan->value_count);
         if (with_reference) assert_true(plan_reference(plan, arena, bind_leaf, side, expected));
         const char *wrong = side_run(side, 11 + (uint64_t)run);
         if (wrong) fail_msg("%s at level %s, run %d: %s", which.model, fuse_name(which.level), run, wrong);
-        if (with_reference) compare_with_reference(side, expected);
+        if (with_reference) compare_with_reference(side, expected, side->rounds ? 1e-2 : 2e-5);
     }
-    print_message("%s at level %s: %u launches of %u kernels\n", which.model, fuse_name(which.level),
+    print_message("%s at level %s: %u launches of %u kernels", which.model, fuse_name(which.level),
                   side->code->programs[0].launch_count, side->code->kernel_count);
+    print_message(side->tensor_steps ? ", %u products in tensor cores\n" : "\n", side->tensor_steps / (unsigned)runs);
+    assert_true((side->tensor_steps > 0) == (tensor != TENSOR_ABSENT));
     side_free(side);
     arena_free(arena);
+}
+
+static void run_case(ModelCase which, int runs, bool with_reference) {
+    run_steps(which, runs, with_reference, TENSOR_ABSENT);
 }
 
 // ---- cases
@@ -148,8 +159,29 @@ static void character_model(void **state) {
     run_case(character, 3, false);
 }
 
+// ---- tensor cores: every product that can go there, whatever the cost model finds of such small ones
+
+#define TENSOR {"tf32", "True"}, {"gradient_accumulation_steps", "1"}
+
+static void tensor_even(void **state) {
+    (void)state;
+    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {EVEN, TENSOR}};
+    run_steps(even, 1, true, TENSOR_EXACT);
+    run_steps(even, 1, true, TENSOR_ROUNDS);
+}
+
+// Extents that nothing divides.
+static void tensor_tails(void **state) {
+    (void)state;
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {SMALL, {"tf32", "True"}, {"dropout", "0.2"}, {"bias", "True"}}};
+    run_steps(gpt2, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"tf32", "True"}}}, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, {"tf32", "True"}}}, 1, true, TENSOR_ROUNDS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tensor_even),     cmocka_unit_test(tensor_tails),
         cmocka_unit_test(gpt2_none),       cmocka_unit_test(gpt2_op),
         cmocka_unit_test(gpt2_all),        cmocka_unit_test(llama_none),
         cmocka_unit_test(llama_op),        cmocka_unit_test(llama_all),

@@ -1,0 +1,282 @@
+// One stage of a product's ring: what of both operands each thread copies into shared memory.
+//
+//     %4 = load b1[128*BT.0 + C.3]      C moves by 1: a line of 128 bytes for each row, copied 16 bytes at a time
+//       ->  for (i < 4) {
+//               const int piece = threadIdx.x + 128 * i, line = piece / 8, along = 4 * (piece % 8);
+//               const int BT_0i = BT_0 + line, C_3 = depth + along;
+//               const int count = 700 - BT_0i > 0 ? 4 : 0;
+//               copy_16(stage + PLACE_BY_ROWS(line, along / 4), count > 0 ? b1 + (128*BT_0i + C_3) : b1, 4 * count);
+//           }
+//
+// Where rows lie side by side in memory a line is a summed index. Where 16 bytes are not side by side, or do not begin at
+// a multiple of 16, or a band cuts off their beginning, it is 4 bytes at a time.
+#include "base/diag.h"
+#include "codegen/cuda/print_tensor.h"
+
+enum { ELEMENT = 4, WIDE = 16 / ELEMENT };   // bytes; elements that are copied at once
+
+// ---- how an address moves
+
+// While a loop's index goes over so many elements from a multiple of WIDE: by how much a value moves each time, and whether
+// it is a multiple of WIDE at first.
+typedef struct {
+    bool known;
+    int64_t step;
+    bool multiple;
+} Motion;
+
+static Motion index_motion(const Printer *printer, const TileIndex *index, TileValue loop);
+
+static Motion map_motion(const Printer *printer, const TileOp *op, TileValue loop);
+
+static Motion value_motion(const Printer *printer, TileValue value, TileValue loop) {
+    const TileOp *op = printer_op(printer, value);
+    if (value == loop) return (Motion){true, 1, true};
+    switch (op->kind) {
+    case TILE_CONST: return (Motion){true, 0, (int64_t)op->number % WIDE == 0};
+    case TILE_LOOP: return (Motion){true, 0, false};
+    case TILE_INDEX: return index_motion(printer, &op->index, loop);
+    case TILE_MAP: return map_motion(printer, op, loop);
+    default: return (Motion){0};
+    }
+}
+
+// x / d and x % d of an x that moves by 1 from a multiple of WIDE, d another multiple: the former stays.
+static Motion map_motion(const Printer *printer, const TileOp *op, TileValue loop) {
+    if (op->function != TILE_DIVIDE && op->function != TILE_REMAINDER) return (Motion){0};
+    Motion motion = value_motion(printer, op->operands[0], loop);
+    bool by_whole = (int64_t)printer_op(printer, op->operands[1])->number % WIDE == 0;
+    if (!motion.known) return motion;
+    if (motion.step == 0) return (Motion){true, 0, op->function == TILE_REMAINDER && by_whole && motion.multiple};
+    if (motion.step != 1 || !motion.multiple || !by_whole) return (Motion){0};
+    return op->function == TILE_DIVIDE ? (Motion){true, 0, false} : motion;
+}
+
+static Motion index_motion(const Printer *printer, const TileIndex *index, TileValue loop) {
+    Motion sum = {true, 0, index->constant % WIDE == 0};
+    for (int i = 0; i < index->count && sum.known; i++) {
+        Motion term = value_motion(printer, index->terms[i].value, loop);
+        sum.known = term.known;
+        sum.step += index->terms[i].coefficient * term.step;
+        sum.multiple &= term.multiple || index->terms[i].coefficient % WIDE == 0;
+    }
+    return sum;
+}
+
+// ---- what there is to sum
+
+// Which end of a band cuts rows and which summed indices: only what lies behind can be left out of a copy of 16 bytes.
+static bool band_cuts_beginnings(const TileOp *loop, bool by_depth) {
+    return by_depth ? loop->high < BAND_OPEN : loop->low > -BAND_OPEN;
+}
+
+static Panel panel_of(const Printer *printer, const Summing *summing, TileValue load, bool is_rows) {
+    const Tensor *tensor = printer->tensor;
+    TileValue depth = summing->loops[summing->loop_count - 1];
+    Panel panel = {.is_rows = is_rows, .load = load, .loop = is_rows ? printer->rows_loop : printer->lanes_loop};
+    if (printer_op(printer, load)->kind != TILE_LOAD) BUG("an operand of %s is not stored", printer->symbol);
+    panel.extent = (int)(is_rows ? tensor->tile.rows : tensor->tile.lanes);
+    const TileIndex *index = &printer_op(printer, load)->index;
+    Motion by_rows = index_motion(printer, index, depth), by_depth = index_motion(printer, index, panel.loop);
+    panel.by_depth = by_depth.known && by_depth.step == 1 && !(by_rows.known && by_rows.step == 1);
+    const Motion *motion = panel.by_depth ? &by_depth : &by_rows;
+    panel.is_whole = motion->known && motion->step == 1 && motion->multiple;
+    if (is_rows && summing->masks_rows && band_cuts_beginnings(printer_op(printer, depth), panel.by_depth)) panel.is_whole = false;
+    panel.lines = panel.by_depth ? tensor->depth : panel.extent;
+    panel.pitch = panel.by_depth ? panel.extent * ELEMENT : TENSOR_LINE;
+    panel.bytes = panel.lines * panel.pitch;
+    return panel;
+}
+
+static bool moves_with_rows(const Printer *printer, const TileOp *loop) {
+    for (int i = 0; i < loop->index.count; i++)
+        if (printer->shapes[loop->index.terms[i].value] & SHAPE_ROWS) return true;
+    return false;
+}
+
+Summing summing_of(Printer *printer, uint32_t loop) {
+    Summing summing = {0};
+    for (uint32_t i = loop; i < printer->ends[loop]; i++) {
+        const TileOp *op = printer_op(printer, i);
+        if (op->kind == TILE_LOOP) {
+            CHECK(summing.loop_count < MAX_RANK && op->loop == LOOP_PLAIN);
+            summing.loops[summing.loop_count++] = i;
+        }
+        if (op->kind == TILE_MULTIPLY_ACCUMULATE) summing.multiply = i;
+    }
+    const TileOp *multiply = printer_op(printer, summing.multiply);
+    const TileOp *depth = printer_op(printer, summing.loops[summing.loop_count - 1]);
+    summing.masks_rows = depth->bounded && moves_with_rows(printer, depth);
+    summing.panels[0] = panel_of(printer, &summing, multiply->operands[1], true);
+    summing.panels[1] = panel_of(printer, &summing, multiply->operands[2], false);
+    summing.stage_bytes = summing.panels[0].bytes + summing.panels[1].bytes;
+    return summing;
+}
+
+// ---- stages
+
+static const TileOp *depth_loop(const Printer *printer, const Summing *summing) {
+    return printer_op(printer, summing->loops[summing->loop_count - 1]);
+}
+
+// Bounds as those of any bounded loop, from a multiple of 8 on.
+static void print_bounds(Printer *printer, const TileOp *loop) {
+    const char *begin = "0", *end = arena_format(printer->arena, "%lld", (long long)loop->extent);
+    TileIndex bound = loop->index;
+    if (loop->low > -BAND_OPEN) {
+        bound.constant = loop->index.constant + loop->low;
+        begin = arena_format(printer->arena, "int_maximum(0, %s) & ~7", index_text(printer, &bound, INDEX_FIRST_ROW));
+    }
+    if (loop->high < BAND_OPEN) {
+        bound.constant = loop->index.constant + loop->high + 1;
+        end = arena_format(printer->arena, "int_minimum(%s, %s)", end, index_text(printer, &bound, INDEX_LAST_ROW));
+    }
+    print_line(printer, "const int begin = %s, end = %s;", begin, end);
+}
+
+void print_steps(Printer *printer, const Summing *summing) {
+    const TileOp *loop = depth_loop(printer, summing);
+    int depth = printer->tensor->depth;
+    int64_t outer = 1;
+    for (int i = 0; i + 1 < summing->loop_count; i++) outer *= printer_op(printer, summing->loops[i])->extent;
+    if (!loop->bounded) {
+        print_line(printer, "const int steps = %lld;", (long long)(outer * ((loop->extent + depth - 1) / depth)));
+        return;
+    }
+    CHECK(outer == 1);
+    print_bounds(printer, loop);
+    print_line(printer, "const int steps = int_maximum(0, end - begin + %d) / %d;", depth - 1, depth);
+}
+
+// Where stage `ahead` is: `depth`, and the outer loops of the sum.
+static void print_where(Printer *printer, const Summing *summing) {
+    const TileOp *loop = depth_loop(printer, summing);
+    int depth = printer->tensor->depth;
+    int64_t rounds = (loop->extent + depth - 1) / depth, inner = rounds;
+    for (int i = summing->loop_count - 1; i-- > 0;) {
+        const TileOp *outer = printer_op(printer, summing->loops[i]);
+        const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)outer->extent) : "";
+        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, summing->loops[i]), (long long)inner, wrap);
+        inner *= outer->extent;
+    }
+    const char *round = summing->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
+    print_line(printer, "const int depth = %s%d * %s;", loop->bounded ? "begin + " : "", depth, round);
+}
+
+// ---- what is masked
+
+// One condition: a number of elements from the first on that are there, or of lines.
+static void append_minimum(const Printer *printer, Text *count, const char *limit) {
+    if (!limit) return;
+    const char *before = arena_copy(printer->arena, text_string(count));
+    *count = text_create(printer->arena);
+    text_append(count, "int_minimum(%s, %s)", before, limit);
+}
+
+static bool depth_is_ragged(const Printer *printer, const Summing *summing) {
+    const TileOp *loop = depth_loop(printer, summing);
+    return loop->bounded || loop->extent % printer->tensor->depth != 0;
+}
+
+// Summed indices from the one at hand to the last one; NULL: all of the stage are there.
+static const char *depth_left(const Printer *printer, const Summing *summing) {
+    if (!depth_is_ragged(printer, summing)) return NULL;
+    const TileOp *loop = depth_loop(printer, summing);
+    const char *end = loop->bounded ? "end" : arena_format(printer->arena, "%lld", (long long)loop->extent);
+    return arena_format(printer->arena, "%s - %s", end, loop_base(printer, summing->loops[summing->loop_count - 1]));
+}
+
+// Rows, or lanes, from the one at hand to the last one.
+static const char *rows_left(const Printer *printer, const Panel *panel) {
+    const TileOp *loop = printer_op(printer, panel->loop);
+    if (loop->extent % loop->step == 0) return NULL;
+    return arena_format(printer->arena, "%lld - %s", (long long)loop->extent, loop_element(printer, panel->loop));
+}
+
+// From the element at hand to the band's end, along summed indices (is_high) or rows.
+static const char *band_left(const Printer *printer, const Summing *summing, const Panel *panel, bool is_high) {
+    const TileOp *loop = depth_loop(printer, summing);
+    const char *at = loop_base(printer, summing->loops[summing->loop_count - 1]);
+    if (!panel->is_rows || !summing->masks_rows || (is_high ? loop->high >= BAND_OPEN : loop->low <= -BAND_OPEN)) return NULL;
+    const char *row = index_text(printer, &loop->index, INDEX_SIGNED);
+    if (is_high) return arena_format(printer->arena, "%s + %lld - %s", row, (long long)loop->high + 1, at);
+    return arena_format(printer->arena, "%s - (%s) - %lld", at, row, (long long)loop->low - 1);
+}
+
+// How many elements of a copy are there: of `most`, along the line's direction. NULL: always all.
+static const char *count_text(const Printer *printer, const Summing *summing, const Panel *panel, int most) {
+    Text count = text_create(printer->arena);
+    text_append(&count, "%d", most);
+    const char *depth = depth_left(printer, summing), *rows = rows_left(printer, panel);
+    append_minimum(printer, &count, panel->by_depth ? rows : depth);
+    bool is_single = most == 1;
+    append_minimum(printer, &count, is_single || !panel->by_depth ? band_left(printer, summing, panel, true) : NULL);
+    append_minimum(printer, &count, is_single || panel->by_depth ? band_left(printer, summing, panel, false) : NULL);
+    const char *across = panel->by_depth ? depth : rows;
+    if (!across) return count.length > 2 ? text_string(&count) : NULL;
+    return arena_format(printer->arena, "%s > 0 ? %s : 0", across, text_string(&count));
+}
+
+// ---- copies
+
+// The operations that an address depends on, anew for the element at hand: `v7` of it hides the one of the tile.
+static void print_address_parts(Printer *printer, const TileIndex *index, const Summing *summing, bool *printed) {
+    for (int i = 0; i < index->count; i++) {
+        TileValue value = index->terms[i].value;
+        const TileOp *op = printer_op(printer, value);
+        bool moves = printer->shapes[value] != SHAPE_UNIFORM || value > summing->loops[0];
+        if (printed[value] || !moves || op->kind == TILE_LOOP || op->kind == TILE_CONST) continue;
+        CHECK(op->kind == TILE_INDEX || op->kind == TILE_MAP);
+        printed[value] = true;
+        print_address_parts(printer, &op->index, summing, printed);
+        for (int k = 0; k < op->operand_count; k++) {
+            TileIndex operand = {.count = 1, .terms = {{op->operands[k], 1}}};
+            print_address_parts(printer, &operand, summing, printed);
+        }
+        print_op(printer, value);
+    }
+}
+
+// Cells of all operations forgotten while an element's address is said.
+static const char *element_text(Printer *printer, const Summing *summing, const Panel *panel) {
+    const TileOp *load = printer_op(printer, panel->load);
+    size_t count = printer->program->op_count;
+    Cell *cells = printer->cells;
+    printer->cells = ARENA_ARRAY(printer->arena, Cell, count + 1);
+    print_address_parts(printer, &load->index, summing, ARENA_ARRAY(printer->arena, bool, count + 1));
+    const char *text = arena_format(printer->arena, "b%d + (%s)", load->buffer, address_text(printer, &load->index));
+    printer->cells = cells;
+    return text;
+}
+
+static void print_panel(Printer *printer, const Summing *summing, const Panel *panel) {
+    int at_once = panel->is_whole ? WIDE : 1, in_line = panel->pitch / ELEMENT / at_once;
+    int each = panel->bytes / ELEMENT / at_once / printer->tensor->threads;
+    const char *depth = loop_base(printer, summing->loops[summing->loop_count - 1]);
+    const char *base = loop_base(printer, panel->loop), *element = loop_element(printer, panel->loop);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int i = 0; i < %d; i++) {", each);
+    print_line(printer, "const int piece = (int)threadIdx.x + %d * i, line = piece / %d, along = %d * (piece %% %d);",
+               printer->tensor->threads, in_line, at_once, in_line);
+    print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line", depth,
+               panel->by_depth ? "line" : "along");
+    const char *place = panel->by_depth ? arena_format(printer->arena, "PLACE_BY_DEPTH(line, along / %d, %d)", WIDE, panel->pitch)
+                                        : arena_format(printer->arena, "PLACE_BY_ROWS(line, along / %d)", WIDE);
+    if (at_once == 1) place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, ELEMENT, WIDE);
+    if (!panel->is_rows) place = arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
+    const char *address = element_text(printer, summing, panel), *count = count_text(printer, summing, panel, at_once);
+    if (!count) {
+        print_line(printer, "copy_%d(stage + %s, %s, %d);", ELEMENT * at_once, place, address, ELEMENT * at_once);
+    } else {
+        print_line(printer, "const int count = %s;", count);
+        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", ELEMENT * at_once, place,
+                   address, printer_op(printer, panel->load)->buffer, ELEMENT);
+    }
+    print_line(printer, "}");
+}
+
+void print_stage(Printer *printer, const Summing *summing) {
+    print_line(printer, "unsigned char *stage = ring + ahead %% %u * %d;", printer->tensor->tile.stages, summing->stage_bytes);
+    print_where(printer, summing);
+    for (int p = 0; p < 2; p++) print_panel(printer, summing, &summing->panels[p]);
+}

@@ -1,0 +1,203 @@
+// A product in blocks for tensor cores -> the text of its kernel.
+//
+//     rows BT 768 step 128                      const int BT_0 = 128 * (blockIdx.x / 8);      one block of threads, one tile
+//       lanes F 512 step 64                     const int F_1 = 64 * (blockIdx.x % 8);
+//         %2 = zero rows*lanes           ->     float v2[8][8];            a thread's part of its warp's part of the tile
+//         loop C 128                            for (int ahead = 0; ...) {     a ring of stages
+//           %4 = load b1[..] %5 = load b0[..]       wait for the stage, all threads; begin to copy a later one;
+//           multiply_accumulate %2 %4 %5            multiply the stage that has come
+//         end                                   }
+//         store b2[..] %2                       for (r < 8) for (v < 8) b2[..] = v2[r][v];
+//
+// Stage number `ahead` is copied into the ring where the stage multiplied last lay: all threads are behind that when the
+// barrier has let them go. So there is one barrier a stage. Multiplied is the one that lies behind it in the ring, the
+// oldest. What a tile lacks of rows, lanes or summed indices is zero in
+// shared memory, and not stored.
+#include "base/diag.h"
+#include "codegen/cuda/print_tensor.h"
+
+Tensor tensor_of(const TensorTile *tile) {
+    bool is_large = tile->rows >= 128 && tile->lanes >= 128;
+    Tensor tensor = {.tile = *tile, .warps_rows = 2, .warps_lanes = is_large ? 4 : 2};
+    tensor.threads = 32 * tensor.warps_rows * tensor.warps_lanes;
+    tensor.resident = is_large ? 1 : 3;
+    tensor.row_tiles = (int)tile->rows / tensor.warps_rows / 16;
+    tensor.lane_tiles = (int)tile->lanes / tensor.warps_lanes / 8;
+    tensor.depth = TENSOR_LINE / 4;
+    CHECK(tile->kind == TENSOR_TF32 && tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
+    return tensor;
+}
+
+size_t tensor_shared_bytes(const TensorTile *tile) { return (size_t)(tile->rows + tile->lanes) * TENSOR_LINE * tile->stages; }
+
+// ---- loops down to the tile
+
+// The loop inside of `loop` on the way to the tile; TILE_NONE: it is the innermost one.
+static uint32_t next_inside(const Printer *printer, uint32_t loop) {
+    for (uint32_t i = loop + 1; i < printer->ends[loop]; i++) {
+        if (printer_op(printer, i)->kind == TILE_ZERO) return TILE_NONE;
+        if (printer_op(printer, i)->kind == TILE_LOOP) return i;
+    }
+    BUG("kernel %s has no tile", printer->symbol);
+}
+
+static uint32_t outermost(const Printer *printer) {
+    uint32_t loop = 0;
+    while (printer_op(printer, loop)->kind != TILE_LOOP) loop++;
+    return loop;
+}
+
+static int64_t blocks_of(const TileOp *loop) {
+    bool is_tile = loop->loop == LOOP_ROWS || loop->loop == LOOP_LANES;
+    return is_tile ? (loop->extent + loop->step - 1) / loop->step : loop->extent;
+}
+
+int64_t tensor_blocks(const TileProgram *program) {
+    int64_t blocks = 1;
+    for (uint32_t i = 0; program->ops[i].kind != TILE_ZERO; i++)
+        if (program->ops[i].kind == TILE_LOOP) blocks *= blocks_of(&program->ops[i]);
+    return blocks;
+}
+
+static void open_tile_rows(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    printer->rows_loop = loop;
+    printer->rows = 2 * printer->tensor->row_tiles;
+    if (op->extent % op->step == 0) return;
+    printer->row_count = arena_format(printer->arena, "rows_%u", loop);
+    print_line(printer, "const int rows_%u = int_minimum(%u, %lld - %s);", loop, op->step, (long long)op->extent,
+               loop_base(printer, loop));
+}
+
+// A tile that lies outside of the band has nothing to do.
+static void leave_outside(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    const char *base = loop_base(printer, loop);
+    TileIndex bound = op->index;
+    if (op->low > -BAND_OPEN) {
+        bound.constant = op->index.constant + op->low;
+        print_line(printer, "if (%s + %u <= %s) return;", base, op->step, index_text(printer, &bound, INDEX_FIRST_ROW));
+    }
+    if (op->high < BAND_OPEN) {
+        bound.constant = op->index.constant + op->high;
+        print_line(printer, "if (%s > %s) return;", base, index_text(printer, &bound, INDEX_LAST_ROW));
+    }
+}
+
+static void open_tile_lanes(Printer *printer, uint32_t loop) {
+    const TileOp *op = printer_op(printer, loop);
+    printer->lanes_loop = loop;
+    printer->vectors = 2 * printer->tensor->lane_tiles;
+    if (op->extent % op->step) printer->lane_limit = arena_format(printer->arena, "%lld", (long long)op->extent);
+    if (op->bounded) leave_outside(printer, loop);
+}
+
+static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_outermost) {
+    const TileOp *op = printer_op(printer, loop);
+    int64_t blocks = blocks_of(op), tile = op->loop == LOOP_ROWS || op->loop == LOOP_LANES ? op->step : 1;
+    Text text = text_create(printer->arena);
+    text_append(&text, "(int)blockIdx.x");
+    if (inner > 1) text_append(&text, " / %lld", (long long)inner);
+    if (!is_outermost) text_append(&text, " %% %lld", (long long)blocks);
+    if (blocks == 1)
+        print_line(printer, "const int %s = 0;", loop_base(printer, loop));
+    else if (tile == 1)
+        print_line(printer, "const int %s = %s;", loop_base(printer, loop), text_string(&text));
+    else
+        print_line(printer, "const int %s = %lld * (%s);", loop_base(printer, loop), (long long)tile, text_string(&text));
+}
+
+// The loops around the tile, as this block of threads has them; what stands between them. Returns the innermost one.
+static uint32_t open_tiles(Printer *printer) {
+    int64_t inner = tensor_blocks(printer->program);
+    uint32_t first = outermost(printer), loop = first;
+    if (inner > INT32_MAX) BUG("kernel %s has %lld blocks", printer->symbol, (long long)inner);
+    print_range(printer, 0, first);
+    for (;;) {
+        const TileOp *op = printer_op(printer, loop);
+        inner /= blocks_of(op);
+        print_base(printer, loop, inner, loop == first);
+        if (op->loop == LOOP_ROWS) open_tile_rows(printer, loop);
+        if (op->loop == LOOP_LANES) open_tile_lanes(printer, loop);
+        uint32_t next = next_inside(printer, loop);
+        if (next == TILE_NONE) return loop;
+        print_range(printer, loop + 1, next);
+        loop = next;
+    }
+}
+
+// ---- the ring
+
+// What multiplies one stage: 32 bytes of each row's line at a time.
+static void print_fragments(Printer *printer, const Panel *panel, const char *name, const char *first, int tiles) {
+    const char *place = panel->by_depth ? "by_depth" : "by_rows";
+    const char *pitch = panel->by_depth ? arena_format(printer->arena, "%d, ", panel->pitch) : "";
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int i = 0; i < %d; i++)", tiles);
+    print_line(printer, "    %s_%s_%s(%s[i], %s_panel, %s%s + 16 * i, part);", panel->is_rows ? "rows" : "lanes", place,
+               tensor_name(printer->tensor->tile.kind), name, panel->is_rows ? "rows" : "lanes", pitch, first);
+}
+
+static void print_multiplication(Printer *printer, const Summing *summing) {
+    const Tensor *tensor = printer->tensor;
+    const TileOp *multiply = printer_op(printer, summing->multiply);
+    int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
+    print_line(printer, "const unsigned char *rows_panel = ring + (ahead + 1) %% %u * %d;", tensor->tile.stages, summing->stage_bytes);
+    print_line(printer, "const unsigned char *lanes_panel = rows_panel + %d;", summing->panels[0].bytes);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int part = 0; part < %d; part++) {", TENSOR_LINE / 32);
+    print_line(printer, "unsigned a[%d][4], b[%d][4];", tensor->row_tiles, tensor->lane_tiles / 2);
+    print_fragments(printer, &summing->panels[0], "a",
+                    arena_format(printer->arena, "%d * (WARP / %d)", rows, tensor->warps_lanes), tensor->row_tiles);
+    print_fragments(printer, &summing->panels[1], "b",
+                    arena_format(printer->arena, "%d * (WARP %% %d)", lanes, tensor->warps_lanes), tensor->lane_tiles / 2);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int i = 0; i < %d; i++) {", tensor->row_tiles);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int j = 0; j < %d; j++)", tensor->lane_tiles);
+    TileValue tile = multiply->operands[0];
+    print_line(printer, "    multiply_%s(&v%u[2 * i][2 * j], &v%u[2 * i + 1][2 * j], a[i], b[j / 2] + 2 * (j %% 2));",
+               tensor_name(tensor->tile.kind), tile, tile);
+    print_line(printer, "}");
+    print_line(printer, "}");
+}
+
+static void print_ring(Printer *printer, const Summing *summing) {
+    uint32_t stages = printer->tensor->tile.stages;
+    print_line(printer, "for (int ahead = 0; ahead < steps + %u; ahead++) {", stages - 1);
+    print_line(printer, "if (ahead >= %u) {", stages - 1);
+    print_line(printer, "copies_wait(%u);", stages - 2);
+    print_line(printer, "block_barrier();");
+    print_line(printer, "}");
+    print_line(printer, "if (ahead < steps) {");
+    print_stage(printer, summing);
+    print_line(printer, "}");
+    print_line(printer, "copies_end();");
+    print_line(printer, "if (ahead < %u) continue;", stages - 1);
+    print_multiplication(printer, summing);
+    print_line(printer, "}");
+}
+
+// ---- the kernel
+
+static void print_own_part(Printer *printer) {
+    const Tensor *tensor = printer->tensor;
+    int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
+    print_line(printer, "SHARED_MEMORY;");
+    print_line(printer, "unsigned char *const ring = shared_memory;");
+    print_line(printer, "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + 2 * (WARP_LANE %% 4);",
+               rows, tensor->warps_lanes, lanes, tensor->warps_lanes);
+}
+
+void print_tensor(Printer *printer) {
+    print_own_part(printer);
+    uint32_t loop = open_tiles(printer);
+    uint32_t sum = loop + 1;
+    while (printer_op(printer, sum)->kind != TILE_LOOP) sum++;
+    print_range(printer, loop + 1, sum);
+    Summing summing = summing_of(printer, sum);
+    print_steps(printer, &summing);
+    print_ring(printer, &summing);
+    print_range(printer, printer->ends[sum] + 1, printer->ends[loop]);
+    printer->rows = printer->vectors = 1;
+}

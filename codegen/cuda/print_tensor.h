@@ -1,0 +1,49 @@
+// Inside codegen/cuda: products in blocks for tensor cores.
+//
+//     print_tensor.c   the kernel: loops around the tile, the ring of stages, fragments
+//     print_stage.c    what copies one stage: which address each thread takes
+#ifndef SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
+#define SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
+
+#include "codegen/cuda/cuda.h"
+
+enum { TENSOR_LINE = 128 };   // bytes of the sum that are one stage of a row or lane
+
+// How a block of threads shares a tile: warps side by side, each with tiles of 16 rows and 8 lanes.
+typedef struct Tensor {
+    TensorTile tile;
+    int warps_rows, warps_lanes, threads;
+    int resident;                // blocks that find registers on a multiprocessor at once
+    int row_tiles, lane_tiles;   // of a warp
+    int depth;                   // summed indices of a stage
+} Tensor;
+
+Tensor tensor_of(const TensorTile *tile);
+size_t tensor_shared_bytes(const TensorTile *tile);
+int64_t tensor_blocks(const TileProgram *program);
+
+typedef struct {
+    bool is_rows;                // else it is of lanes
+    TileValue load;
+    uint32_t loop;               // rows or lanes
+    int extent;                  // of the tile
+    bool by_depth;               // lines are summed indices, not rows
+    bool is_whole;               // 16 bytes are side by side in memory, and begin at a multiple of 16
+    int lines, pitch, bytes;     // in shared memory
+} Panel;
+
+typedef struct {
+    TileValue loops[MAX_RANK];   // the sum's, outermost first
+    int loop_count;
+    uint32_t multiply;
+    Panel panels[2];             // rows, lanes
+    int stage_bytes;
+    bool masks_rows;             // the band's other index moves with rows: elements outside of it are zeros
+} Summing;
+
+Summing summing_of(Printer *printer, uint32_t loop);              // of the outermost loop of the sum
+void print_steps(Printer *printer, const Summing *summing);       // how many stages there are, and where they begin
+void print_stage(Printer *printer, const Summing *summing);       // begins to copy stage `ahead`
+void print_tensor(Printer *printer);
+
+#endif

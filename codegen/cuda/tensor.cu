@@ -1,0 +1,93 @@
+
+// ---- tensor cores, asynchronous copies, shared memory (stands behind common.cu)
+//
+// A panel in shared memory holds what a block's rows, or lanes, have in 128 bytes of the sum. By rows: a line of 128 bytes for
+// each row, summed indices side by side. By depth: a line for each summed index, rows side by side. Pieces of 16 bytes lie
+// in a line in another order for each line (SWIZZLE), so that the threads of a warp meet in no bank.
+//
+// Fragments are those of mma.sync (PTX ISA, "matrix fragments for mma.m16n8k8 / m16n8k16"): thread t of a warp has, of a tile of
+// 16 rows and 8 lanes, rows t/4 and t/4 + 8 and lanes 2*(t%4) and the one behind.
+#ifndef EMULATED
+// So many blocks must find registers on a multiprocessor at once.
+#define TENSOR_KERNEL(name, threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks) name
+#define SHARED_MEMORY extern __shared__ __align__(128) unsigned char shared_memory[]
+
+INLINE unsigned shared_address(const void *place) { return (unsigned)__cvta_generic_to_shared(place); }
+
+// 16 bytes (or 4), of which the first `bytes` are read; zeros for the others.
+INLINE void copy_16(void *to, const void *from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+}
+INLINE void copy_4(void *to, const void *from, int bytes) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+}
+// Copies since the last call are a group.
+INLINE void copies_end(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// All groups but the last `count` have come, for this thread.
+#define copies_wait(count) asm volatile("cp.async.wait_group %0;" ::"n"(count) : "memory")
+
+#define block_barrier() __syncthreads()
+
+// Four matrices of 8 lines of 16 bytes, each line's place given by one thread.
+INLINE void load_matrices(unsigned *to, const void *line) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(line)));
+}
+
+// low and high: two values each of the rows t/4 and t/4 + 8.
+INLINE void multiply_tf32(float *low, float *high, const unsigned *a, const unsigned *b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(low[0]), "+f"(low[1]), "+f"(high[0]), "+f"(high[1])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// To the nearest of 10 bits.
+INLINE unsigned round_tf32(unsigned bits) {
+    unsigned rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(bits)));
+    return rounded;
+}
+#endif
+
+#define WARP_LANE ((int)(threadIdx.x & 31))
+#define WARP ((int)(threadIdx.x >> 5))
+// A thread's r-th row and v-th lane of its warp's part of the block.
+#define OWN_ROW(r) (own_row + 16 * ((r) / 2) + 8 * ((r) % 2))
+#define OWN_LANE(v) (own_lane + 8 * ((v) / 2) + (v) % 2)
+
+// Where piece `piece` of a line lies in a panel by rows, and, of 4-byte elements, in one by depth with lines of `pitch` bytes.
+#define PLACE_BY_ROWS(line, piece) ((line) * 128 + (((piece) ^ ((line) & 7)) << 4))
+#define PLACE_BY_DEPTH(line, piece, pitch) ((line) * (pitch) + (((piece) ^ (2 * ((line) & 3))) << 4))
+
+// ---- fragments of tf32: 16 rows (or two times 8 lanes) and 8 summed indices, those of the part-th 32 bytes of the panel
+
+INLINE void rows_by_rows_tf32(unsigned *a, const unsigned char *panel, int row, int part) {
+    int line = row + (WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);
+    load_matrices(a, panel + PLACE_BY_ROWS(line, piece));
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = round_tf32(a[i]);
+}
+
+INLINE void lanes_by_rows_tf32(unsigned *b, const unsigned char *panel, int row, int part) {
+    int line = row + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = 2 * part + (WARP_LANE >> 3 & 1);
+    load_matrices(b, panel + PLACE_BY_ROWS(line, piece));
+    UNROLL
+    for (int i = 0; i < 4; i++) b[i] = round_tf32(b[i]);
+}
+
+INLINE unsigned word_by_depth(const unsigned char *panel, int pitch, int row, int line) {
+    return *(const unsigned *)(panel + PLACE_BY_DEPTH(line, row >> 2, pitch) + 4 * (row & 3));
+}
+
+INLINE void rows_by_depth_tf32(unsigned *a, const unsigned char *panel, int pitch, int row, int part) {
+    int first = row + (WARP_LANE >> 2), line = 8 * part + (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = round_tf32(word_by_depth(panel, pitch, first + 8 * (i & 1), line + 4 * (i >> 1)));
+}
+
+INLINE void lanes_by_depth_tf32(unsigned *b, const unsigned char *panel, int pitch, int row, int part) {
+    int first = row + (WARP_LANE >> 2), line = 8 * part + (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) b[i] = round_tf32(word_by_depth(panel, pitch, first + 8 * (i >> 1), line + 4 * (i & 1)));
+}

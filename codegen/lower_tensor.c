@@ -1,0 +1,101 @@
+// Form product for a GPU's tensor cores: blocks of the output, each by one block of threads.
+//
+//     out f32[B,T,F] = sum(C) x[B,T,C] * w[C,F]      tensor tf32 128 by 64
+//       ->  rows BT 768 step 128
+//             lanes F 512 step 64
+//               tile = 0
+//               loop C:  tile += x[rows] * w[lanes]      by the backend: 128 bytes of C at a time, through shared memory
+//               store epilogue(tile)
+//
+// The loops are those of a register tile, only larger; what tensor cores need beside them the program's `tensor` says. All
+// loops down to the tile are independent of each other. Inside of it, the innermost loop is the one whose rounds are taken
+// many at a time: the longest, or the one with a band.
+#include "base/diag.h"
+#include "codegen/lower.h"
+
+static NodeId contract_of(const Lowering *lowering) {
+    for (NodeId id = 0; id < graph_nodes(lowering->region); id++)
+        if (lowering->live[id] && graph_node(lowering->region, id)->op == OP_CONTRACT) return id;
+    BUG("product box %s has no contraction", lowering->step->label);
+}
+
+// ---- loops down to the tile
+
+static DimList rows_beside_band(Lowering *lowering, DimList rows) {
+    DimSet band = 0;
+    for (int i = 0; i < rows.rank; i++)
+        if (lower_in_band(lowering, rows.dims[i])) band |= dim_bit(rows.dims[i]);
+    if (band == 0) return rows;
+    lower_open_each(lowering, dim_list_without(rows, band));
+    return dim_list_without(rows, dim_list_set(&rows) & ~band);
+}
+
+static void open_lanes(Lowering *lowering, DimList lanes, uint32_t step) {
+    int64_t extent = lower_extent(lowering, lanes);
+    if (lanes.rank == 1 && lower_in_band(lowering, lanes.dims[0]) && extent % step == 0)
+        lower_band_loop(lowering, LOOP_LANES, lanes.dims[0], tile_index(0), extent, step);
+    else
+        lower_open(lowering, LOOP_LANES, lanes, 0, step, false);
+}
+
+static void open_tile(Lowering *lowering, const Contraction *contraction) {
+    const TensorTile *tensor = &lowering->step->tensor;
+    lower_open_each(lowering, contraction->batch);
+    int merged = lower_merged_suffix(lowering, contraction->lanes), rank = contraction->lanes.rank;
+    lower_open_each(lowering, dim_list_slice(contraction->lanes, 0, rank - merged));
+    DimList rows = rows_beside_band(lowering, contraction->rows);
+    lower_open(lowering, LOOP_ROWS, rows, 0, tensor->rows, false);
+    open_lanes(lowering, dim_list_slice(contraction->lanes, rank - merged, rank), tensor->lanes);
+}
+
+// ---- the sum
+
+// Where the merged dims that begin at `from` end.
+static int merged_end(const Lowering *lowering, DimList summed, int from) {
+    int to = from + 1;
+    while (to < summed.rank && lower_merges(lowering, summed.dims[to - 1], summed.dims[to])) to++;
+    return to;
+}
+
+static void open_sum(Lowering *lowering, DimList summed) {
+    DimList longest = {0};
+    for (int from = 0, to; from < summed.rank; from = to) {
+        to = merged_end(lowering, summed, from);
+        DimList group = dim_list_slice(summed, from, to);
+        bool is_band = group.rank == 1 && lower_in_band(lowering, group.dims[0]);
+        if (longest.rank == 0 || is_band || lower_extent(lowering, group) > lower_extent(lowering, longest)) longest = group;
+    }
+    for (int from = 0, to; from < summed.rank; from = to) {
+        to = merged_end(lowering, summed, from);
+        if (summed.dims[from] != longest.dims[0])
+            lower_open(lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
+    }
+    if (longest.rank == 1 && lower_in_band(lowering, longest.dims[0]))
+        lower_band_loop(lowering, LOOP_PLAIN, longest.dims[0], tile_index(0), lower_extent(lowering, longest), 0);
+    else if (longest.rank)
+        lower_open(lowering, LOOP_PLAIN, longest, 0, 0, false);
+}
+
+static void multiply(Lowering *lowering, const Contraction *contraction) {
+    TileValue tile = tile_zero(lowering->builder, SHAPE_ROWS | SHAPE_LANES, 0, 0);
+    int depth = tile_open_loops(lowering->builder);
+    open_sum(lowering, contraction->summed);
+    TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);
+    TileValue b = evaluator_value(lowering->evaluator, contraction->lanes_operand, lowering->env);
+    TileOp step = {.kind = TILE_MULTIPLY_ACCUMULATE, .dtype = DTYPE_F32, .operands = {tile, a, b}, .operand_count = 3};
+    tile_add(lowering->builder, &step);
+    lower_close(lowering, depth);
+    evaluator_define(lowering->evaluator, contraction->node, lowering->env, tile);
+}
+
+void lower_tensor(Lowering *lowering) {
+    Contraction contraction = contraction_of(lowering->region, contract_of(lowering), lower_output(lowering, 0)->order);
+    open_tile(lowering, &contraction);
+    multiply(lowering, &contraction);
+    uint32_t count = lowering->step->output_count;
+    TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
+    for (uint32_t i = 0; i < count; i++) lower_store(lowering, i, values[i]);
+    lower_close(lowering, 0);
+}
