@@ -169,7 +169,8 @@ static const ProgramSlot *find_parameter(const SinterModel *model, const char *n
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     if (slot)
-        diag_error(diags, (Place){0}, "parameter '%s' has %zu elements, not %zu", name, (size_t)slot_elements(slot), count);
+        diag_error(diags, (Place){0}, "parameter '%s' has %zu elements, not %zu", name, (size_t)slot_elements(slot),
+                   count);
     else
         diag_error(diags, (Place){0}, "no parameter '%s'", name);
     keep_errors(diags);

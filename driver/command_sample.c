@@ -85,11 +85,12 @@ static int compile_and_sample(Command *command, TensorFile *file) {
     Vocabulary *vocabulary;
     int status = checkpoint_read_model(command, file, &vocabulary);
     if (status != EXIT_DONE) return status;
-    int64_t samples = config_int(command->config, "num_samples"), tokens = config_int(command->config, "max_new_tokens");
+    int64_t samples = config_int(command->config, "num_samples");
+    int64_t tokens = config_int(command->config, "max_new_tokens");
     if (samples < 1 || samples > INT32_MAX || tokens < 1 || tokens > INT32_MAX ||
         config_float(command->config, "temperature") < 0) {
-        diag_error(command->diags, (Place){0}, "num_samples and max_new_tokens must be from 1 to %d, temperature at least 0",
-                   INT32_MAX);
+        diag_error(command->diags, (Place){0},
+                   "num_samples and max_new_tokens must be from 1 to %d, temperature at least 0", INT32_MAX);
         return EXIT_USAGE;
     }
     // The program has a fixed number of rows: as many as there are samples, within reason.

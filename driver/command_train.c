@@ -29,9 +29,11 @@ static void say_budget(Command *command, const Ledger *ledger) {
 static double measure_peak(Command *command, ThreadPool *threads) {
     ProbeResult probe;
     probe_run(threads, true, &probe);
-    fprintf(command->echo, "device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
-           "nanoGPT's fixed A100 peak is %.0f GFLOP/s\n",
-           *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops, 1e-9 * NANOGPT_PEAK_FLOPS);
+    fprintf(command->echo,
+            "device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
+            "nanoGPT's fixed A100 peak is %.0f GFLOP/s\n",
+            *probe.model ? probe.model : "cpu", threads_count(threads), 1e-9 * probe.fma_flops,
+            1e-9 * NANOGPT_PEAK_FLOPS);
     return probe.fma_flops;
 }
 
@@ -73,14 +75,16 @@ static void say_result(Command *command, const Training *training, const TrainRe
         fprintf(echo, "checkpoints: %lld written, %.3f s each\n", (long long)result->checkpoints,
                 result->checkpoint_seconds / (double)result->checkpoints);
     if (result->skipped > 0)
-        fprintf(echo, "%lld iterations were skipped: their loss or gradient was not finite\n", (long long)result->skipped);
+        fprintf(echo, "%lld iterations were skipped: their loss or gradient was not finite\n",
+                (long long)result->skipped);
 }
 
 static int run(Command *command, const Start *start, Training *training, const Choices *given, double peak) {
     TrainOptions options = train_options(command, training, given, peak);
     start_options(start, &options);
     if (options.first_iteration > options.max_iters && !options.eval_only)
-        fprintf(command->echo, "nothing is left to do: the next iteration is %lld, and max_iters is %lld (raise it to go on)\n",
+        fprintf(command->echo,
+                "nothing is left to do: the next iteration is %lld, and max_iters is %lld (raise it to go on)\n",
                 (long long)options.first_iteration, (long long)options.max_iters);
     Progress progress =
         progress_begin(stdout, config_bool(command->config, "quiet"), options.first_iteration, options.max_iters);
@@ -132,7 +136,7 @@ static int prepare_and_run(Command *command, const Start *start, Training *train
     start_stage(&stages, "tokens and threads");
     double peak = measure_peak(command, training->threads);
     start_stage(&stages, "peak of the machine");
-    status = training_check_memory(command, training, threads_count(training->threads), start->file != NULL);
+    status = training_check_memory(command, training, threads_count(training->threads));
     if (status != EXIT_DONE) return status;
     say_budget(command, training->model.ledger);
     if ((status = training_session(command, training)) != EXIT_DONE) return status;

@@ -27,7 +27,8 @@ static void describe_rate(Text *out, const char *name, double rate) {
 
 static void describe_device(const CudaDevice *device, Text *out) {
     text_append(out, "gpu %d        %s, compute capability %d.%d, %.1f GB, %d multiprocessors\n", device->ordinal,
-                device->name, device->major, device->minor, 1e-9 * (double)device->memory_bytes, device->multiprocessors);
+                device->name, device->major, device->minor, 1e-9 * (double)device->memory_bytes,
+                device->multiprocessors);
     const CudaPeaks *peaks = &device->peaks;
     if (peaks->bf16 == 0) return;
     text_append(out, "  datasheet  dense");
@@ -47,7 +48,8 @@ static void describe_driver(Arena *arena, Text *out, Diags *diags) {
     CudaDevice *devices;
     int count = cuda_devices(arena, driver, &devices, diags);
     for (int i = 0; i < count; i++) describe_device(&devices[i], out);
-    text_append(out, "cuda driver  for CUDA %s (%s)\n", cuda_version_text(arena, driver->version), driver->library.path);
+    text_append(out, "cuda driver  for CUDA %s (%s)\n", cuda_version_text(arena, driver->version),
+                driver->library.path);
 }
 
 // cublasLtGetVersion gives 10000 * major + 100 * minor + patch.
@@ -64,7 +66,8 @@ static void describe_cublas(Arena *arena, Text *out) {
         return;
     }
     size_t version = get_version();
-    text_append(out, "cublaslt     %zu.%zu.%zu (%s)\n", version / 10000, version / 100 % 100, version % 100, library.path);
+    text_append(out, "cublaslt     %zu.%zu.%zu (%s)\n", version / 10000, version / 100 % 100, version % 100,
+                library.path);
 }
 
 void gpu_describe(Arena *arena, Text *out, Diags *diags) {

@@ -13,7 +13,8 @@ const char *gpu_refusal(Arena *arena);
 void gpu_describe(Arena *arena, Text *out, Diags *diags);
 
 typedef enum { GPU_SOURCE, GPU_PTX } GpuText;
-// For `sinter lower --emit=cuda|ptx`: the distinct kernels of a plan. An exit code, after a diagnostic when it is not 0.
+// For `sinter lower --emit=cuda|ptx`: the distinct kernels of a plan. An exit code, after a diagnostic when it is not
+// 0.
 int gpu_emit(Arena *arena, const Plan *plan, const char *name, const Target *target, GpuText what, Text *out,
              Diags *diags);
 

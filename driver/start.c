@@ -34,13 +34,6 @@ static int claim_folder(Command *command, Start *start) {
     return EXIT_USAGE;
 }
 
-// A folder that nothing can be written into is found now, and not by the first checkpoint, hours later.
-static bool is_writable(Command *command, const Start *start) {
-    FileWriter *trial = file_writer_open(command->arena, checkpoints_newest(start->checkpoints), command->diags);
-    if (trial) file_writer_abandon(trial);
-    return trial != NULL;
-}
-
 static int open_folder(Command *command, Start *start) {
     bool writes = start->writes = !config_bool(command->config, "eval_only");
     if (!writes && !is_resume(command)) return EXIT_DONE;
@@ -51,7 +44,6 @@ static int open_folder(Command *command, Start *start) {
     int removed = checkpoints_clean(start->checkpoints);
     if (removed) fprintf(command->echo, "%s: removed %d file%s that an interrupted save left\n", out_dir(command), removed,
                          removed == 1 ? "" : "s");
-    if (!is_writable(command, start)) return EXIT_IO;
     if (!is_resume(command) && checkpoints_count(start->checkpoints) > 0)
         fprintf(command->echo, "%s holds checkpoints of an earlier run; this one replaces them as it saves "
                                "(--init_from=resume goes on with them)\n", out_dir(command));
@@ -91,6 +83,14 @@ static int open_weights(Command *command, Start *start) {
     return tensor_file_open(command->arena, from, &start->file, command->diags);
 }
 
+// A folder that nothing can be written into is found now, and not by the first checkpoint, hours later.
+static int try_to_write(Command *command, const Start *start) {
+    FileWriter *trial = file_writer_open(command->arena, checkpoints_newest(start->checkpoints), command->diags);
+    if (!trial) return EXIT_IO;
+    file_writer_abandon(trial);
+    return EXIT_DONE;
+}
+
 int start_open(Command *command, Start *start) {
     *start = (Start){.folder = -1, .best_val_loss = 1e9};
     if (!is_resume(command) && !is_scratch(command)) {
@@ -98,7 +98,8 @@ int start_open(Command *command, Start *start) {
         if (status != EXIT_DONE) return status;
     }
     int status = open_folder(command, start);
-    return status == EXIT_DONE && is_resume(command) ? resume(command, start) : status;
+    if (status == EXIT_DONE && is_resume(command)) status = resume(command, start);
+    return status == EXIT_DONE && start->writes ? try_to_write(command, start) : status;
 }
 
 // A save needs room for a new checkpoint beside the old ones, and what else is written there takes some, too.
@@ -106,27 +107,36 @@ void start_check_room(const Command *command, const Start *start, double checkpo
     const char *folder = out_dir(command);
     int64_t room;
     if (!start->writes || file_table.room(folder, &room) != 0 || (double)room >= 2 * checkpoint) return;
-    fprintf(out, "warning: %s: %.1f MB are free, and a checkpoint takes %.1f MB; there should be room for two\n", folder,
-            1e-6 * (double)room, 1e-6 * checkpoint);
+    fprintf(out, "warning: %s: %.1f MB are free, and a checkpoint takes %.1f MB; there should be room for two\n",
+            folder, 1e-6 * (double)room, 1e-6 * checkpoint);
 }
 
 // ---- choices
 
 // Whether the plans are those the checkpoint was made with. False also when there is no plan: compiling tells why.
-static bool plans_are_equal(Command *command, const Start *start, CompileRequest *request) {
+static bool compiles_to(Command *command, Arena *arena, const char *wanted, CompileRequest *request) {
     const Plan *plans[MODEL_PROGRAMS] = {0};
-    StateTable states = {.arena = command->arena};
-    const char *wanted = tensor_file_metadata(start->file, "sinter.plan");
-    Diags *unseen = diags_create(command->arena);
+    StateTable states = {.arena = arena};
+    Diags *unseen = diags_create(arena);
     bool accumulates = config_int(command->config, "gradient_accumulation_steps") > 1;
     choices_reset(request->choices);
     for (int program = MODEL_STEP; program <= MODEL_MICRO; program++) {
         if (program == MODEL_MICRO && !accumulates) continue;
-        plans[program] = compile_plan(command->arena, command->spec, command->config, (ModelProgram)program, request,
-                                      ledger_create(command->arena), &states, unseen);
+        plans[program] = compile_plan(arena, command->spec, command->config, (ModelProgram)program, request,
+                                      ledger_create(arena), &states, unseen);
         if (!plans[program]) return false;
     }
-    return wanted && text_equal(wanted, checkpoint_plan_hash(command->arena, plans));
+    return text_equal(wanted, checkpoint_plan_hash(arena, plans));
+}
+
+// The plans are only looked at: what they take is given back before the step is compiled for good.
+static bool plans_are_equal(Command *command, const Start *start, CompileRequest *request) {
+    const char *wanted = tensor_file_metadata(start->file, "sinter.plan");
+    if (!wanted) return false;
+    Arena *arena = arena_create();
+    bool equal = compiles_to(command, arena, wanted, request);
+    arena_free(arena);
+    return equal;
 }
 
 // The same machine makes the same plans by itself; another one, or a tuned run's checkpoint, needs its choices.

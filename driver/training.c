@@ -2,7 +2,6 @@
 #include "driver/training.h"
 
 #include "driver/memory_limit.h"
-#include "runtime/weights.h"
 
 void training_free(Training *training) {
     token_file_close(training->train_tokens);
@@ -91,20 +90,20 @@ static const char *what_to_lower(Command *command, const size_t bytes[MEMORY_COU
                         has_budget ? "" : ", or give an --activation_budget");
 }
 
-int training_check_memory(Command *command, const Training *training, int threads, bool loads) {
+int training_check_memory(Command *command, const Training *training, int threads) {
     size_t bytes[MEMORY_COUNT];
     int status = training_bytes(command, training, threads, bytes);
     if (status != EXIT_DONE) return status;
     double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
     double scratch = (double)bytes[MEMORY_SCRATCH];
-    double tensor = loads ? (double)weights_staging_bytes(training->model.programs[MODEL_STEP]) : 0;
-    double needed = states + arena + scratch + tensor;
-    fprintf(command->echo, "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n", 1e-6 * states,
-            1e-6 * arena, 1e-6 * scratch);
+    double needed = states + arena + scratch;
+    fprintf(command->echo, "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB scratch\n",
+            1e-6 * states, 1e-6 * arena, 1e-6 * scratch);
     MemoryLimit limit = memory_limit("");
     if (limit.bytes == 0 || needed <= limit.bytes) return EXIT_DONE;
-    diag_error(command->diags, (Place){0}, "this run needs %.1f MB (%.1f MB of them states), and %s leaves it %.1f MB; %s",
-               1e-6 * needed, 1e-6 * states, limit.by, 1e-6 * limit.bytes, what_to_lower(command, bytes, limit.bytes));
+    diag_error(command->diags, (Place){0},
+               "this run needs %.1f MB (%.1f MB of them states), and %s leaves it %.1f MB; %s", 1e-6 * needed,
+               1e-6 * states, limit.by, 1e-6 * limit.bytes, what_to_lower(command, bytes, limit.bytes));
     return EXIT_MEMORY;
 }
 

@@ -24,9 +24,8 @@ int training_compile(Command *command, const Target *target, bool evaluates, Com
 int training_open_tokens(Command *command, Training *training, bool evaluates);
 // The bytes of a session over the compiled programs. EXIT_DONE, or EXIT_MEMORY when they overflow.
 int training_bytes(Command *command, const Training *training, int threads, size_t bytes[MEMORY_COUNT]);
-// Says what the session will take, to the byte, and refuses what there is no room for. loads: tensors will be read from a
-// file, one at a time. EXIT_DONE or EXIT_MEMORY.
-int training_check_memory(Command *command, const Training *training, int threads, bool loads);
+// Says what the session will take, to the byte, and refuses what there is no room for. EXIT_DONE or EXIT_MEMORY.
+int training_check_memory(Command *command, const Training *training, int threads);
 int training_session(Command *command, Training *training);
 // The loop as configured, without a peak, files, or anybody who listens.
 TrainOptions training_options(const Config *config, const Training *training);

@@ -111,7 +111,8 @@ static bool read_entry(Reader *reader, const char *name, const json_t *value, Te
     const json_t *type = json_object_get(value, "dtype");
     const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
     if (!type || !shape || !offsets)
-        return REFUSE(reader, "tensor '%s': '%s' is missing", name, !type ? "dtype" : !shape ? "shape" : "data_offsets");
+        return REFUSE(reader, "tensor '%s': '%s' is missing", name,
+                      !type ? "dtype" : !shape ? "shape" : "data_offsets");
     if (json_object_size(value) != 3)
         return REFUSE(reader, "tensor '%s': needs exactly 'dtype', 'shape' and 'data_offsets', and has %zu keys", name,
                       json_object_size(value));
@@ -323,38 +324,59 @@ static float widen_f16(uint16_t half) {
     return float_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-static RuntimeStatus read_halves(TensorFile *file, const TensorEntry *entry, float (*widen)(uint16_t), float *values,
-                                 Diags *diags) {
-    uint16_t chunk[CHUNK_ELEMENTS];
-    for (size_t done = 0; done < entry->elements;) {
-        size_t count = entry->elements - done < CHUNK_ELEMENTS ? entry->elements - done : CHUNK_ELEMENTS;
-        size_t offset = file->data_start + entry->begin + done * sizeof *chunk;
-        if (!file_read_at(file->file, file->path, chunk, count * sizeof *chunk, (int64_t)offset, diags))
-            return RUNTIME_IO;
-        for (size_t i = 0; i < count; i++)
-            values[done + i] = widen(chunk[i]);
-        done += count;
-    }
-    return RUNTIME_OK;
-}
-
 static RuntimeStatus check_hash(const TensorFile *file, const TensorEntry *entry, uint64_t hash, Diags *diags) {
     if (!file->hashes || file->hashes[1 + (entry - file->entries)] == hash) return RUNTIME_OK;
     diag_error(diags, (Place){0}, "%s: damaged: tensor '%s' does not match its hash", file->path, entry->name);
     return RUNTIME_BAD_FILE;
 }
 
-RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags) {
-    if (strcmp(entry->type, "BF16") == 0) return read_halves(file, entry, widen_bf16, values, diags);
-    if (strcmp(entry->type, "F16") == 0) return read_halves(file, entry, widen_f16, values, diags);
-    if (strcmp(entry->type, "F32") != 0) {
+// The way of a tensor from the file to `take`.
+typedef struct {
+    float (*widen)(uint16_t); // NULL: F32
+    Hash *hash;               // of the bytes as they are in the file
+    TensorTake take;
+    void *context;
+} Stream;
+
+static RuntimeStatus stream_chunks(const TensorFile *file, const TensorEntry *entry, const Stream *stream, Diags *diags) {
+    float values[CHUNK_ELEMENTS];
+    uint16_t halves[CHUNK_ELEMENTS];
+    void *read = stream->widen ? (void *)halves : values;
+    size_t size = stream->widen ? sizeof *halves : sizeof *values;
+    for (size_t done = 0, count; done < entry->elements; done += count) {
+        count = entry->elements - done < CHUNK_ELEMENTS ? entry->elements - done : CHUNK_ELEMENTS;
+        int64_t offset = (int64_t)(file->data_start + entry->begin + done * size);
+        if (!file_read_at(file->file, file->path, read, count * size, offset, diags)) return RUNTIME_IO;
+        hash_add(stream->hash, read, count * size);
+        for (size_t i = 0; stream->widen && i < count; i++)
+            values[i] = stream->widen(halves[i]);
+        stream->take(stream->context, values, (int64_t)done, (int64_t)count);
+    }
+    return check_hash(file, entry, hash_value(stream->hash), diags);
+}
+
+RuntimeStatus tensor_file_stream(TensorFile *file, const TensorEntry *entry, TensorTake take, void *context,
+                                 Diags *diags) {
+    Stream stream = {.take = take, .context = context};
+    if (strcmp(entry->type, "BF16") == 0) stream.widen = widen_bf16;
+    if (strcmp(entry->type, "F16") == 0) stream.widen = widen_f16;
+    if (!stream.widen && strcmp(entry->type, "F32") != 0) {
         diag_error(diags, (Place){0}, "%s: tensor '%s' is %s; F32, BF16 and F16 can be read", file->path, entry->name,
                    entry->type);
         return RUNTIME_BAD_FILE;
     }
-    int64_t offset = (int64_t)(file->data_start + entry->begin);
-    if (!file_read_at(file->file, file->path, values, entry->bytes, offset, diags)) return RUNTIME_IO;
-    return check_hash(file, entry, hash_bytes(values, entry->bytes), diags);
+    stream.hash = hash_create();
+    RuntimeStatus status = stream_chunks(file, entry, &stream, diags);
+    hash_free(stream.hash);
+    return status;
+}
+
+static void copy_chunk(void *context, const float *values, int64_t first, int64_t count) {
+    memcpy((float *)context + first, values, (size_t)count * sizeof *values);
+}
+
+RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags) {
+    return tensor_file_stream(file, entry, copy_chunk, values, diags);
 }
 
 // ---- the whole file

@@ -7,7 +7,8 @@
 // end of the file, metadata strings only. Elements: F32 as such, BF16 and F16 widened; other dtypes may be in the file
 // and cannot be read. Files are read by pread, never mapped.
 // Writing: F32, atomic (the file appears whole or not at all), with a hash of the header and of every tensor in the
-// metadata (tensor_hashes.h). A file that has them is checked against them; one that says `format: sinter` must have them.
+// metadata (tensor_hashes.h). A file that has them is checked against them; one that says `format: sinter` must have
+// them.
 #ifndef SINTER_RUNTIME_TENSOR_FILE_H
 #define SINTER_RUNTIME_TENSOR_FILE_H
 
@@ -48,8 +49,13 @@ const char *tensor_file_metadata(const TensorFile *file, const char *key);      
 // Reads everything and compares it with the hashes; a file without any is sound. RUNTIME_BAD_FILE names the tensor.
 RuntimeStatus tensor_file_verify(TensorFile *file, Diags *diags);
 bool tensor_file_has_hashes(const TensorFile *file);
-// All elements as f32 into values[entry->elements]; F32 is compared with its hash.
+// All elements as f32 into values[entry->elements]; compared with the hash.
 RuntimeStatus tensor_file_read(TensorFile *file, const TensorEntry *entry, float *values, Diags *diags);
+// The same in parts: `take` gets `count` elements from number `first` on, in ascending order. What is damaged is known
+// only when all were taken.
+typedef void (*TensorTake)(void *context, const float *values, int64_t first, int64_t count);
+RuntimeStatus tensor_file_stream(TensorFile *file, const TensorEntry *entry, TensorTake take, void *context,
+                                 Diags *diags);
 
 // Writing: add all tensors, begin, then the elements of each in the same order (in as many calls as wanted), commit.
 typedef struct TensorWriter TensorWriter;

@@ -17,73 +17,82 @@ static bool is_moment(const ProgramSlot *slot) {
 
 enum { INIT_IS_NORMAL = 0 };
 
-// Stored elements of one slot at a time.
+// ---- a slot and the slots that copy it
+
 typedef struct {
-    Arena *scratch;
-    float *values; // [elements of the largest f32 slot]
-} Staging;
+    const SlotMap *map;
+    void *memory;
+} Target;
 
-size_t weights_staging_bytes(const Program *program) {
-    int64_t largest = 0;
+typedef struct {
+    const ProgramSlot *slot;
+    Target *targets;
+    uint32_t count;
+} Places;
+
+static bool is_place_of(const ProgramSlot *other, const ProgramSlot *slot) {
+    return other == slot || (other->copy_of && strcmp(other->copy_of, slot->name) == 0);
+}
+
+static Places places_of(const Session *session, const Program *program, const ProgramSlot *slot, Arena *scratch) {
+    Places places = {slot, ARENA_ARRAY(scratch, Target, program->slot_count), 0};
     for (uint32_t i = 0; i < program->slot_count; i++) {
-        const ProgramSlot *slot = &program->slots[i];
-        if (slot->element == ELEMENT_F32 && slot_elements(slot) > largest) largest = slot_elements(slot);
+        const ProgramSlot *other = &program->slots[i];
+        if (is_place_of(other, slot))
+            places.targets[places.count++] = (Target){slot_map(other, scratch), session_data(session, other)};
     }
-    return (size_t)largest * sizeof(float);
+    return places;
 }
 
-static Staging staging_create(const Program *program) {
-    return (Staging){arena_create(), memory_allocate(weights_staging_bytes(program))};
+// Stored elements from number `first` on.
+static void put_part(void *context, const float *values, int64_t first, int64_t count) {
+    const Places *places = context;
+    for (uint32_t t = 0; t < places->count; t++)
+        slot_pack_part(places->targets[t].map, values, first, count, places->targets[t].memory);
 }
 
-static void staging_free(Staging *staging) {
-    memory_release(staging->values);
-    arena_free(staging->scratch);
+static bool has_padding(const ProgramSlot *slot) {
+    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
+}
+
+static void clear_padding(const Session *session, const Program *program, const ProgramSlot *slot) {
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const ProgramSlot *other = &program->slots[i];
+        if (is_place_of(other, slot) && has_padding(other)) memset(session_data(session, other), 0, other->bytes);
+    }
 }
 
 void weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
                  Arena *scratch) {
-    slot_pack(slot, values, session_data(session, slot), scratch);
-    for (uint32_t i = 0; i < program->slot_count; i++) {
-        const ProgramSlot *copy = &program->slots[i];
-        if (copy->copy_of && strcmp(copy->copy_of, slot->name) == 0)
-            slot_pack(copy, values, session_data(session, copy), scratch);
-    }
+    Places places = places_of(session, program, slot, scratch);
+    clear_padding(session, program, slot);
+    put_part(&places, values, 0, slot_elements(slot));
 }
 
 // ---- initial values
 
 enum { CHUNK = 1 << 13 }; // elements at a time; even, since normals come in pairs
 
-// A slot or a copy of it.
 typedef struct {
-    const SlotMap *map;
-    void *memory;
-} Target;
-
-// The elements of one slot, and where they go.
-typedef struct {
-    const ProgramSlot *slot;
+    Places places;
     uint64_t key;
-    Target *targets;
-    uint32_t target_count;
 } Fill;
 
-static void fill_chunk(const Fill *fill, int64_t first, int64_t count) {
+static void fill_chunk(Fill *fill, int64_t first, int64_t count) {
+    const ProgramSlot *slot = fill->places.slot;
     float values[CHUNK];
-    if (fill->slot->init == INIT_IS_NORMAL) {
-        normals_fill(fill->key, fill->slot->init_value, first, count, values);
+    if (slot->init == INIT_IS_NORMAL) {
+        normals_fill(fill->key, slot->init_value, first, count, values);
     } else {
         for (int64_t i = 0; i < count; i++)
-            values[i] = (float)fill->slot->init_value;
+            values[i] = (float)slot->init_value;
     }
-    for (uint32_t t = 0; t < fill->target_count; t++)
-        slot_pack_part(fill->targets[t].map, values, first, count, fill->targets[t].memory);
+    put_part(&fill->places, values, first, count);
 }
 
 static void fill_chunks(void *context, int thread, int threads) {
-    const Fill *fill = context;
-    int64_t elements = slot_elements(fill->slot), chunks = (elements + CHUNK - 1) / CHUNK;
+    Fill *fill = context;
+    int64_t elements = slot_elements(fill->places.slot), chunks = (elements + CHUNK - 1) / CHUNK;
     for (int64_t chunk = chunks * thread / threads; chunk < chunks * (thread + 1) / threads; chunk++) {
         int64_t rest = elements - chunk * CHUNK;
         fill_chunk(fill, chunk * CHUNK, rest < CHUNK ? rest : CHUNK);
@@ -102,10 +111,6 @@ static void zero_part(void *context, int thread, int threads) {
     memset(zeros->bytes + first, 0, last - first);
 }
 
-static bool has_padding(const ProgramSlot *slot) {
-    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
-}
-
 static void initialise_slot(Session *session, const Program *program, const ProgramSlot *slot, uint64_t seed,
                             Arena *scratch) {
     bool is_zero = slot->init != INIT_IS_NORMAL && slot->init_value == 0.0;
@@ -113,12 +118,7 @@ static void initialise_slot(Session *session, const Program *program, const Prog
     if (is_zero || has_padding(slot)) threads_run(session_threads(session), zero_part, &zeros);
     if (is_zero || slot->copy_of) return; // its param fills a copy
     CHECK(slot->element == ELEMENT_F32);
-    Fill fill = {slot, random_key(seed, slot->name), ARENA_ARRAY(scratch, Target, program->slot_count), 0};
-    for (uint32_t i = 0; i < program->slot_count; i++) {
-        const ProgramSlot *other = &program->slots[i];
-        if (other == slot || (other->copy_of && strcmp(other->copy_of, slot->name) == 0))
-            fill.targets[fill.target_count++] = (Target){slot_map(other, scratch), session_data(session, other)};
-    }
+    Fill fill = {places_of(session, program, slot, scratch), random_key(seed, slot->name)};
     threads_run(session_threads(session), fill_chunks, &fill);
     arena_reset(scratch);
 }
@@ -190,20 +190,22 @@ static void note_extra(const Program *program, const TensorFile *file, Diags *di
                   extra, extra == 1 ? " is" : "s are", first, extra == 1 ? "" : ", ...");
 }
 
+// In parts, as they are written.
 static RuntimeStatus load(Session *session, const Program *program, TensorFile *file, bool with_moments, Diags *diags) {
-    Staging staging = staging_create(program);
-    RuntimeStatus status = check_file(program, file, staging.scratch, diags) ? RUNTIME_OK : RUNTIME_BAD_FILE;
+    Arena *scratch = arena_create();
+    RuntimeStatus status = check_file(program, file, scratch, diags) ? RUNTIME_OK : RUNTIME_BAD_FILE;
     for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
         const ProgramSlot *slot = &program->slots[i];
         bool is_wanted = is_stored(slot) && (slot->is_param || with_moments);
         const TensorEntry *entry = is_wanted ? tensor_file_find(file, slot->name) : NULL;
         if (!entry) continue;
-        status = tensor_file_read(file, entry, staging.values, diags);
-        if (status == RUNTIME_OK) weights_set(session, program, slot, staging.values, staging.scratch);
-        arena_reset(staging.scratch);
+        Places places = places_of(session, program, slot, scratch);
+        clear_padding(session, program, slot);
+        status = tensor_file_stream(file, entry, put_part, &places, diags);
+        arena_reset(scratch);
     }
     if (status == RUNTIME_OK) note_extra(program, file, diags);
-    staging_free(&staging);
+    arena_free(scratch);
     return status;
 }
 
@@ -245,7 +247,8 @@ static bool all_finite(const float *values, size_t count) {
 }
 
 static RuntimeStatus refuse_nonfinite(const ProgramSlot *slot, Diags *diags) {
-    diag_error(diags, (Place){0}, "'%s' holds values that are not finite; such a checkpoint is not written", slot->name);
+    diag_error(diags, (Place){0}, "'%s' holds values that are not finite; such a checkpoint is not written",
+               slot->name);
     return RUNTIME_NONFINITE;
 }
 
@@ -308,7 +311,8 @@ size_t weights_file_bytes(const Program *program) {
 RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
     Arena *arena = arena_create();
-    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1), .is_finite = true};
+    Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1),
+                           .is_finite = true};
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (is_stored(&program->slots[i])) selection.slots[selection.count++] = &program->slots[i];
     RuntimeStatus status = save_slots(session, path, &selection, metadata, metadata_count, diags);

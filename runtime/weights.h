@@ -26,8 +26,6 @@ RuntimeStatus weights_load_parameters(Session *session, const Program *program, 
 // The gradients summed so far over micro-batches become zero.
 void weights_forget_accumulated(const Session *session, const Program *program);
 
-// Memory beside the session's that initialising, loading and saving take: one tensor at a time.
-size_t weights_staging_bytes(const Program *program);
 // Of the tensors of a checkpoint.
 size_t weights_file_bytes(const Program *program);
 // Parameters and moments, with metadata, atomically. RUNTIME_NONFINITE when one of them is not finite.

@@ -1,7 +1,8 @@
-// Every kernel through NVIDIA's compiler, without a GPU: products spill no registers, and nothing is compiled otherwise than
-// it was written. How long a whole step takes to compile is printed, for the character model and for GPT-2 124M.
+// Every kernel through NVIDIA's compiler, without a GPU: products spill no registers, and nothing is compiled otherwise
+// than it was written. How long a whole step takes to compile is printed, for the character model and for GPT-2 124M.
 //
-//     gpt2 124M at level all, sm_90a: 550 launches of 64 kernels, ... compiled in 2.28 s; most registers 255 (row_square_norm_...)
+//     gpt2 124M at level all, sm_90a: 550 launches of 64 kernels, ... compiled in 2.28 s; most registers
+//     255 (row_square_norm_...)
 //
 // The gate takes level all; SINTER_GATES=all every level, dropout and biases, and both architectures. Where there is no
 // NVRTC the tests are skipped, visibly.
@@ -24,11 +25,15 @@ enum { SKIPPED = 77, MOST_TENSOR_REGISTERS = 65536 / 3 / 128, MOST_LARGE_REGISTE
 static const Nvrtc *nvrtc;
 
 #define CHARACTER                                                                                                      \
-    {"n_layer", "4"}, {"n_head", "4"}, {"n_embd", "128"}, {"block_size", "64"}, {"batch_size", "12"}, {"vocab_size", "65"},  \
-        {"gradient_accumulation_steps", "1"}
+    {"n_layer", "4"}, {"n_head", "4"}, {"n_embd", "128"}, {"block_size", "64"}, {"batch_size", "12"},                  \
+        {"vocab_size", "65"}, {                                                                                        \
+        "gradient_accumulation_steps", "1"                                                                             \
+    }
 #define GPT2_124M                                                                                                      \
-    {"n_layer", "12"}, {"n_head", "12"}, {"n_embd", "768"}, {"block_size", "1024"}, {"batch_size", "16"},                  \
-        {"vocab_size", "50304"}, {"gradient_accumulation_steps", "1"}
+    {"n_layer", "12"}, {"n_head", "12"}, {"n_embd", "768"}, {"block_size", "1024"}, {"batch_size", "16"},              \
+        {"vocab_size", "50304"}, {                                                                                     \
+        "gradient_accumulation_steps", "1"                                                                             \
+    }
 #define LLAMA                                                                                                          \
     {"n_layer", "2"}, {"n_head", "4"}, {"n_kv_head", "2"}, {"n_embd", "128"}, {"n_ffn", "344"}, {"block_size", "64"},       \
         {"batch_size", "4"}, {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"}
@@ -163,6 +168,7 @@ int main(void) {
     nvrtc = nvrtc_open(arena, &why);
     if (!nvrtc) {
         print_message("SKIP: 4 compile gates: %s\n", why);
+        arena_free(arena);
         return SKIPPED;
     }
     const struct CMUnitTest tests[] = {
@@ -171,5 +177,7 @@ int main(void) {
         cmocka_unit_test(llama),
         cmocka_unit_test(gpt2_124m), cmocka_unit_test(tensor_cores),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    arena_free(arena);
+    return failed;
 }

@@ -10,7 +10,9 @@
 
 #include "tests/e2e/run.h"
 
-#define SMALL " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --eval_interval=0 --gradient_accumulation_steps=1 "
+#define SMALL                                                                                                          \
+    " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --eval_interval=0 "                             \
+    "--gradient_accumulation_steps=1 "
 
 static void usage_errors_have_exit_code_2(void **state) {
     (void)state;
@@ -82,8 +84,9 @@ static void a_value_tells_its_story(void **state) {
 static void a_step_is_drawn(void **state) {
     (void)state;
     expect(0, "step.svg: ", "explain" SMALL "--vocab_size=5 --svg=step.svg --dot=step.dot");
-    expect(0, "step.dot: ", "explain --model=llama --n_layer=2 --n_head=2 --n_kv_head=1 --n_embd=16 --vocab_size=5 --block_size=8 "
-                            "--fuse=op --dot=step.dot");
+    expect(0, "step.dot: ",
+           "explain --model=llama --n_layer=2 --n_head=2 --n_kv_head=1 --n_embd=16 --vocab_size=5 --block_size=8 "
+           "--fuse=op --dot=step.dot");
     expect(5, "no/step.svg", "explain" SMALL "--vocab_size=5 --svg=no/step.svg");
     expect(5, "no/step.dot", "explain" SMALL "--vocab_size=5 --dot=no/step.dot");
 }
@@ -102,7 +105,8 @@ static void curves_of_runs(void **state) {
     expect(3, "bad.jsonl:2: not JSON", "plot bad.jsonl");
     write_text("none.jsonl", "");
     expect(3, "no record", "plot none.jsonl");
-    expect(0, "iter 1: loss ", "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=1 --out_dir=mute --metrics=none");
+    expect(0, "iter 1: loss ",
+           "train" SMALL "--vocab_size=5 --train_bin=good.bin --max_iters=1 --out_dir=mute --metrics=none");
     expect(3, "mute has no metrics.jsonl", "plot mute");
 }
 

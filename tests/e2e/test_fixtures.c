@@ -28,8 +28,9 @@ static int train(const char *name, const json_t *fixture, const char *level, int
                  json_is_true(json_object_get(config, "bias")) ? "True" : "False",
                  json_string_value(json_object_get(config, "gelu")));
     } else {
-        snprintf(keys, sizeof keys, "--n_kv_head=%g --n_ffn=%g --rope_theta=%g --norm_eps=%g", number(config, "n_kv_head"),
-                 number(config, "n_ffn"), number(config, "rope_theta"), number(config, "norm_eps"));
+        snprintf(keys, sizeof keys, "--n_kv_head=%g --n_ffn=%g --rope_theta=%g --norm_eps=%g",
+                 number(config, "n_kv_head"), number(config, "n_ffn"), number(config, "rope_theta"),
+                 number(config, "norm_eps"));
     }
     return run_sinter(
         "train %s/models/%s.spec --init_from=%s/tests/fixtures/%s.safetensors --train_bin=%s/tests/fixtures/%s.bin "
@@ -87,7 +88,8 @@ static void compare_tensors(const char *expected_path, const char *actual_path, 
             bool noise = key_bias && i >= entry->elements / 3 && i < entry->elements / 3 * 2;
             double limit = relative > 0 ? relative * largest : noise ? 1e-2 : absolute;
             if (!(fabs((double)got[i] - (double)want[i]) <= limit))
-                fail_msg("%s[%zu]: %.9g, expected %.9g, limit %.2g", entry->name, i, (double)got[i], (double)want[i], limit);
+                fail_msg("%s[%zu]: %.9g, expected %.9g, limit %.2g", entry->name, i, (double)got[i], (double)want[i],
+                         limit);
         }
     }
     tensor_file_close(expected);

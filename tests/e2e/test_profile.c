@@ -61,7 +61,8 @@ static void every_level_adds_up(void **state) {
     expect(0, "unaccounted", SMALL DATA "--fuse=none --gradient_accumulation_steps=2 --threads=1 --full --json=c.json");
     assert_adds_up("c.json");
     expect(0, "evaluation", SMALL DATA "--gradient_accumulation_steps=1 --eval_interval=10");
-    expect(0, "rmsnorm", SMALL "--model=llama --n_kv_head=1 --n_ffn=24 --gradient_accumulation_steps=1 --eval_interval=0 --full");
+    expect(0, "rmsnorm",
+           SMALL "--model=llama --n_kv_head=1 --n_ffn=24 --gradient_accumulation_steps=1 --eval_interval=0 --full");
 }
 
 static void without_data_it_says_so(void **state) {
@@ -74,7 +75,8 @@ static void without_data_it_says_so(void **state) {
 // One track a thread; slices of a track follow each other.
 static void the_trace_is_sound(void **state) {
     (void)state;
-    expect(0, "wrote t.json", SMALL DATA "--gradient_accumulation_steps=2 --threads=2 --eval_interval=0 --trace=t.json");
+    expect(0, "wrote t.json",
+           SMALL DATA "--gradient_accumulation_steps=2 --threads=2 --eval_interval=0 --trace=t.json");
     json_t *root = read_json("t.json"), *event;
     size_t i, slices[3] = {0}, named = 0, waits = 0;
     double ends[3] = {0};
@@ -89,7 +91,8 @@ static void the_trace_is_sound(void **state) {
         }
         assert_string_equal(kind, "X");
         double begin = real(event, "ts"), length = real(event, "dur");
-        if (begin < ends[track] - 1e-6 || length < 0) fail_msg("event %zu overlaps the one before on track %d", i, track);
+        if (begin < ends[track] - 1e-6 || length < 0)
+            fail_msg("event %zu overlaps the one before on track %d", i, track);
         ends[track] = begin + length;
         slices[track]++;
         waits += strcmp(json_string_value(json_object_get(event, "name")), "wait") == 0;

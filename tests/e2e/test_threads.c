@@ -1,6 +1,7 @@
 // Bits do not depend on the number of threads: losses and weights of a run with dropout are equal with == for 1, 2, 3,
-// 4 and 7 threads, at every level, and from run to run. Bits belong to the primitive: levels none and all, which compute
-// products by the same rule, agree bit for bit too, where no strand adds gradients in parts; op has OpenBLAS' bits.
+// 4 and 7 threads, at every level, and from run to run. Bits belong to the primitive: levels none and all, which
+// compute products by the same rule, agree bit for bit too, where no strand adds gradients in parts; op has OpenBLAS'
+// bits.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -148,7 +148,8 @@ static void a_signal_ends_it_with_nothing_stored(void **state) {
                            "sleep 0.3; kill -TERM $child; wait $child"),
                      75);
     assert_int_equal(
-        run_shell("grep -q 'stopped by a signal' stopped.log && ! ls stopped/sinter/tune/* stopped_out 2>/dev/null"), 0);
+        run_shell("grep -q 'stopped by a signal' stopped.log && ! ls stopped/sinter/tune/* stopped_out 2>/dev/null"),
+        0);
 }
 
 int main(void) {

@@ -210,7 +210,8 @@ static void files_that_shrink(void **state) {
     (void)state;
     // The first line says that training has begun; then the tokens are cut off under it.
     expect_shell(5, "shrinks.bin: became shorter while it was read",
-                 "cp good.bin shrinks.bin && { while ! grep -q 'iter 3:' log; do sleep 0.05; done; truncate -s 64 shrinks.bin; } & true",
+                 "cp good.bin shrinks.bin && { while ! grep -q 'iter 3:' log; do sleep 0.05; done; truncate -s 64 "
+                 "shrinks.bin; } & true",
                  "train" SMALL "--train_bin=shrinks.bin --max_iters=2000000 --out_dir=shrinking");
 }
 
@@ -218,7 +219,8 @@ static void scarce_memory(void **state) {
     (void)state;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // which take more addresses than there is memory
     // The text is larger than the memory that the process may have.
-    expect_shell(4, "out of memory (", "truncate -s 1900M huge.txt && ulimit -v 1500000", "prepare huge.txt -o prepared");
+    expect_shell(4, "out of memory (", "truncate -s 1900M huge.txt && ulimit -v 1500000",
+                 "prepare huge.txt -o prepared");
     expect_shell(0, "", "rm huge.txt", "info --help");
 #endif
     expect(4, "lower batch_size (100000) or block_size", "train" GOOD "--batch_size=100000 --n_embd=1024");

@@ -188,7 +188,8 @@ static void the_newest_that_verifies_is_taken(void **state) {
     for (int i = 1; i <= 4; i++)
         save(checkpoints, &model, i, 4, false, fixture->diags);
     checkpoints_free(checkpoints);
-    const char *newest = fixture_path(fixture, "ckpt.safetensors"), *third = fixture_path(fixture, "ckpt-3.safetensors");
+    const char *newest = fixture_path(fixture, "ckpt.safetensors"),
+               *third = fixture_path(fixture, "ckpt-3.safetensors");
     struct stat facts;
     assert_int_equal(stat(newest, &facts), 0);
     flip(newest, facts.st_size - 5, 3);
@@ -268,8 +269,8 @@ static void a_file_that_lost_its_hashes_is_refused(void **state) {
 
 // ---- interruptions
 
-// A name that an interrupted save left behind is a second name of the newest; a process of the same number must not write
-// into it.
+// A name that an interrupted save left behind is a second name of the newest; a process of the same number must not
+// write into it.
 static void leftovers_are_removed_and_never_written_into(void **state) {
     Fixture *fixture = *state;
     Model model = model_create(fixture);
@@ -284,7 +285,8 @@ static void leftovers_are_removed_and_never_written_into(void **state) {
     file_table = before;
     checkpoints_free(checkpoints);
     fixture_messages(fixture);
-    static const char *const left[] = {"ckpt.safetensors.tmp.12", "ckpt-best.safetensors.tmp.1", "metrics.jsonl.tmp.99"};
+    static const char *const left[] = {"ckpt.safetensors.tmp.12", "ckpt-best.safetensors.tmp.1",
+                                       "metrics.jsonl.tmp.99"};
     static const char *const others[] = {"ckpt.tmp.x", "notes.tmp.1", "ckpt-a.safetensors"};
     for (int i = 0; i < 3; i++) {
         fixture_file(fixture, left[i], "x", 1);

@@ -54,9 +54,11 @@ static const int64_t reach = 5;
 static const ProgramBuffer square_buffers[] = {{MEMORY_ARENA, INPUT_AT}, {MEMORY_ARENA, SQUARE_AT}};
 static const ProgramBuffer smooth_buffers[] = {{MEMORY_ARENA, SQUARE_AT}, {MEMORY_STATE, 0}, {MEMORY_ARENA, SMOOTH_AT}};
 static const ProgramBuffer total_buffers[] = {{MEMORY_ARENA, SMOOTH_AT}, {MEMORY_ARENA, TOTAL_AT}, {MEMORY_STATE, 0}};
-#define STEP(function_, context_, buffers_, count, pieces_, wait_, id_, label_)                                         \
-    {.function = function_, .context = context_, .buffers = buffers_, .buffer_count = count, .pieces = pieces_,        \
-     .wait = wait_, .id = id_, .label = label_, .flops = 1, .bytes = 1}
+#define STEP(function_, context_, buffers_, count, pieces_, wait_, id_, label_)                                        \
+    {                                                                                                                  \
+        .function = function_, .context = context_, .buffers = buffers_, .buffer_count = count, .pieces = pieces_,     \
+        .wait = wait_, .id = id_, .label = label_, .flops = 1, .bytes = 1                                              \
+    }
 static const ProgramStep steps[] = {
     STEP(square, NULL, square_buffers, 2, PIECES, false, 7, "square"),
     STEP(smooth, &reach, smooth_buffers, 3, PIECES, true, 8, "smooth"),
@@ -69,8 +71,13 @@ static const ProgramSlot slots[] = {
     {.name = "x", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, SMOOTH_AT}, .bytes = BLOCK},
     {.name = "total", .kind = SLOT_OUTPUT, .buffer = {MEMORY_ARENA, TOTAL_AT}, .bytes = 64},
 };
-static const Program program = {
-    .name = "walk", .steps = steps, .step_count = 4, .slots = slots, .slot_count = 4, .state_bytes = 64, .arena_bytes = ARENA};
+static const Program program = {.name = "walk",
+                                .steps = steps,
+                                .step_count = 4,
+                                .slots = slots,
+                                .slot_count = 4,
+                                .state_bytes = 64,
+                                .arena_bytes = ARENA};
 static const Program larger = {.name = "larger",
                                .steps = steps,
                                .step_count = 1,
@@ -148,10 +155,10 @@ static void equal_for_every_thread_count(void **state) {
 
 // ---- a chain inside of a strand
 //
-//     step 0  3 elements of each of 6 pieces become 3 times as many, whole in scratch memory      w[i] = 10 * piece + i
-//     step 1  of each of 18 ranges, alone in scratch memory                                        r = w[range] + 1
-//     step 2  chained: adds the range to what the piece has, whole in scratch memory               sum[0] += r, from range 0 on
-//     step 3  of each piece                                                                        out[piece] = sum[0]
+//     step 0  3 elements of each of 6 pieces become 3 times as many, whole in scratch    w[i] = 10 * piece + i
+//     step 1  of each of 18 ranges, alone in scratch memory                              r = w[range] + 1
+//     step 2  chained: adds the range to what the piece has, whole in scratch            sum[0] += r, from range 0 on
+//     step 3  of each piece                                                              out[piece] = sum[0]
 
 enum { STRANDS = 6, RANGES = 3, LINE = 64 };
 static const ProgramBuffer nest_whole[] = {{MEMORY_SCRATCH, 0}};
@@ -190,9 +197,11 @@ static void nest_put(void *const *buffers, int64_t piece, const void *context) {
     ((float *)buffers[1])[piece] = *line_of(buffers[0], piece);
 }
 
-#define NESTED(function_, buffers_, count, windows_, pieces_, joined_, chained_, id_)                                   \
-    {.function = function_, .buffers = buffers_, .buffer_count = count, .windows = windows_, .pieces = pieces_,        \
-     .groups = 2, .joined = joined_, .chained = chained_, .id = id_, .label = "nested"}
+#define NESTED(function_, buffers_, count, windows_, pieces_, joined_, chained_, id_)                                  \
+    {                                                                                                                  \
+        .function = function_, .buffers = buffers_, .buffer_count = count, .windows = windows_, .pieces = pieces_,     \
+        .groups = 2, .joined = joined_, .chained = chained_, .id = id_, .label = "nested"                              \
+    }
 static const ProgramStep nest_steps[] = {
     NESTED(nest_make, nest_whole, 1, whole_window, STRANDS, false, false, 0),
     NESTED(nest_take, nest_range, 2, range_windows, STRANDS * RANGES, true, false, 1),
@@ -254,14 +263,55 @@ static void blocks_are_the_largest(void **state) {
     assert_false(session_bytes((const Program *[]){&absurd}, 1, 1, bytes));
 }
 
-static void *refuse_large(void *context, size_t bytes, size_t alignment) {
+enum { MOST_REQUESTS = 64 };
+static size_t requests[MOST_REQUESTS], request_count;
+
+static void *note_request(void *context, size_t bytes, size_t alignment) {
     (void)context;
-    return bytes > (1 << 20) ? NULL : aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    assert_true(request_count < MOST_REQUESTS);
+    requests[request_count++] = bytes;
+    return aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
 
 static void release(void *context, void *memory) {
     (void)context;
     free(memory);
+}
+
+// What session_bytes foretells is asked for in one request each, to the byte, and all else is small.
+static void what_is_planned_is_what_is_mapped(void **state) {
+    Fixture *fixture = *state;
+    Program scratched = larger;
+    scratched.scratch_bytes = 100000;
+    const Program *programs[] = {&program, &scratched};
+    ThreadPool *pool = threads_create(3, false, fixture->diags);
+    Session *session = NULL;
+    AllocTable before = alloc_table;
+    request_count = 0;
+    alloc_table = (AllocTable){note_request, release, NULL, 1};
+    assert_int_equal(session_create(programs, 2, pool, &session, fixture->diags), RUNTIME_OK);
+    size_t planned[MEMORY_COUNT], small = 0;
+    assert_true(session_bytes(programs, 2, 3, planned));
+    for (size_t i = 0; i < request_count; i++) {
+        int memory = 0;
+        while (memory < MEMORY_COUNT && planned[memory] != requests[i])
+            memory++;
+        if (memory < MEMORY_COUNT)
+            planned[memory] = 0; // met, and not again
+        else
+            small += requests[i];
+    }
+    for (int memory = 0; memory < MEMORY_COUNT; memory++)
+        assert_int_equal(planned[memory], 0);
+    assert_true(small < 8192);
+    session_free(session);
+    alloc_table = before;
+    threads_free(pool);
+}
+
+static void *refuse_large(void *context, size_t bytes, size_t alignment) {
+    (void)context;
+    return bytes > (1 << 20) ? NULL : aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
 
 static void refused_memory_is_said(void **state) {
@@ -293,6 +343,7 @@ int main(void) {
         FIXTURE_TEST(equal_for_every_thread_count),
         FIXTURE_TEST(a_chain_runs_inside_of_a_strand),
         FIXTURE_TEST(blocks_are_the_largest),
+        FIXTURE_TEST(what_is_planned_is_what_is_mapped),
         FIXTURE_TEST(refused_memory_is_said),
         FIXTURE_TEST(slots_by_kind_and_name),
     };

@@ -88,12 +88,27 @@ static const ProgramSlot slots[] = {
      .init = 1,
      .buffer = {MEMORY_STATE, 64}},
 };
-static const Program step_program = {.name = "step", .steps = &update_step, .step_count = 1, .slots = slots, .slot_count = 11,
-                                .state_bytes = 128, .arena_bytes = 1024};
-static const Program micro_program = {.name = "micro", .steps = &accumulate_step, .step_count = 1, .slots = slots, .slot_count = 11,
-                                .state_bytes = 128, .arena_bytes = 1024};
-static const Program eval_program = {.name = "eval", .steps = &measure_step, .step_count = 1, .slots = slots, .slot_count = 11,
-                                .state_bytes = 128, .arena_bytes = 1024};
+static const Program step_program = {.name = "step",
+                                     .steps = &update_step,
+                                     .step_count = 1,
+                                     .slots = slots,
+                                     .slot_count = 11,
+                                     .state_bytes = 128,
+                                     .arena_bytes = 1024};
+static const Program micro_program = {.name = "micro",
+                                      .steps = &accumulate_step,
+                                      .step_count = 1,
+                                      .slots = slots,
+                                      .slot_count = 11,
+                                      .state_bytes = 128,
+                                      .arena_bytes = 1024};
+static const Program eval_program = {.name = "eval",
+                                     .steps = &measure_step,
+                                     .step_count = 1,
+                                     .slots = slots,
+                                     .slot_count = 11,
+                                     .state_bytes = 128,
+                                     .arena_bytes = 1024};
 
 typedef struct {
     Text said;
