@@ -61,7 +61,8 @@ static bool make_private(const char *folder) { return mkdir(folder, 0700) == 0 |
 const char *cache_make_folder(Arena *arena, const char *folder) {
     const char *above = folder_above(arena, folder);
     Diags *complaints = diags_create(arena);
-    bool is_made = file_make_directories(folder_above(arena, above), complaints) && make_private(above) && make_private(folder);
+    bool is_made =
+        file_make_directories(folder_above(arena, above), complaints) && make_private(above) && make_private(folder);
     return is_made ? cache_folder_refusal(arena, folder)
                    : arena_format(arena, "%s cannot be made: %s", folder, strerror(errno));
 }
@@ -100,7 +101,8 @@ static const char *read_entry(const Cache *cache, int file, Arena *arena, WideHa
     if (fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode)) return "is no plain file";
     if (facts.st_uid != geteuid()) return "belongs to somebody else";
     if (facts.st_mode & 077) return "is open to others";
-    if (!read_bytes(file, &header, sizeof header) || memcmp(header.magic, magic, sizeof magic) != 0) return "is damaged";
+    if (!read_bytes(file, &header, sizeof header) || memcmp(header.magic, magic, sizeof magic) != 0)
+        return "is damaged";
     bool fits = memcmp(&header.key, &key, sizeof key) == 0 && header.bytes <= cache->limit &&
                 (unsigned long long)facts.st_size == sizeof header + header.bytes;
     if (!fits) return "is damaged";
@@ -219,10 +221,12 @@ void cache_put(Cache *cache, WideHash key, const char *kind, const void *bytes, 
     Header header = {.key = key, .bytes = length, .hash = hash_wide(bytes, length)};
     memcpy(header.magic, magic, sizeof magic);
     const char *path = entry_path(cache, arena, key, kind);
-    const char *temporary = arena_format(arena, "%s.tmp.%ld.%lld.%u", path, (long)getpid(), (long long)time(NULL), number++);
+    const char *temporary =
+        arena_format(arena, "%s.tmp.%ld.%lld.%u", path, (long)getpid(), (long long)time(NULL), number++);
     if (!write_entry(path, temporary, &header, bytes)) {
         cache->has_failed = true;
-        diag_warning(cache->diags, (Place){0}, "nothing more is remembered: %s cannot be written: %s", path, strerror(errno));
+        diag_warning(cache->diags, (Place){0}, "nothing more is remembered: %s cannot be written: %s", path,
+                     strerror(errno));
     } else {
         trim(cache, arena);
     }

@@ -1,5 +1,5 @@
-// Content hashes: XXH3, 64 bits, of what is there as a whole and of what comes in parts; 128 bits of it where two contents
-// of one hash must never meet.
+// Content hashes: XXH3, 64 bits, of what is there as a whole and of what comes in parts; 128 bits of it where two
+// contents of one hash must never meet.
 #ifndef SINTER_BASE_HASH_H
 #define SINTER_BASE_HASH_H
 

@@ -26,7 +26,8 @@ static bool try_open(Arena *arena, const char *path, Library *library, const cha
 
 bool library_open(Arena *arena, const char *const *names, const char *const *folders, Library *library,
                   const char **why) {
-    const char *words = NULL, *broken = NULL;  // a file that is there and cannot be opened explains more than a missing one
+    // A file that is there and cannot be opened explains more than a missing one.
+    const char *words = NULL, *broken = NULL;
     for (int n = 0; names[n]; n++) {
         if (try_open(arena, names[n], library, &words)) return true;
     }
@@ -42,7 +43,8 @@ bool library_open(Arena *arena, const char *const *names, const char *const *fol
     return false;
 }
 
-bool library_symbols(Arena *arena, const Library *library, const LibrarySymbol *symbols, size_t count, const char **why) {
+bool library_symbols(Arena *arena, const Library *library, const LibrarySymbol *symbols, size_t count,
+                     const char **why) {
     for (size_t i = 0; i < count; i++) {
         *symbols[i].function = library_table.symbol(library->handle, symbols[i].name);
         if (*symbols[i].function || symbols[i].is_optional) continue;

@@ -36,7 +36,8 @@ typedef struct {
     void **function;
     bool is_optional;
 } LibrarySymbol;
-bool library_symbols(Arena *arena, const Library *library, const LibrarySymbol *symbols, size_t count, const char **why);
+bool library_symbols(Arena *arena, const Library *library, const LibrarySymbol *symbols, size_t count,
+                     const char **why);
 
 // Where CUDA's libraries lie when the loader does not know them: lib64 and lib under $CUDA_HOME, $CUDA_PATH and
 // /usr/local/cuda. NULL-terminated.

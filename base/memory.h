@@ -53,8 +53,8 @@ void memory_guard_push(MemoryGuard *guard);
 void memory_guard_pop(void);
 _Noreturn void memory_exhausted(size_t bytes);
 
-// memory_allocate and arena_create own what they return by themselves. All else says so with a MemoryOwned inside of the
-// object, or on the stack for as long as a function needs it:
+// memory_allocate and arena_create own what they return by themselves. All else says so with a MemoryOwned inside of
+// the object, or on the stack for as long as a function needs it:
 //
 //     file->file = open(...);
 //     memory_own(&file->owned, close_file, file);      // from here on close_file(file) is called when memory runs out

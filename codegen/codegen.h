@@ -19,8 +19,8 @@ typedef struct {
     bool recalled;                         // it was
 } CodegenReport;
 
-// Compiles `count` plans (step, eval, logits of one model) at once for the CPU; equal boxes become one kernel, shared by
-// layers and by programs. `names` become Program.name. False with diagnostics (LLVM's own words) on failure.
+// Compiles `count` plans (step, eval, logits of one model) at once for the CPU; equal boxes become one kernel, shared
+// by layers and by programs. `names` become Program.name. False with diagnostics (LLVM's own words) on failure.
 // The programs share one owner; each is freed with program_free.
 bool codegen_cpu(const Plan *const *plans, const char *const *names, int count, const Target *target,
                  CodegenReport *report, Program **programs, Diags *diags);

@@ -19,8 +19,8 @@ const ProgramBuffer *step_buffers(Arena *arena, const Plan *plan, const Step *st
 bool *step_aliased(Arena *arena, const Plan *plan, const Step *step);
 const char *step_title(Arena *arena, const Step *step);   // "layernorm layer[0].a"
 
-// Lowering names a program after its contents, so equal names are equal kernels, unless their buffers overlap in different
-// ways: an update in place has its own kernel, with the aliased buffers in its symbol: map_adamw_2b77_in_0_3.
+// Lowering names a program after its contents, so equal names are equal kernels, unless their buffers overlap in
+// different ways: an update in place has its own kernel, with the aliased buffers in its symbol: map_adamw_2b77_in_0_3.
 const char *kernel_symbol(Arena *arena, const TileProgram *program, const bool *aliased);
 
 #endif

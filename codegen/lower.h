@@ -53,8 +53,9 @@ typedef struct {
     Evaluator *evaluator;
     const bool *live;
     TileIndex env[MAX_DIMS]; // where the open loops stand
-    // Of a summed cut, or one in ranges: where the piece's share of the dims, or of the last one, begins; of a summed cut
-    // the group's part of the output too, and whether a piece before left something there (TILE_NONE: none ever does).
+    // Of a summed cut, or one in ranges: where the piece's share of the dims, or of the last one, begins; of a summed
+    // cut the group's part of the output too, and whether a piece before left something there (TILE_NONE: none ever
+    // does).
     TileIndex share, part;
     TileValue continues;
     bool revisits; // outputs are read again by the step itself
@@ -100,8 +101,8 @@ void lower_store(Lowering *lowering, uint32_t output, TileValue value);
 // Whether dims `outer`, `inner` can be walked as one: every value that has one of them has both, adjacent in memory,
 // and nothing in the region looks at one of them alone.
 bool lower_merges(const Lowering *lowering, DimId outer, DimId inner);
-// The step's band (Step.band) leaves out rounds of loops over its dims. Opens a loop over `extent` indices of the dim from
-// `start` and places it; the band's other dim is placed already.
+// The step's band (Step.band) leaves out rounds of loops over its dims. Opens a loop over `extent` indices of the dim
+// from `start` and places it; the band's other dim is placed already.
 bool lower_in_band(const Lowering *lowering, DimId dim);
 TileValue lower_band_loop(Lowering *lowering, LoopKind kind, DimId dim, TileIndex start, int64_t extent, uint32_t step);
 // How many of the last dims of `dims` merge into one (1 when none do, 0 for no dims).

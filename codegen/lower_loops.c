@@ -70,7 +70,8 @@ bool lower_in_band(const Lowering *lowering, DimId dim) {
     return band->is_set && (dim == band->row || dim == band->column);
 }
 
-TileValue lower_band_loop(Lowering *lowering, LoopKind kind, DimId dim, TileIndex start, int64_t extent, uint32_t step) {
+TileValue lower_band_loop(Lowering *lowering, LoopKind kind, DimId dim, TileIndex start, int64_t extent,
+                          uint32_t step) {
     const Band *band = &lowering->step->band;
     bool along_column = dim == band->column;
     TileIndex other = tile_index_sum(lowering->env[along_column ? band->row : band->column], start, -1);
@@ -110,7 +111,8 @@ void lower_store(Lowering *lowering, uint32_t output, TileValue value) {
 
 TileValue lower_stored(Lowering *lowering, uint32_t output) {
     int buffer = (int)(lowering->step->operand_count + output);
-    return tile_load(lowering->builder, buffer, lower_output(lowering, output)->dtype, lower_output_address(lowering, output));
+    return tile_load(lowering->builder, buffer, lower_output(lowering, output)->dtype,
+                     lower_output_address(lowering, output));
 }
 
 // ---- summed cuts
@@ -155,7 +157,8 @@ void lower_open_summed(Lowering *lowering, DimList summed) {
         int64_t share = cut->total / cut->pieces;
         TileIndex flat = lowering->share;
         if (share > 1) {
-            TileValue own = tile_loop(lowering->builder, LOOP_PLAIN, lower_loop_name(lowering, cut->dims), share, 0, 0, false);
+            TileValue own =
+                tile_loop(lowering->builder, LOOP_PLAIN, lower_loop_name(lowering, cut->dims), share, 0, 0, false);
             flat = tile_index_plus(flat, own, 1);
         }
         lower_place(lowering, cut->dims, flat);

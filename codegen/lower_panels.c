@@ -124,8 +124,8 @@ static TileIndex open_low(const Panels *panels, bool innermost) {
     return tile_index_plus(tile_index(start), lane, 1);
 }
 
-// True when nothing of the piece is left to walk: neighbours of the source lie along the last dim that is cut, and 16 of
-// them are read at a time.
+// True when nothing of the piece is left to walk: neighbours of the source lie along the last dim that is cut, and 16
+// of them are read at a time.
 static bool open_cut(const Panels *panels) {
     Lowering *lowering = panels->lowering;
     const Cut *cut = &lowering->step->cut;

@@ -8,9 +8,10 @@
 //                 loop C:  tile += x[rows] * w[lanes]
 //                 store epilogue(tile)
 //
-// A long sum is walked in blocks, so that the block's rows and a panel's part of it stay in the caches: for each block all
-// tiles go on where the block before left them in the output's memory; the last block adds the epilogue. Many rows are walked in blocks too, so that what one panel reads
-// of them is still in a core's second-level cache when the next one comes.
+// A long sum is walked in blocks, so that the block's rows and a panel's part of it stay in the caches: for each block
+// all tiles go on where the block before left them in the output's memory; the last block adds the epilogue. Many rows
+// are walked in blocks too, so that what one panel reads of them is still in a core's second-level cache when the next
+// one comes.
 //
 // Bits: every element is one chain of fused multiply-adds in ascending order of the summed dims (by dim id), whatever
 // the tiles are. Rows are walked as one flat dim; lanes and summed dims are where memory allows it.
@@ -35,8 +36,8 @@ static NodeId find_contract(const Lowering *lowering) {
 
 // ---- the tile
 
-// The panel after this one, into the cache while this one is at work: each tile of rows asks for its share of the lines,
-// as many at a time as it has rows.
+// The panel after this one, into the cache while this one is at work: each tile of rows asks for its share of the
+// lines, as many at a time as it has rows.
 //
 //     loop ko K/R               R rows against K summed indices:  row r asks for lines r*K/R + ko
 //       prefetch w[next panel, r*K/R + ko]
@@ -220,8 +221,8 @@ static bool reads_down_columns(const Product *product) {
            view.stride[summed.dims[summed.rank - 1]] != 1;
 }
 
-// Three quarters of the first-level cache for a panel's part of a block, when rows are read down their columns: each tile
-// then reads all of them; else an eighth of a core's cache, so that a block of rows, a panel and the next one fit.
+// Three quarters of the first-level cache for a panel's part of a block, when rows are read down their columns: each
+// tile then reads all of them; else an eighth of a core's cache, so that a block of rows, a panel and the next one fit.
 static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
@@ -367,8 +368,8 @@ static bool streams_panels(const Product *product) {
 
 // ---- blocks of rows
 
-// Rows of which half of a core's cache holds what all panels read of them; 0: all of them fit, or they cannot be divided
-// so.
+// Rows of which half of a core's cache holds what all panels read of them; 0: all of them fit, or they cannot be
+// divided so.
 static int64_t row_block(const Product *product) {
     const Lowering *lowering = product->lowering;
     int64_t summed = lower_extent(lowering, product->contraction.summed), rows = product->row_count;

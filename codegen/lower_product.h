@@ -29,6 +29,6 @@ int64_t sums_lanes(const Lowering *lowering);              // of one sum; 0: the
 void sums_begin(Product *product);                         // when its rows are known, before any loop over lanes
 void sums_empty(const Product *product);                   // before the first panel of each sum
 void sums_take(const Product *product, TileValue lane);    // a finished tile, inside its loops
-void sums_end(const Product *product, TileIndex start);    // behind the last panel: stores the sums of lanes from `start`
+void sums_end(const Product *product, TileIndex start);    // behind the last panel: stores sums of lanes from `start`
 
 #endif

@@ -244,7 +244,8 @@ static bool waits_for_itself(const Row *row) {
     return false;
 }
 
-// Dims of R along which the rows of a panel that is swept follow each other in memory; none when nothing lies in panels.
+// Dims of R along which the rows of a panel that is swept follow each other in memory; none when nothing lies in
+// panels.
 static DimList panel_rows(const Row *row, DimSet all) {
     const Lowering *lowering = row->lowering;
     for (uint32_t i = 0; i < lowering->step->operand_count; i++) {
@@ -270,7 +271,8 @@ static void open_panel_rows(Row *row, DimList rows, DimList rest) {
 }
 
 // A loop over what is left of a dim: all of it, or the piece's range.
-static void open_dim(Lowering *lowering, LoopKind kind, DimId dim, const CutRanges *ranges, DimId along, uint32_t step) {
+static void open_dim(Lowering *lowering, LoopKind kind, DimId dim, const CutRanges *ranges, DimId along,
+                     uint32_t step) {
     DimList list = {.rank = 1, .dims = {dim}};
     if (dim != along) {
         lower_open(lowering, kind, list, 0, step, false);
@@ -291,7 +293,8 @@ static bool open_range(Row *row, DimId column) {
     if (last != along) open_dim(lowering, LOOP_PLAIN, along, &ranges, along, 0);
     if (column == DIM_NONE) {
         row->several = ranges.rows > 1 && waits_for_itself(row);
-        open_dim(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, along, &ranges, along, row->several ? ROWS_AT_ONCE : 0);
+        open_dim(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, along, &ranges, along,
+                 row->several ? ROWS_AT_ONCE : 0);
     } else {
         open_dim(lowering, LOOP_LANES, column, &ranges, along, TILE_LANES);
     }

@@ -4,9 +4,9 @@
 //       ->  the piece's own rows of V: out[v,c] = base[v,c], unless out is written over the base
 //           loop B, loop T:  guard v = tok[b,t] in the piece:  lanes C:  out[v,c] += dx[b,t,c]
 //
-// Bits: an element of the result is the base plus its addends in ascending order of the source dims (by dim id), for any
-// number of pieces: each piece looks at all sources and takes those that belong to it. An index outside the dim adds
-// nowhere.
+// Bits: an element of the result is the base plus its addends in ascending order of the source dims (by dim id), for
+// any number of pieces: each piece looks at all sources and takes those that belong to it. An index outside the dim
+// adds nowhere.
 #include "base/diag.h"
 #include "base/planted.h"
 #include "codegen/lower.h"

@@ -5,7 +5,8 @@
 //                                    rows C:  store s = tree(chains[row])
 //
 // The chains are those of every sum: element i belongs to chain i % 16, in ascending order. So the bits are those of a
-// row step that reads g again. They are memory of the kernel's own, since the loop over panels is around that over rows.
+// row step that reads g again. They are memory of the kernel's own, since the loop over panels is around that over
+// rows.
 #include "base/diag.h"
 #include "codegen/lower_product.h"
 

@@ -11,9 +11,9 @@
 //       %6 = row_reduce max %1
 //       ...
 //
-// Values are SSA numbers. A value has a shape: uniform (one number), rows (one per row of the enclosing rows-loop), lanes
-// (one per lane of the enclosing lanes-loop), or rows x lanes: the register tile. Vectors always are 16 lanes wide; the
-// backend splits them where the machine is narrower, so bits do not depend on vector width.
+// Values are SSA numbers. A value has a shape: uniform (one number), rows (one per row of the enclosing rows-loop),
+// lanes (one per lane of the enclosing lanes-loop), or rows x lanes: the register tile. Vectors always are 16 lanes
+// wide; the backend splits them where the machine is narrower, so bits do not depend on vector width.
 #ifndef SINTER_CODEGEN_TILE_H
 #define SINTER_CODEGEN_TILE_H
 
@@ -62,10 +62,10 @@ typedef enum {
     LOOP_ROWS,     // `step` rows at a time, over `extent` (or, with pieces > 0, over the piece's part of it).
                    // split_evenly: ceil(n/step) tiles whose sizes differ by at most one; else tiles of `step` from the
                    // start and one remainder
-    LOOP_LANES,    // `step` lanes (a multiple of 16) at a time over `extent` (or, with pieces > 0, over the piece's part
-                   // of it); the tail is masked
-    LOOP_GUARD     // the body runs once with index = operands[0] (uniform i32) when that lies in 0 .. extent-1 and, with
-                   // pieces > 0, in the piece's part of it; else not at all
+    LOOP_LANES,    // `step` lanes (a multiple of 16) at a time over `extent` (or, with pieces > 0, over the piece's
+                   // part of it); the tail is masked
+    LOOP_GUARD     // the body runs once with index = operands[0] (uniform i32) when that lies in 0 .. extent-1 and,
+                   // with pieces > 0, in the piece's part of it; else not at all
 } LoopKind;
 
 enum { SHAPE_UNIFORM = 0, SHAPE_ROWS = 1, SHAPE_LANES = 2 };   // bits
@@ -79,8 +79,8 @@ typedef struct {
     int64_t extent;
     uint32_t pieces, step;
     bool split_evenly;
-    // PLAIN, LANES: only the rounds i with low <= i - index <= high, and for LANES those of whole steps that hold one such;
-    // an index that moves with the rows of an open tile counts from its first to its last row.
+    // PLAIN, LANES: only the rounds i with low <= i - index <= high, and for LANES those of whole steps that hold one
+    // such; an index that moves with the rows of an open tile counts from its first to its last row.
     bool bounded;
     int64_t low, high;
     const char *name;            // for printing: dim name
@@ -96,29 +96,30 @@ typedef struct {
     uint32_t site;               // RANDOM: key of the site
 } TileOp;
 // Accumulators (TILE_ZERO) have shape LANES (exactly 16 lanes, each lane one chain; ACCUMULATE folds wider operands in
-// ascending order), ROWS|LANES declared inside a rows-loop only (the same 16 lanes for each row; ROW_REDUCE gives ROWS),
-// ROWS|LANES declared inside a rows-loop and a lanes-loop (the register tile of a product), or, with
+// ascending order), ROWS|LANES declared inside a rows-loop only (the same 16 lanes for each row; ROW_REDUCE gives
+// ROWS), ROWS|LANES declared inside a rows-loop and a lanes-loop (the register tile of a product), or, with
 // `step` = 16, ROWS|LANES of 16 rows declared outside a rows-loop of step 16 (a reduction down columns; the rows of
 // the operand fold into accumulator row index%16).
 // UNIFORM accumulators are single chains.
 // An accumulator is the one thing that changes: a use of the value of TILE_ZERO reads what has been accumulated so far.
-// operands: ACCUMULATE (accumulator, value), MULTIPLY_ACCUMULATE (accumulator, a, b), ROW_REDUCE (accumulator). An operand
-// of smaller shape is broadcast; masked lanes are neither accumulated nor stored.
+// operands: ACCUMULATE (accumulator, value), MULTIPLY_ACCUMULATE (accumulator, a, b), ROW_REDUCE (accumulator). An
+// operand of smaller shape is broadcast; masked lanes are neither accumulated nor stored.
 // The tree of ROW_REDUCE: lane i with lane i+8 for i < 8, then i+4, i+2, i+1.
 
 typedef struct {
     DType dtype;
     int64_t elements;            // bound for every access
     bool written;
-    bool far;                    // written whole, and not read before the caches have forgotten it: stores may pass them by
+    bool far;                    // written whole, not read before the caches have forgotten it: stores may pass them by
     bool local;                  // the kernel's own, of a piece; it holds anything when the piece begins
 } TileBuffer;
 
 typedef struct {
     const char *name;            // a C identifier, unique per distinct kernel
-    TileBuffer *buffers;         // the step's operands in their order, then its outputs; an output may be the very memory
-    uint32_t buffer_count;       // of an operand (an update in place): then each element is read before it is written.
-                                 // Local ones are the last
+    TileBuffer *buffers;         // the step's operands in their order, then its outputs; an output may be the very
+                                 // memory of an operand (an update in place): then each element is read before it is
+                                 // written. Local ones are the last
+    uint32_t buffer_count;
     TileOp *ops;
     uint32_t op_count;
     TensorTile tensor;           // of tile_lower_tensor
@@ -133,14 +134,14 @@ void tile_print(const TileProgram *program, Text *out);
 // Checks nesting, definition before use, shapes and types; NULL when sound.
 const char *tile_verify(const TileProgram *program, Arena *arena);
 
-// ---- for lowering code: adds ops where the open loops stand; pure ops move as far out as their operands allow, equal ones
-// are one, unused ones are left out
+// ---- for lowering code: adds ops where the open loops stand; pure ops move as far out as their operands allow, equal
+// ones are one, unused ones are left out
 typedef struct TileBuilder TileBuilder;
 TileBuilder *tile_builder(Arena *arena, const char *name);
 int tile_buffer(TileBuilder *builder, DType dtype, int64_t elements, bool written);
 int tile_local(TileBuilder *builder, int64_t elements);          // of f32; after all others
-TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces, uint32_t step,
-                    bool split_evenly);
+TileValue tile_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t pieces,
+                    uint32_t step, bool split_evenly);
 TileValue tile_bounded_loop(TileBuilder *builder, LoopKind kind, const char *name, int64_t extent, uint32_t step,
                             TileIndex index, int64_t low, int64_t high);
 TileValue tile_guard(TileBuilder *builder, const char *name, int64_t extent, uint32_t pieces, TileValue value);

@@ -1,5 +1,5 @@
-// What every backend asks of a tile program before it prints it: where loops end, in what shape each operation works, and
-// which operations must keep their order.
+// What every backend asks of a tile program before it prints it: where loops end, in what shape each operation works,
+// and which operations must keep their order.
 #include "base/diag.h"
 #include "codegen/lower.h"
 

@@ -1,5 +1,5 @@
-// argv -> Config and Spec: nanoGPT's argument rules. Files and `--key=value`s count left to right, later wins; files are
-// echoed, and so is each override.
+// argv -> Config and Spec: nanoGPT's argument rules. Files and `--key=value`s count left to right, later wins; files
+// are echoed, and so is each override.
 #include <string.h>
 
 #include "base/file.h"
@@ -58,7 +58,8 @@ static int read_spec(Command *command, const char *model) {
         command->spec_file = arena_format(command->arena, "%s.spec", model);
         command->spec_source = spec_embedded(model);
         if (!command->spec_source) {
-            diag_error(command->diags, (Place){0}, "no model '%s' in this program; give a .spec file, gpt2 or llama", model);
+            diag_error(command->diags, (Place){0}, "no model '%s' in this program; give a .spec file, gpt2 or llama",
+                       model);
             return EXIT_USAGE;
         }
     }

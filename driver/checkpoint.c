@@ -150,8 +150,8 @@ int checkpoint_read_model(Command *command, const TensorFile *file, Vocabulary *
     }
     int64_t words = config_int(command->config, "vocab_size");
     if (*vocabulary && (*vocabulary)->size > words) {
-        diag_error(command->diags, (Place){0}, "%s: names %d characters, but its vocab_size is %lld", tensor_file_path(file),
-                   (*vocabulary)->size, (long long)words);
+        diag_error(command->diags, (Place){0}, "%s: names %d characters, but its vocab_size is %lld",
+                   tensor_file_path(file), (*vocabulary)->size, (long long)words);
         return EXIT_BAD_FILE;
     }
     return EXIT_DONE;

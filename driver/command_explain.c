@@ -22,7 +22,8 @@ static void add_stage(void *context, const Pass *pass, const Graph *graph, const
     stages->stages[stages->count++] = (Stage){pass->name, pass->sentence, graph};
 }
 
-// The step's plan at one level of fusion. plan: NULL with diagnostics. is_beside: one to compare with, without a budget.
+// The step's plan at one level of fusion. plan: NULL with diagnostics. is_beside: one to compare with, without a
+// budget.
 static Explained plan_step(Command *command, const Target *target, FuseLevel level, Choices *choices, bool is_beside,
                            int *status) {
     StateTable states = {.arena = command->arena};

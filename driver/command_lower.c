@@ -121,7 +121,8 @@ static bool configured_target(Command *command, Target *target) {
     if (host && !is_gpu_text(config_string(command->config, "emit"))) return true;
     if (target_of_gpu(host ? "sm_90a" : name, target)) return true;
     const char *source = NULL;
-    if (strchr(name, '/') || strchr(name, '.')) source = file_read_all(command->arena, name, 1 << 20, NULL, command->diags);
+    if (strchr(name, '/') || strchr(name, '.'))
+        source = file_read_all(command->arena, name, 1 << 20, NULL, command->diags);
     if (source) return target_parse(name, source, target, command->diags);
     diag_error(command->diags, config_find(command->config, "target")->place,
                "'%s' is no target: host, one of %s, or a file with a target in it (its path has a / or a .)", name,
@@ -163,7 +164,8 @@ static int lower(Command *command, const Target *target, Choices *choices) {
     if (!names && text_equal(stage, "graph")) names = "";
     if (!names && text_equal(stage, "optimized")) names = all_graph_passes(command->arena, context.program);
     if (!names || *names) {
-        if (!passes_run(&graph, &plan, names, &context, &observer)) return context.least_budget ? EXIT_MEMORY : EXIT_USAGE;
+        if (!passes_run(&graph, &plan, names, &context, &observer))
+            return context.least_budget ? EXIT_MEMORY : EXIT_USAGE;
         // Some passes alone do not meet every choice.
         if (!names && !choices_finish(choices, command->diags)) return EXIT_USAGE;
     }

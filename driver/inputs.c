@@ -36,7 +36,8 @@ static bool logits_fit(const Graph *graph, const Config *config, Diags *diags) {
     if (!order || (order->rank == 3 && graph_extent(graph, order->dims[0]) == config_int(config, "batch_size") &&
                    graph_extent(graph, order->dims[1]) == config_int(config, "block_size")))
         return true;
-    return diag_error(diags, (Place){0}, "%s: logits must have the dims [batch_size, block_size, words], to sample from them",
+    return diag_error(diags, (Place){0},
+                      "%s: logits must have the dims [batch_size, block_size, words], to sample from them",
                       graph_name(graph));
 }
 
@@ -53,6 +54,7 @@ bool model_inputs_fit(const Graph *graph, const Config *config, bool has_loss, D
         targets |= is_targets;
     }
     if (tokens && (targets || !has_loss)) return has_loss || logits_fit(graph, config, diags);
-    return diag_error(diags, (Place){0}, "%s: the %s does not depend on the input '%s', so there is nothing to learn from",
+    return diag_error(diags, (Place){0},
+                      "%s: the %s does not depend on the input '%s', so there is nothing to learn from",
                       graph_name(graph), has_loss ? "loss" : "model", tokens ? "target" : "tok");
 }

@@ -21,17 +21,20 @@ static const CommandRow commands[] = {
     {"check", command_check, declare_train_keys, true, "CONFIG... [--fuse=none|op|all] [--full]",
      "compares values and gradients of the compiled step with the float64 reference"},
     {"lower", command_lower, declare_lower_keys, true,
-     "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm|cuda|ptx [--target=sm_90a] [--passes=a,b] [--dump_dir=FOLDER]",
+     "CONFIG...|FILE.ir --emit=ast|graph|optimized|plan|ledger|tiles|llvm|asm|cuda|ptx [--target=sm_90a] "
+     "[--passes=a,b] [--dump_dir=FOLDER]",
      "prints any stage of the compiler"},
     {"explain", command_explain, declare_explain_keys, true,
      "CONFIG... [--fuse=none|op|all] [--why=PLACE] [--svg=FILE] [--dot=FILE] [--choices_out=FILE]",
      "prints the boxes of a training step, what was refused and why, and what is kept for the backward part;\n"
-     "                  with --why the story of one value, as layer[0].p or layer[*].p; with --svg and --dot a picture;\n"
+     "                  with --why the story of one value, as layer[0].p or layer[*].p;"
+     " with --svg and --dot a picture;\n"
      "                  with --choices_out what was decided, as choices that decide it again"},
     {"profile", command_profile, declare_profile_keys, true,
      "CONFIG... [--steps=N] [--trace=FILE.json] [--json=FILE] [--full] [--key=value]...",
      "trains some steps: where their time goes, why mfu is what it is, and what would be faster"},
-    {"plot", command_plot, declare_plot_keys, false, "RUN... [--svg=FILE] [--smooth=ITERATIONS] [--x=iter|time] [--ascii]",
+    {"plot", command_plot, declare_plot_keys, false,
+     "RUN... [--svg=FILE] [--smooth=ITERATIONS] [--x=iter|time] [--ascii]",
      "curves of loss, gradient norm and throughput, to the terminal or to an SVG; RUN: an out_dir or a metrics file"},
     {"prepare", command_prepare, declare_prepare_keys, false, "TEXT... -o FOLDER",
      "text to train.bin, val.bin and meta.json, character by character"},
@@ -52,7 +55,8 @@ static const CommandRow *find_command(const char *name) {
 static void print_usage(FILE *file) {
     fputs("sinter: compiles a transformer written as mathematics into a fused trainer\n\n", file);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(file, "  sinter %-8s %s\n                  %s\n", commands[i].name, commands[i].usage, commands[i].sentence);
+        fprintf(file, "  sinter %-8s %s\n                  %s\n", commands[i].name, commands[i].usage,
+                commands[i].sentence);
     fputs("\nCONFIG: .spec, .cfg and nanoGPT .py files, read left to right with the --key=value's; later wins.\n"
           "sinter COMMAND --help lists the command's keys and their defaults.\n"
           "Exit codes: 0 done, 2 usage or spec, 3 bad input file, 4 does not fit in memory, 5 I/O, 6 not finite,\n"
@@ -65,7 +69,9 @@ static void print_value(const ConfigValue *value) {
     case CONFIG_INT: printf("%lld", (long long)value->integer); break;
     case CONFIG_FLOAT: printf("%g", value->number); break;
     case CONFIG_BOOL: fputs(value->integer ? "True" : "False", stdout); break;
-    case CONFIG_STRING: fputs(text_equal(value->string, "\n") ? "'\\n'" : *value->string ? value->string : "''", stdout); break;
+    case CONFIG_STRING:
+        fputs(text_equal(value->string, "\n") ? "'\\n'" : *value->string ? value->string : "''", stdout);
+        break;
     }
 }
 

@@ -1,6 +1,6 @@
 // In: /proc/meminfo, /proc/self/cgroup and the files of the cgroups it names, RLIMIT_AS. Out: the tightest of them.
 //
-//     cgroup v2   0::/job/7              /sys/fs/cgroup/job/7/memory.max, memory.current, memory.stat; and so up to the root
+//     cgroup v2   0::/job/7              /sys/fs/cgroup/job/7/memory.max, .current, .stat; and so up to the root
 //     cgroup v1   4:memory:/job/7        /sys/fs/cgroup/memory/job/7/memory.limit_in_bytes, memory.usage_in_bytes, ...
 //
 // A container may see its own cgroup as the root of the tree: folders that are not there are left out. Pages of files

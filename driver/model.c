@@ -28,7 +28,8 @@ bool configured_budget(const Config *config, Diags *diags, size_t *bytes) {
     for (int i = 0; unit && i <= unit - units; i++) number *= 1000;
     bool is_number = *text >= '0' && *text <= '9' && (unit ? !end[1] : !*end);
     if (!is_number || !(number >= 0 && number <= 9e18))
-        return diag_error(diags, key->place, "activation_budget = %s: bytes, as 500000000, 500M or 1.5G; 0 for no limit", text);
+        return diag_error(diags, key->place,
+                          "activation_budget = %s: bytes, as 500000000, 500M or 1.5G; 0 for no limit", text);
     *bytes = (size_t)number;
     return true;
 }
@@ -78,7 +79,8 @@ Target probed_target(void) {
 Cache *configured_cache(Command *command) {
     enum { LIMIT = 512 << 20 };
     const char *home = config_bool(command->config, "cache") ? cache_home(command->arena) : NULL;
-    return home ? cache_open(command->arena, arena_format(command->arena, "%s/code", home), LIMIT, command->diags) : NULL;
+    return home ? cache_open(command->arena, arena_format(command->arena, "%s/code", home), LIMIT, command->diags)
+                : NULL;
 }
 
 // OpenBLAS takes only names that it knows, and then calls itself so.

@@ -12,8 +12,8 @@ enum { WIDEST = 200, USUAL_WIDTH = 80, CLOCK_SIZE = 32 };
 
 Progress progress_begin(FILE *file, bool quiet, int64_t first, int64_t last) {
     bool is_terminal = !quiet && isatty(fileno(file));
-    return (Progress){
-        .file = file, .quiet = quiet, .is_terminal = is_terminal, .first = first, .last = last, .start = clock_seconds()};
+    return (Progress){.file = file, .quiet = quiet, .is_terminal = is_terminal,
+                      .first = first, .last = last, .start = clock_seconds()};
 }
 
 static size_t terminal_width(FILE *file) {
@@ -38,7 +38,8 @@ static void print_clock(char *text, size_t size, double seconds) {
 
 // Time left at the pace so far, evaluations and checkpoints counted.
 void progress_line(char *line, size_t width, const Progress *progress, const StepRecord *record, double seconds) {
-    double done = (double)(record->iteration - progress->first + 1), left = (double)(progress->last - record->iteration);
+    double done = (double)(record->iteration - progress->first + 1);
+    double left = (double)(progress->last - record->iteration);
     double part = 100 * (double)record->iteration / (progress->last > 0 ? (double)progress->last : 1);
     char time_left[CLOCK_SIZE];
     print_clock(time_left, sizeof time_left, left * seconds / done);

@@ -31,14 +31,16 @@ typedef struct Config Config;
 Config *config_create(Arena *arena);
 // Declares a key. A key declared twice (nanoGPT's n_layer, then the spec's) keeps an assigned value; the later default
 // and choices win. Returns the key.
-ConfigKey *config_declare(Config *config, const char *name, ConfigValue value, const char *const *choices, bool from_spec);
+ConfigKey *config_declare(Config *config, const char *name, ConfigValue value, const char *const *choices,
+                          bool from_spec);
 // One `key = literal` from text (the literal as written: 3, 1e-3, True, 'text', "text", bare word). Unknown key, wrong
 // type and value outside the choices are errors that name the nearest key. Ints are accepted for floats.
 bool config_assign(Config *config, const char *key, const char *literal, Place place, Diags *diags);
-// A .cfg or nanoGPT .py file: blank lines, # comments, `key = literal` lines. Anything else in it is an error that says so.
-// With `echo` the assignments are also appended there, as nanoGPT echoes them.
+// A .cfg or nanoGPT .py file: blank lines, # comments, `key = literal` lines. Anything else in it is an error that says
+// so. With `echo` the assignments are also appended there, as nanoGPT echoes them.
 bool config_read(Config *config, const char *file, const char *source, Text *echo, Diags *diags);
-// Only the keys and literals of such a file, no checking against declared keys: for finding `model` before a spec is read.
+// Only the keys and literals of such a file, no checking against declared keys: for finding `model` before a spec is
+// read.
 const char *config_peek(Arena *arena, const char *source, const char *key);  // NULL when absent
 const ConfigKey *config_find(const Config *config, const char *name);   // NULL when unknown
 size_t config_count(const Config *config);

@@ -1,9 +1,10 @@
 // Sinter as a library: compile a model spec, train it step by step, read and write its parameters.
 //
-//     const char *settings[] = {"n_layer=4", "n_head=4", "n_embd=128", "batch_size=12", "block_size=64", "vocab_size=65"};
+//     const char *settings[] = {"n_layer=4", "n_head=4", "n_embd=128", "batch_size=12", "block_size=64",
+//                               "vocab_size=65"};
 //     SinterModel *model = sinter_open(NULL, "gpt2", settings, 6, 2);
 //     if (!model) { fputs(sinter_error(), stderr); ... }
-//     float loss = sinter_step(model, tokens, targets, 1e-3);       // tokens, targets: int32_t [batch_size][block_size]
+//     float loss = sinter_step(model, tokens, targets, 1e-3);    // tokens, targets: int32_t [batch_size][block_size]
 //     sinter_close(model);
 //
 // examples/train.c is a whole program. One model per thread at a time; models are independent of each other.
@@ -21,8 +22,8 @@ typedef struct SinterModel SinterModel;
 
 // Compiles the training step and the evaluation of a model. `spec` is the text of a .spec file, named `name` in
 // messages; with a NULL spec `name` is a model shipped in the library ("gpt2", "llama"). settings: `key=value` texts of
-// the command line's training keys (shapes, beta1, beta2, weight_decay, grad_clip, fuse, seed ...). threads: 0 means one
-// for each core. Parameters start as the spec says. NULL on failure: see sinter_error.
+// the command line's training keys (shapes, beta1, beta2, weight_decay, grad_clip, fuse, seed ...). threads: 0 means
+// one for each core. Parameters start as the spec says. NULL on failure: see sinter_error.
 SinterModel *sinter_open(const char *spec, const char *name, const char *const *settings, size_t count, int threads);
 void sinter_close(SinterModel *model);  // NULL is allowed
 

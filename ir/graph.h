@@ -9,8 +9,8 @@
 //
 // A node is plain data with a 32-bit id; operand id < own id, so walking the ids is walking in topological order.
 // Building interns: equal (op, operands, attributes, dtype, set of dims) is the same node, so common subexpressions
-// and, because passes rebuild from the outputs, dead code go by construction. Nodes are never changed after building; the
-// dim order, the names and the groups are side notes that do not take part in equality (the first writer wins).
+// and, because passes rebuild from the outputs, dead code go by construction. Nodes are never changed after building;
+// the dim order, the names and the groups are side notes that do not take part in equality (the first writer wins).
 #ifndef SINTER_IR_GRAPH_H
 #define SINTER_IR_GRAPH_H
 
@@ -52,7 +52,7 @@ typedef struct {
     uint8_t token_bytes;      // for INPUT: width of a token in files (2 or 4), 0: not tokens
     InitKind init;            // for PARAM and STATE
     double init_value;        // standard deviation, or the constant
-    const char *spec_name;    // PARAM: what the spec calls it, "layer[0].Wo"; a note like the names of nodes, NULL: unknown
+    const char *spec_name;    // PARAM: what the spec calls it, "layer[0].Wo"; a note as nodes' names, NULL: unknown
 } Leaf;
 
 typedef uint32_t LeafId;
@@ -101,8 +101,8 @@ const char *graph_string(Graph *graph, const char *text);   // interned in this 
 DimId graph_dim(Graph *graph, const char *name, int64_t extent);
 // A dim with a name not yet taken (`stem`, stem1, stem2 ...); DIM_NONE when all 64 are used.
 DimId graph_dim_fresh(Graph *graph, const char *stem, int64_t extent);
-// All dims, leaves, groups and the name of `from`, with equal ids, and no nodes: how a pass or a region starts. What they
-// have in common is not copied, so `from` must live as long; it may grow.
+// All dims, leaves, groups and the name of `from`, with equal ids, and no nodes: how a pass or a region starts. What
+// they have in common is not copied, so `from` must live as long; it may grow.
 Graph *graph_create_like(Arena *arena, const Graph *from);
 
 // Leaves: `leaf` is copied, strings interned. Equal names return the same leaf (BUG when they differ otherwise).

@@ -84,7 +84,8 @@ static unsigned long long node_hash(const Graph *graph, const Node *node) {
         double value;
     } key = {.op = node->op, .dtype = node->dtype, .dims = node->dims, .from = attr->from, .to = attr->to,
              .inner = attr->inner, .integer = (uint64_t)attr->integer, .set = attr->set, .leaf = attr->leaf,
-             .site = (uintptr_t)attr->site, .operands = hash_bytes(node->operands, node->operand_count * sizeof(NodeId)),
+             .site = (uintptr_t)attr->site,
+             .operands = hash_bytes(node->operands, node->operand_count * sizeof(NodeId)),
              .value = attr->value};
     if (attr->table) {
         // In ascending dims, so that two storage orders of one table meet.

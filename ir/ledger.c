@@ -61,8 +61,8 @@ static void line_print(const Decision *decision, const LayerSet *layers, size_t 
     if (*decision->reason) text_append(out, ": ");
     layer_text_append(out, decision->reason, layers);
     if (decision->bytes_saved != 0 || decision->flops_saved != 0) {
-        text_append(out, "; %s %.3g bytes, %.3g flops%s", decision->made ? "saves" : "would save", decision->bytes_saved,
-                    decision->flops_saved, times > 1 ? " each" : "");
+        text_append(out, "; %s %.3g bytes, %.3g flops%s", decision->made ? "saves" : "would save",
+                    decision->bytes_saved, decision->flops_saved, times > 1 ? " each" : "");
     }
     text_append(out, "\n");
 }

@@ -59,8 +59,8 @@ typedef struct {
     DType dtype;           // storage type
     DimList order;
     Layout layout;
-    uint32_t parts;        // > 1: the value is the sum of so many, in ascending order, each in this layout, one after the
-                           // other in memory
+    uint32_t parts;        // > 1: the value is the sum of so many, in ascending order, each in this layout, one after
+                           // the other in memory
     Band band;             // TEMPORARY: elements outside of it need not be written
     const Leaf *leaf;      // INPUT, STATE; NULL else
     bool is_param;         // STATE: a PARAM leaf
@@ -110,7 +110,7 @@ typedef struct {
     ValueId *operands, *outputs;
     EdgeKind *edges;               // one per operand
     DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these)
-    Band band;                     // tiles that lie outside of it are left out: results that nobody needs, zeros in sums
+    Band band;                     // tiles outside of it are left out: results that nobody needs, zeros in sums
     Cut cut;
     bool wait;                     // all threads must have finished every earlier step
     bool joined;                   // of one strand with the step before
@@ -143,9 +143,9 @@ uint32_t *plan_last_readers(const Plan *plan, Arena *arena);
 //     element address = scratch of the thread + offset + (layout offset - first layout offset of the piece)
 //
 // Chains inside of strands: a step of a strand may have a finer cut than the first one has, and the `chained` ones that
-// follow it have the same. Within each piece of the strand a thread runs them range by range, in order, before it goes on
-// with the strand's next step. What only the chain reads lies in SPACE_SCRATCH one range at a time.
-//     cut(B)/4  cut(B,H,T)/96  cut(B,H,T)/96 chained  cut(B)/4        piece k, then 24 times both of the chain, then piece k
+// follow it have the same. Within each piece of the strand a thread runs them range by range, in order, before it goes
+// on with the strand's next step. What only the chain reads lies in SPACE_SCRATCH one range at a time.
+//     cut(B)/4  cut(B,H,T)/96  cut(B,H,T)/96 chained  cut(B)/4      piece k, 24 times both of the chain, then piece k
 uint32_t plan_strand_end(const Plan *plan, uint32_t first);  // the step after the last one of the strand of `first`
 uint32_t plan_chain_end(const Plan *plan, uint32_t first);   // and after the last one chained to it
 bool cut_equal(const Cut *a, const Cut *b);
@@ -156,10 +156,11 @@ typedef struct {
     uint32_t strand, chain;
 } StepNest;
 StepNest *plan_nest(const Plan *plan, Arena *arena);
-// The cut piece by piece of which step `to` comes behind step `from`, in every thread: their chain's, when they share one,
-// else that of their strands. NULL: the two are cut otherwise.
+// The cut piece by piece of which step `to` comes behind step `from`, in every thread: their chain's, when they share
+// one, else that of their strands. NULL: the two are cut otherwise.
 const Cut *plan_shared_cut(const Plan *plan, const StepNest *nest, uint32_t from, uint32_t to);
-// By value: the cut of which SPACE_SCRATCH holds one piece at a time, the chain's when only that reads it. NULL elsewhere.
+// By value: the cut of which SPACE_SCRATCH holds one piece at a time, the chain's when only that reads it. NULL
+// elsewhere.
 const Cut **plan_windows(const Plan *plan, const StepNest *nest, Arena *arena);
 // How many of the cut's dims, the first ones, a step's outputs have. The others it sums over, piece by piece.
 int cut_kept(const Plan *plan, const Step *step);
@@ -187,8 +188,9 @@ Plan *plan_parse(Arena *arena, const char *file, const char *source, Diags *diag
 const char *plan_verify(const Plan *plan, Arena *arena);
 // Evaluates a plan by the float64 reference, box after box: its meaning. value_results[v] gets the values of v.
 // (Used to check a Plan against the Graph it was drawn from.)
-bool plan_reference(const Plan *plan, Arena *arena, const double *(*bind)(void *context, const Leaf *leaf, DimList order),
-                    void *context, double **value_results);
+bool plan_reference(const Plan *plan, Arena *arena,
+                    const double *(*bind)(void *context, const Leaf *leaf, DimList order), void *context,
+                    double **value_results);
 
 // ---- what passes and codegen both need to see in a region
 

@@ -3,7 +3,8 @@
 // In: a step. Out: NULL, or the promise that its region breaks.
 //
 //     map      no reduction, contraction or scatter
-//     row      reductions over subsets of `inner`, or a scatter that sums over these and is the only result; no contraction
+//     row      reductions over subsets of `inner`, or a scatter that sums over these and is the only result; no
+//              contraction
 //     product  one contraction of operands seen through views; only pointwise ops from it to every output, and sums of
 //              these along the last of its lanes, all of one length
 #include "ir/plan_checks.h"

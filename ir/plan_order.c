@@ -30,7 +30,8 @@ uint32_t *plan_epochs(const Plan *plan, Arena *arena) {
 static const char *check_ranges(const Plan *plan, const Cut *cut, int kept) {
     CutRanges ranges;
     if (cut->groups == 0 || cut->dims.rank < 2) return NULL;
-    if (!cut_in_ranges(plan->dims, cut, &ranges)) return "has a cut with groups whose pieces are no equal ranges of the last dim";
+    if (!cut_in_ranges(plan->dims, cut, &ranges))
+        return "has a cut with groups whose pieces are no equal ranges of the last dim";
     if (kept == cut->dims.rank) return NULL;
     DimList first = cut->dims;
     first.rank = (uint8_t)kept;
@@ -113,8 +114,8 @@ typedef struct {
     uint32_t first, last;  // epochs; steps in scratch memory, of which each thread has its own
 } Life;
 
-// When step s touches a value: its epoch, or in scratch memory the step. What lies there for a whole piece of the strand is
-// touched by any step of a chain while the chain goes on.
+// When step s touches a value: its epoch, or in scratch memory the step. What lies there for a whole piece of the
+// strand is touched by any step of a chain while the chain goes on.
 static Life time_of(const Plan *plan, ValueId id, uint32_t s, uint32_t epoch, const Cut *window, const StepNest *nest) {
     if (plan->values[id].space != SPACE_SCRATCH) return (Life){epoch, epoch};
     if (cut_equal(window, &plan->steps[s].cut)) return (Life){s, s};
@@ -129,7 +130,8 @@ static Life *find_lives(const Plan *plan, Arena *arena) {
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
-        if (writers[id] != STEP_NONE) lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
+        if (writers[id] != STEP_NONE)
+            lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
         if (value->kind == VALUE_OUTPUT) lives[id].last = end;
     }
     for (uint32_t s = 0; s < plan->step_count; s++)
@@ -194,7 +196,8 @@ static bool step_reads(const Step *step, ValueId value) {
 static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, const Cut *cut, Arena *arena) {
     const Value *value = &plan->values[id];
     uint32_t end = plan_strand_end(plan, writer);
-    if (value->kind != VALUE_TEMPORARY) return arena_format(arena, "value %%%u is no temporary and lies in scratch", id);
+    if (value->kind != VALUE_TEMPORARY)
+        return arena_format(arena, "value %%%u is no temporary and lies in scratch", id);
     if (!cut_leads_layout(plan->dims, cut, &value->layout, value->dtype))
         return arena_format(arena, "value %%%u lies in scratch, and the pieces of step %u are no ranges of it", id,
                             writer);
@@ -203,14 +206,15 @@ static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, 
         return arena_format(arena, "value %%%u lies in scratch with other bytes than one piece has", id);
     for (uint32_t s = end; s < plan->step_count; s++)
         if (step_reads(&plan->steps[s], id))
-            return arena_format(arena, "value %%%u lies in scratch and is read outside of its strand by step %u", id, s);
+            return arena_format(arena, "value %%%u lies in scratch and is read outside of its strand by step %u", id,
+                                s);
     return NULL;
 }
 
 // ---- states written in place
 
-// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map, or before rows
-// are scattered onto it.
+// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map, or before
+// rows are scattered onto it.
 static bool reads_own_index(const Step *step, ValueId state) {
     const Graph *region = step->region;
     for (NodeId id = 0; id < graph_nodes(region); id++) {
@@ -253,7 +257,8 @@ static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writ
         return arena_format(arena, "value %%%u is written over %%%u, which its step does not read", id, value->over);
     for (uint32_t s = writers[id] + 1; s < plan->step_count; s++)
         if (step_reads(&plan->steps[s], value->over))
-            return arena_format(arena, "value %%%u is written over %%%u, which step %u reads later", id, value->over, s);
+            return arena_format(arena, "value %%%u is written over %%%u, which step %u reads later", id, value->over,
+                                s);
     return NULL;
 }
 

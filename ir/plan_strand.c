@@ -1,5 +1,5 @@
-// Strands of a plan and chains inside of them: where they end, what their cuts mean, and whether one piece of a value can
-// lie alone in a thread's scratch memory.
+// Strands of a plan and chains inside of them: where they end, what their cuts mean, and whether one piece of a value
+// can lie alone in a thread's scratch memory.
 #include "ir/plan.h"
 
 uint32_t plan_strand_end(const Plan *plan, uint32_t first) {

@@ -53,8 +53,8 @@ static const char *verify_groups(const Graph *graph, size_t first, Arena *arena)
 
 static const char *verify_declarations(const Graph *graph, const Graph *sound, Arena *arena) {
     uint32_t dims = 0;
-    while (sound && dims < sound->dim_count && dims < graph->dim_count && graph->dims[dims].name == sound->dims[dims].name &&
-           graph->dims[dims].extent == sound->dims[dims].extent)
+    while (sound && dims < sound->dim_count && dims < graph->dim_count &&
+           graph->dims[dims].name == sound->dims[dims].name && graph->dims[dims].extent == sound->dims[dims].extent)
         dims++;
     bool shares_leaves = sound && graph->leaves == sound->leaves && graph->leaf_count >= sound->leaf_count;
     bool shares_groups = sound && graph->groups == sound->groups && graph->group_count >= sound->group_count;

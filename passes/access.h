@@ -20,8 +20,8 @@ DimSet access_moved(const Graph *graph, NodeId node, uint32_t k, DimSet moved);
 // The dims of operand k that `node` runs over: summed, reduced or scattered.
 DimSet access_reduced(const Graph *graph, NodeId node, uint32_t k);
 
-// By operand of the box: the dims at which the region reads it at the index of its outputs, and nowhere else. A step that
-// is cut along such dims reads its own pieces of the operand.
+// By operand of the box: the dims at which the region reads it at the index of its outputs, and nowhere else. A step
+// that is cut along such dims reads its own pieces of the operand.
 DimSet *access_own(const Graph *region, uint32_t operand_count, Arena *arena);
 // The same for a step that sums over them and takes a share of the sum at a time.
 DimSet *access_own_or_summed(const Graph *region, uint32_t operand_count, Arena *arena);

@@ -8,9 +8,9 @@
 //                               step 9  in %1'
 //
 // A step is made again right before the strand of its first late reader. What it reads and is made again, too, is made
-// there before it; what is not, it reads as the first making did. All threads wait before and behind it, so that what was
-// read before does not lie beside what it makes. Nothing else of a step changes: the same region, cut and engine, hence
-// the same bits.
+// there before it; what is not, it reads as the first making did. All threads wait before and behind it, so that what
+// was read before does not lie beside what it makes. Nothing else of a step changes: the same region, cut and engine,
+// hence the same bits.
 #include <string.h>
 
 #include "passes/again.h"

@@ -1,14 +1,15 @@
 // What making a step again costs and saves, at the epoch in which most bytes are held.
 //
-// A value lies idle there when it is written before and read behind, but not in that epoch. Its bytes are saved when the
-// step that writes it is made again for the later readers. What that step reads has to be there, then:
+// A value lies idle there when it is written before and read behind, but not in that epoch. Its bytes are saved when
+// the step that writes it is made again for the later readers. What that step reads has to be there, then:
 //
 //     a leaf, or a value alive until then        nothing more to do
 //     a value that is made again already         made before its own time, if need be
 //     any other                                  made again as well, or held until then: whichever leaves more bytes
 //                                                saved per flop
 //
-// Traffic counts as the flops that the machine could do in its time, so that steps which only move numbers have a price.
+// Traffic counts as the flops that the machine could do in its time, so that steps which only move numbers have a
+// price.
 #include "passes/again.h"
 
 // ---- measuring a trial
@@ -47,7 +48,8 @@ static bool is_activation(const Value *value) { return value->space == SPACE_ARE
 
 // The first epoch of those that hold most.
 static void find_peak(Trial *trial, uint32_t epochs) {
-    size_t *born = ARENA_ARRAY(trial->arena, size_t, epochs), *gone = ARENA_ARRAY(trial->arena, size_t, epochs), held = 0;
+    size_t *born = ARENA_ARRAY(trial->arena, size_t, epochs), *gone = ARENA_ARRAY(trial->arena, size_t, epochs);
+    size_t held = 0;
     for (ValueId id = 0; id < trial->plan.value_count; id++) {
         if (!is_activation(&trial->plan.values[id]) || trial->plan.values[id].is_over) continue;
         born[trial->lives[id].first] += trial->lives[id].bytes;
@@ -90,13 +92,14 @@ double again_work(const Remaking *remaking, uint32_t step) {
 }
 
 static bool is_alive_at_peak(const Trial *now, ValueId id) {
-    return is_activation(&now->plan.values[id]) && now->lives[id].first <= now->peak && now->reads[id].last >= now->peak;
+    return is_activation(&now->plan.values[id]) && now->lives[id].first <= now->peak &&
+           now->reads[id].last >= now->peak;
 }
 
 static bool is_idle(const Trial *now, ValueId id) {
     const LateReads *reads = &now->reads[id];
-    return is_alive_at_peak(now, id) && now->lives[id].first < now->peak && reads->last > now->peak && !reads->at_peak &&
-           !reads->by_copy;
+    return is_alive_at_peak(now, id) && now->lives[id].first < now->peak && reads->last > now->peak &&
+           !reads->at_peak && !reads->by_copy;
 }
 
 static double idle_bytes(const Trial *now, const Step *step) {
@@ -151,7 +154,8 @@ static bool add_value(Weighing *weighing, ValueId id, uint32_t writer) {
     if (can && (saved - bytes) * remake->work <= remake->saved * work) return true;
     roll_back(weighing, count, saved - bytes, work);
     if (remake->saved > 0) return true;
-    return refuse(weighing, arena_format(weighing->now->arena, "to make it, %s would have to be kept", value_name(weighing->remaking->plan, id)));
+    return refuse(weighing, arena_format(weighing->now->arena, "to make it, %s would have to be kept",
+                                         value_name(weighing->remaking->plan, id)));
 }
 
 static bool add_operand(Weighing *weighing, ValueId id) {
@@ -159,11 +163,13 @@ static bool add_operand(Weighing *weighing, ValueId id) {
     const Value *value = &remaking->plan->values[id];
     uint32_t writer = remaking->writer[id], overwriter = remaking->overwriter[id];
     if (overwriter != NO_STEP && overwriter < weighing->before)
-        return refuse(weighing, arena_format(weighing->now->arena, "to make it, the old %s is needed", value_name(remaking->plan, id)));
+        return refuse(weighing, arena_format(weighing->now->arena, "to make it, the old %s is needed",
+                                             value_name(remaking->plan, id)));
     if (writer == NO_STEP) return true;
     if (value->space == SPACE_SCRATCH)
-        return refuse(weighing, arena_format(weighing->now->arena, "to make it, %s is needed, which lives in a strand only",
-                                             value_name(remaking->plan, id)));
+        return refuse(weighing,
+                      arena_format(weighing->now->arena, "to make it, %s is needed, which lives in a strand only",
+                                   value_name(remaking->plan, id)));
     return is_there(weighing, id, writer) || add_value(weighing, id, writer);
 }
 

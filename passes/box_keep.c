@@ -8,8 +8,8 @@
 // frontier are those that others read. When z itself is not in the frontier and storing it takes at most one value more
 // than is stored anyway, the frontier is stored: the functions are computed once, in the contraction's epilogue, and z
 // never lies in memory. So scores are kept masked, and of a gelu both the value and the derivative are kept instead of
-// the pre-activation: no more bytes, and nothing is computed twice. Choices: `keep` of z, or `redo` of a function, and z
-// is stored; `redo` of z, and its functions are, however many.
+// the pre-activation: no more bytes, and nothing is computed twice. Choices: `keep` of z, or `redo` of a function, and
+// z is stored; `redo` of z, and its functions are, however many.
 #include "passes/boxes.h"
 
 typedef struct {

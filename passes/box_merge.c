@@ -3,9 +3,9 @@
 //     box 0 {%2 = sum ..}  box 1 {%4 = sum ..}  box 2 {%7 = mul ..}   group layernorm   ->   box 0 {%2, %4, %7}
 //
 // Two boxes merge when the result has a form (box_form.c) and is convex: no path leaves it and comes back. What was
-// made and what was refused, with the first condition that failed, goes to the ledger. A refusal is *near* when all other
-// conditions hold. Boxes of which one reads the other and that nobody thought of merging are refused there too, so that
-// every edge between boxes has a reason.
+// made and what was refused, with the first condition that failed, goes to the ledger. A refusal is *near* when all
+// other conditions hold. Boxes of which one reads the other and that nobody thought of merging are refused there too,
+// so that every edge between boxes has a reason.
 #include "base/planted.h"
 #include "passes/boxes.h"
 
@@ -46,7 +46,8 @@ static bool depends_on(Drawing *drawing, BoxId box, BoxId target) {
     return false;
 }
 
-// A third box through which a path leads from `from` to `to`, the last one before `to`; BOX_NONE: there is no such path.
+// A third box through which a path leads from `from` to `to`, the last one before `to`; BOX_NONE: there is no such
+// path.
 static BoxId path_between(Drawing *drawing, BoxId from, BoxId to) {
     drawing->walks++;
     box_meet(drawing, to);
@@ -101,8 +102,8 @@ const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
     return refusal ? refusal : forbidding(drawing, x, y, merged);
 }
 
-// Whether one condition alone refuses the merge of a and b: with it waived they have a form, and they are convex. (Where
-// they have a form, convexity is what refused them.) It follows box_try_merge of the two.
+// Whether one condition alone refuses the merge of a and b: with it waived they have a form, and they are convex.
+// (Where they have a form, convexity is what refused them.) It follows box_try_merge of the two.
 static bool is_near(Drawing *drawing, BoxId a, BoxId b, Box *merged) {
     if (!box_form(drawing, merged)) return true;
     drawing->waiver->waived = drawing->waiver->failed;
@@ -244,8 +245,8 @@ static bool clash(const Drawing *drawing, const Box *x, const Box *y) {
     return has_other_dims(drawing, x, y);
 }
 
-// What was refused stays so while neither box changes: a form depends on the two alone, and a path between them goes when
-// something on it merges with one of them.
+// What was refused stays so while neither box changes: a form depends on the two alone, and a path between them goes
+// when something on it merges with one of them.
 static bool was_refused(const Box *x, const Box *y) {
     return y->asked >= x->changed && y->asked >= y->changed;
 }

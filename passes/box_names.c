@@ -5,7 +5,8 @@
 //     %7 = contract ..        %8 = add %7 ..  name="layer[0].x"       layer[0].x~1
 //
 // Values that the spec named, and outputs, keep their names. Any other is called after the nearest of these, along
-// users or operands (users where both are as near), and numbered in the order of the graph. So equal layers have equal names.
+// users or operands (users where both are as near), and numbered in the order of the graph. So equal layers have equal
+// names.
 #include "passes/boxes.h"
 
 // The nearest named node in one direction.

@@ -84,7 +84,8 @@ static bool choose_rows(const Strands *strands, Chain *chain) {
     if (groups < strands->context->target->cores || groups > UINT32_MAX || total > UINT32_MAX) return false;
     for (int64_t rows = extent; rows >= LEAST_ROWS; rows--) {
         if (extent % rows != 0 || row * (double)rows > room || extent == rows) continue;
-        chain->cut = (Cut){.dims = chain->dims, .total = total, .pieces = (uint32_t)(total / rows), .groups = (uint32_t)groups};
+        chain->cut =
+            (Cut){.dims = chain->dims, .total = total, .pieces = (uint32_t)(total / rows), .groups = (uint32_t)groups};
         return true;
     }
     return false;
@@ -135,8 +136,8 @@ static void count_step(const Strands *strands, const Chain *chain, uint32_t s, O
     }
 }
 
-// Of the time that bytes need from memory, what they need from where they lie. Beside strands large values are in memory;
-// inside of one, with all that it holds until step `last`, they may be in the third-level cache.
+// Of the time that bytes need from memory, what they need from where they lie. Beside strands large values are in
+// memory; inside of one, with all that it holds until step `last`, they may be in the third-level cache.
 static double far_part(const Strands *strands, const Chain *chain, uint32_t last) {
     const Target *target = strands->context->target;
     const Plan *plan = strands->plan;
@@ -144,7 +145,8 @@ static double far_part(const Strands *strands, const Chain *chain, uint32_t last
     double pieces = (double)plan->steps[chain->strand].cut.pieces / target->cores, held = 0;
     for (ValueId id = 0; id < plan->value_count; id++) {
         uint32_t writer = strands->writer[id], reader = strands->last_reader[id];
-        bool is_held = plan->values[id].space == SPACE_SCRATCH && writer <= last && reader >= chain->first && reader != NO_STEP;
+        bool is_held =
+            plan->values[id].space == SPACE_SCRATCH && writer <= last && reader >= chain->first && reader != NO_STEP;
         held += is_held ? chain_value_bytes(plan, id) / pieces : 0;
     }
     double hits = held > 0 ? fmin(1, l3_part * target->l3_bytes / held) : 1;
@@ -154,10 +156,13 @@ static double far_part(const Strands *strands, const Chain *chain, uint32_t last
 const char *chain_weigh(const Strands *strands, Chain *chain) {
     const Target *target = strands->context->target;
     if (!choose_rows(strands, chain))
-        return arena_format(strands->scratch, "%lld groups for %d cores, %.0f KB a row of all, %.0f KB of cache: no piece of %d rows fits",
-                            (long long)groups_of(strands, chain), target->cores,
-                            held_at_once(strands, chain) / (double)graph_elements(strands->plan->dims, dim_list_set(&chain->dims)) / 1024,
-                            rows_part * target->l2_bytes / 1024, LEAST_ROWS);
+        return arena_format(
+            strands->scratch,
+            "%lld groups for %d cores, %.0f KB a row of all, %.0f KB of cache: no piece of %d rows fits",
+            (long long)groups_of(strands, chain), target->cores,
+            held_at_once(strands, chain) / (double)graph_elements(strands->plan->dims, dim_list_set(&chain->dims)) /
+                1024,
+            rows_part * target->l2_bytes / 1024, LEAST_ROWS);
     Others others = {0};
     double moved = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++)
@@ -171,9 +176,11 @@ const char *chain_weigh(const Strands *strands, Chain *chain) {
     const char *inside = "";
     if (chain->strand != NO_STEP)
         inside = arena_format(strands->scratch, " in %u of the strand", strands->plan->steps[chain->strand].cut.pieces);
-    return arena_format(strands->scratch, "%u pieces of %lld rows%s, %u groups, others %.0f KB a place: %.3g ms for traffic, %.3g step by step",
-                        chain->cut.pieces, (long long)(chain->cut.total / chain->cut.pieces), inside, chain->cut.groups,
-                        others.near / 1024, 1e3 * by_piece, 1e3 * by_step);
+    return arena_format(
+        strands->scratch,
+        "%u pieces of %lld rows%s, %u groups, others %.0f KB a place: %.3g ms for traffic, %.3g step by step",
+        chain->cut.pieces, (long long)(chain->cut.total / chain->cut.pieces), inside, chain->cut.groups,
+        others.near / 1024, 1e3 * by_piece, 1e3 * by_step);
 }
 
 // ---- made again
@@ -187,8 +194,8 @@ bool chain_weigh_again(const Strands *strands, const Chain *chain, const char **
     double stored = 3 * far_part(strands, chain, chain->reader) * chain->kept_bytes / target->bandwidth;
     double made = chain->again_flops / target->peak_flops;
     double most = chain->strand == NO_STEP ? memory_part * flops / target->peak_flops : 0;
-    *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB", 1e3 * made, 1e3 * stored,
-                           1e-6 * chain->kept_bytes);
+    *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB", 1e3 * made,
+                           1e3 * stored, 1e-6 * chain->kept_bytes);
     if (most > 0) *reason = arena_format(strands->scratch, "%s; up to %.3g ms for memory", *reason, 1e3 * most);
     return made - stored < most;
 }

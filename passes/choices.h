@@ -16,9 +16,10 @@
 //     in eval                              # and so are all the lines that follow, up to the next such line
 //
 // A decision is what a ledger line says: a pass, what, a place. The words of `forbid` and `make` are words of that line
-// (pass, what, or the place); every one of them must be met, "words in quotes" by all of what, and `at PLACE` by the place.
-// `tile`, `chunk` and `engine` may name the step before its place: `chunk pack at layer[*].y 4`. A pattern is a name with
-// `*` for any text, `[*]`, `[3]`, `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of that place, layer[0].m#2 the second one.
+// (pass, what, or the place); every one of them must be met, "words in quotes" by all of what, and `at PLACE` by the
+// place. `tile`, `chunk` and `engine` may name the step before its place: `chunk pack at layer[*].y 4`. A pattern is a
+// name with `*` for any text, `[*]`, `[3]`, `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of that place,
+// layer[0].m#2 the second one.
 //
 // A choice that is followed, or not, is in the ledger: "by choice FILE:LINE". One that matches nothing, or that can be
 // followed nowhere, is an error at its line, with the reason.

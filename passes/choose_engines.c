@@ -112,8 +112,8 @@ static const char *blas_refusal(const Plan *plan, const Step *step) {
 
 // ---- register tiles
 
-// 13: 64 rows are 13, 13, 13, 13, 12. On a GPU extents are rarely no multiples of 8, and a tile takes registers of 16 threads
-// only: more of them at once do better than larger ones.
+// 13: 64 rows are 13, 13, 13, 13, 12. On a GPU extents are rarely no multiples of 8, and a tile takes registers of 16
+// threads only: more of them at once do better than larger ones.
 enum { MOST_ROWS = 13, GPU_ROWS = 8, WIDE = 32, NARROW = 16 };
 
 // Accumulators of rows x lanes, one row of the lanes operand, and one broadcast must fit the registers.

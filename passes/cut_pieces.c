@@ -55,8 +55,8 @@ static bool begins_with(const DimList *order, const DimList *dims) {
     return true;
 }
 
-// The panels that a value is made of, from the outermost; false when it is not, or they cannot be cut: rows are scattered
-// whole.
+// The panels that a value is made of, from the outermost; false when it is not, or they cannot be cut: rows are
+// scattered whole.
 static bool panel_unit(const Plan *plan, const Step *step, Unit *unit) {
     const Layout *layout = &plan->values[step->outputs[0]].layout;
     const LayoutPiece *first = &layout->pieces[0];
@@ -124,8 +124,9 @@ static int64_t wanted_pieces(const Plan *plan, uint32_t s, const Target *target)
 // Pieces of a scatter each look at all sources, and take their own in order.
 static bool adds_in_order(const Step *step) { return scattering_of(step->region).scatter != NODE_NONE; }
 
-// Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that its
-// optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the rows.
+// Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that
+// its optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the
+// rows.
 static Cut choose_cut(const Plan *plan, uint32_t s, const Target *target) {
     const Step *step = &plan->steps[s];
     int64_t least = least_pieces(target), wanted = wanted_pieces(plan, s, target);
@@ -201,8 +202,8 @@ static void cut_by_choice(const Plan *plan, Step *step, PassContext *context) {
 
 // ---- updates of params and the copies made behind them
 
-// A step that makes a copy is cut like the update before it, so that each piece of the update is copied while it is near:
-// when the cut has all rows of the copy's panels, or goes between panels.
+// A step that makes a copy is cut like the update before it, so that each piece of the update is copied while it is
+// near: when the cut has all rows of the copy's panels, or goes between panels.
 static bool can_follow(const Plan *plan, const Step *step, const Cut *cut) {
     const Layout *layout = &plan->values[step->outputs[0]].layout;
     const LayoutPiece *panels = &layout->pieces[0], *rows = &layout->pieces[layout->count - 2];

@@ -11,8 +11,8 @@
 //     output "y" %3
 //
 // Boxes are found by dims and side notes, not by templates:  names of all values, for ledger and choices (box_names.c),
-// values (box_values.c, box_keep.c), one box per stored node, merging (box_merge.c, box_neighbours.c, box_form.c), order
-// (box_order.c), plan (box_plan.c).
+// values (box_values.c, box_keep.c), one box per stored node, merging (box_merge.c, box_neighbours.c, box_form.c),
+// order (box_order.c), plan (box_plan.c).
 #include "passes/boxes.h"
 #include "passes/pass_functions.h"
 #include "passes/rewrite.h"

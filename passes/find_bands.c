@@ -1,12 +1,12 @@
 // find_bands: work that a mask of indices makes vanish is left out, by whole tiles.
 //
 // requires  layouts, register tiles
-// ensures   a step has a band when tiles of it that lie outside can be skipped: results that nobody needs, zeros in sums,
-//           -inf among exponentials. A temporary has a band when every step that reads it reads inside only.
+// ensures   a step has a band when tiles of it that lie outside can be skipped: results that nobody needs, zeros in
+//           sums, -inf among exponentials. A temporary has a band when every step that reads it reads inside only.
 // does nothing below level all, for masks that depend on values, and where an extent is not a multiple of 32
 // ledger    per step with a band: the part of its elements that lies inside
 //
-//     %10 = where(S <= T, %5, -inf)      product  out %s  band(T, S) to 49          scores above the diagonal are not made
+//     %10 = where(S <= T, %5, -inf)      product  out %s  band(T, S) to 49          none above the diagonal is made
 //     %7 = lse(S) ...                    row      out %p  band(T, S) to 15          nor are exponentials of -inf
 //     %2 = contract %p %v over(S)        product          band(T, S) to 0           nor sums of zeros
 //
@@ -17,8 +17,8 @@
 // factor is 0 stays what it is (for factors that are numbers: inf and nan in what a mask hides are not seen, as in the
 // meaning of the mask).
 //
-// Tiles straddle the band, so a value is needed a little beyond it: as far as a tile of its reader reaches. That is what
-// its band is widened by (`slack`).
+// Tiles straddle the band, so a value is needed a little beyond it: as far as a tile of its reader reaches. That is
+// what its band is widened by (`slack`).
 #include <math.h>
 
 #include "passes/panels.h"
@@ -134,7 +134,9 @@ static Outside pointwise_outside(const Node *node, const Outside *a) {
     case OP_AND: return is_known(a[0], 0) || is_known(a[1], 0) ? constant(0) : all ? constant(1) : (Outside){0};
     case OP_OR: return is_known(a[0], 1) || is_known(a[1], 1) ? constant(1) : all ? constant(0) : (Outside){0};
     case OP_NOT: return all ? constant(!a[0].number) : (Outside){0};
-    case OP_MUL: return is_known(a[0], 0) || is_known(a[1], 0) ? constant(0) : all ? constant(a[0].number * a[1].number) : (Outside){0};
+    case OP_MUL:
+        if (is_known(a[0], 0) || is_known(a[1], 0)) return constant(0);
+        return all ? constant(a[0].number * a[1].number) : (Outside){0};
     case OP_DIV: return is_known(a[0], 0) ? constant(0) : all ? constant(a[0].number / a[1].number) : (Outside){0};
     case OP_ADD:
         if (is_known(a[0], -INFINITY) || is_known(a[1], -INFINITY)) return constant(-INFINITY);
@@ -343,7 +345,8 @@ static void account(Bands *bands, Step *step) {
     int64_t rows = graph_extent(dims, band->row), columns = graph_extent(dims, band->column);
     double inside = 0;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t first = row + band->low > 0 ? row + band->low : 0, last = row + band->high < columns - 1 ? row + band->high : columns - 1;
+        int64_t first = row + band->low > 0 ? row + band->low : 0;
+        int64_t last = row + band->high < columns - 1 ? row + band->high : columns - 1;
         if (last >= first) inside += (double)(last - first + 1);
     }
     double part = inside / ((double)rows * (double)columns), saved = step->flops * (1 - part);
@@ -377,7 +380,8 @@ static void collect_halves(const Plan *plan, Half *halves, int *count) {
         for (NodeId id = 0; id < graph_nodes(plan->steps[s].region); id++) {
             DimId first, second;
             int64_t limit;
-            if (!compared(plan->steps[s].region, graph_node(plan->steps[s].region, id), &first, &second, &limit)) continue;
+            if (!compared(plan->steps[s].region, graph_node(plan->steps[s].region, id), &first, &second, &limit))
+                continue;
             const Half both[] = {{second, first, limit, true}, {first, second, -limit, false}};
             for (int i = 0; i < 2; i++) {
                 int at = 0;

@@ -4,9 +4,9 @@
 // ensures   a row step that does nothing but sum what one tiled product writes, along the last of the product's
 //           lanes, is part of that product: its tiles are summed before they leave the registers, by the same chains
 //           and the same tree, so bits do not change. What was summed is not read again
-// does nothing for a product of a strand or one whose pieces add up (what it writes is not the whole value yet), for what
-//           a scatter or anything else but a product writes, at other levels than all, and for GPUs, whose tiles are not
-//           made one after the other
+// does nothing for a product of a strand or one whose pieces add up (what it writes is not the whole value yet), for
+//           what a scatter or anything else but a product writes, at other levels than all, and for GPUs, whose tiles
+//           are not made one after the other
 // ledger    per sum of what a product writes: in its epilogue, or the first condition that failed
 //
 //     step product            in %x[B,C], %dy[B,F]   out %grad[C,F]        ->   step product  out %grad[C,F], %s[C]
@@ -110,7 +110,8 @@ static const char *cut_refusal(const Folding *folding, const Step *product, cons
         if (i >= contraction->rows.rank || contraction->rows.dims[i] != cut->dims.dims[i])
             return "its pieces are not of the product's rows";
     if (cut->total % cut->pieces != 0)
-        return arena_format(folding->plan->arena, "%lld rows make no %u equal pieces", (long long)cut->total, cut->pieces);
+        return arena_format(folding->plan->arena, "%lld rows make no %u equal pieces", (long long)cut->total,
+                            cut->pieces);
     return chains_refusal(folding, rows / cut->pieces, most_chains);
 }
 

@@ -5,7 +5,8 @@
 //     the operand is a temporary, and both are of one size, type and layout, in the same kind of memory
 //     the step reads the operand at the index that it writes, or sums it up along its rows before it writes them, or
 //     scatters rows onto it
-//     nobody reads the operand later, and who read it before is done: behind a wait, or the same piece of the same thread
+//     nobody reads the operand later, and who read it before is done: behind a wait, or the same piece of the same
+//     thread
 //
 //     step 5 product  out %s[B,H,T,S]            scratch+0
 //     step 6 row      in %s same  out %p         scratch+0      over %s
@@ -113,7 +114,8 @@ static bool all_are_done(const Overs *overs, uint32_t s, uint32_t k) {
     if (!is_done(overs, writer, overs->own_summed[s][k], s)) return false;
     for (uint32_t r = writer + 1; r < s; r++)
         for (uint32_t i = 0; i < overs->plan->steps[r].operand_count; i++)
-            if (overs->plan->steps[r].operands[i] == value && !is_done(overs, r, overs->own_summed[r][i], s)) return false;
+            if (overs->plan->steps[r].operands[i] == value && !is_done(overs, r, overs->own_summed[r][i], s))
+                return false;
     return true;
 }
 

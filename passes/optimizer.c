@@ -71,9 +71,9 @@ static bool requirements_hold(const Graph *graph, Diags *diags) {
             return diag_error(diags, (Place){0}, "optimizer: the graph has an optimizer already (output '%s')", name);
         }
     }
-    return gradients ||
-           diag_error(diags, (Place){0}, "nothing to train: the graph has no gradients. No parameter influences the loss, "
-                                         "or differentiate did not go first");
+    return gradients || diag_error(diags, (Place){0},
+                                   "nothing to train: the graph has no gradients. No parameter influences the loss, "
+                                   "or differentiate did not go first");
 }
 
 static void find_trained(Optimizer *optimizer) {

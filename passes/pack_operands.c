@@ -4,8 +4,8 @@
 // ensures   the lanes operand of every tiled product is a box operand with panel layout: as many lanes side by side
 //           as the register tile has, for every summed index, so that the innermost loop reads memory in order. At
 //           level all the panels of a param are a copy that is kept between runs, and made anew behind its update
-// does nothing on a GPU, and for a product that reads panels already, or whose lanes operand is as good where it lies: lanes side by
-//           side, and one panel of it in the first-level cache; equal panels of one value are copied once
+// does nothing on a GPU, and for a product that reads panels already, or whose lanes operand is as good where it lies:
+//           lanes side by side, and one panel of it in the first-level cache; equal panels of one value are copied once
 // ledger    per product: panels or in place, and why; per copy of a param
 //
 //     step product  in %x[B,T,C], %w[C,F]        ->   step map "pack"  in %w          out %p[F,C] @ (F/32, C, F%32)
@@ -219,8 +219,8 @@ static void make_copies_anew(Packing *packing, const Step *writer) {
 
 // ---- what a product reads
 
-// What is packed, and how it is seen there. Something in other panels is known by its layout alone when it is an operand
-// as it is; through views of it, it is not known again.
+// What is packed, and how it is seen there. Something in other panels is known by its layout alone when it is an
+// operand as it is; through views of it, it is not known again.
 static bool find_source(const Plan *plan, const Step *step, NodeId lanes_operand, Pack *pack) {
     const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
     for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;

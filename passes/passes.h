@@ -28,8 +28,8 @@ typedef struct {
     const char *name;
     size_t offset, bytes;
 } StatePlace;
-// And in which layout: the first program compiled decides. A copy of a param exists only when the program that updates the
-// param makes it anew, too.
+// And in which layout: the first program compiled decides. A copy of a param exists only when the program that updates
+// the param makes it anew, too.
 typedef struct {
     const char *name;
     const char *copy_of;                // the param's name; NULL: no copy
@@ -42,11 +42,11 @@ typedef struct {
     size_t count, capacity, bytes;
     StateLayout *layouts;
     size_t layout_count, layout_capacity;
-    bool updates;                       // a program that updates params is compiled: there are no more copies than it knows
+    bool updates;                       // a program that updates params is compiled: no more copies than it knows
 } StateTable;
 
-// Which program of the model is being compiled. plain (eval, logits): `extend` passes are left out. micro: gradients are
-// added to the states `accumulate.NAME`. step: gradients (plus what was accumulated) update params and moments.
+// Which program of the model is being compiled. plain (eval, logits): `extend` passes are left out. micro: gradients
+// are added to the states `accumulate.NAME`. step: gradients (plus what was accumulated) update params and moments.
 typedef enum { PROGRAM_PLAIN, PROGRAM_MICRO, PROGRAM_STEP } ProgramKind;
 
 typedef struct {

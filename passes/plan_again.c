@@ -136,20 +136,21 @@ static double all_flops(const Plan *plan) {
 
 static void report_sum(const Search *search, Measure before, Measure after) {
     double flops = all_flops(search->remaking.plan);
-    const char *reason = arena_format(
-        search->now.arena,
-        "%.1f MB of activations at most, %.1f MB allowed, %.1f MB without it; arena %.1f MB instead of %.1f MB; %u steps "
-        "made again, %.1f %% more flops",
-        1e-6 * (double)after.activations, 1e-6 * (double)search->remaking.context->activation_budget,
-        1e-6 * (double)before.activations, 1e-6 * (double)after.arena, 1e-6 * (double)before.arena, search->steps,
-        flops > 0 ? 100 * search->flops / flops : 0);
-    ledger_add(search->remaking.context->ledger, (Decision){.pass = "plan_again",
-                                                            .what = "activation budget",
-                                                            .place = "",
-                                                            .made = true,
-                                                            .reason = reason,
-                                                            .bytes_saved = (double)(before.activations - after.activations),
-                                                            .flops_saved = -search->flops});
+    const char *reason =
+        arena_format(search->now.arena,
+                     "%.1f MB of activations at most, %.1f MB allowed, %.1f MB without it; arena %.1f MB instead of "
+                     "%.1f MB; %u steps made again, %.1f %% more flops",
+                     1e-6 * (double)after.activations, 1e-6 * (double)search->remaking.context->activation_budget,
+                     1e-6 * (double)before.activations, 1e-6 * (double)after.arena, 1e-6 * (double)before.arena,
+                     search->steps, flops > 0 ? 100 * search->flops / flops : 0);
+    ledger_add(search->remaking.context->ledger,
+               (Decision){.pass = "plan_again",
+                          .what = "activation budget",
+                          .place = "",
+                          .made = true,
+                          .reason = reason,
+                          .bytes_saved = (double)(before.activations - after.activations),
+                          .flops_saved = -search->flops});
 }
 
 // ---- the search

@@ -1,9 +1,10 @@
 // plan_chains: products on both sides of a value that is too large for the caches, a few of its rows at a time.
 //
 // requires  cuts, strands
-// ensures   the steps that write and read such a value follow each other and are `joined`, cut along all of its dims but
-//           the innermost, in ranges of the last of these. What only they read lies in SPACE_SCRATCH. What the backward
-//           part reads again is made anew there when that is cheap: the steps that made it are in the plan a second time.
+// ensures   the steps that write and read such a value follow each other and are `joined`, cut along all of its dims
+//           but the innermost, in ranges of the last of these. What only they read lies in SPACE_SCRATCH. What the
+//           backward part reads again is made anew there when that is cheap: the steps that made it are in the plan a
+//           second time.
 // does nothing below level all, on a GPU, and where it does not pay
 // ledger    the chain, or what speaks against it
 //
@@ -15,17 +16,17 @@
 //                                                      step 8 row     ...                      joined   out %p' scratch
 //                                                      step 9 product ...                      joined   in %p' out %v
 //
-// Steps of a strand can be a chain inside of it, when one piece of the strand has more of such a value than a core's cache
-// holds: then they stay in the strand, are cut finer than that, and `chained` one to the other.
+// Steps of a strand can be a chain inside of it, when one piece of the strand has more of such a value than a core's
+// cache holds: then they stay in the strand, are cut finer than that, and `chained` one to the other.
 //
-//     step 4 product cut(B)/4 groups 2 joined   out %s     step 4 product cut(B,H,T)/256 groups 2 joined          out %s
-//     step 5 row     cut(B)/4 groups 2 joined   out %p     step 5 row     cut(B,H,T)/256 groups 2 joined chained  out %p
+//     step 4 product cut(B)/4 groups 2 joined   out %s    step 4 product cut(B,H,T)/256 groups 2 joined         out %s
+//     step 5 row     cut(B)/4 groups 2 joined   out %p    step 5 row     cut(B,H,T)/256 groups 2 joined chained out %p
 //
-// A step that sums over the last of the cut's dims (the gradient of keys over queries) is in a chain too: each piece adds
-// its share. Nothing is looked for by name: attention is what a large value between two products is.
+// A step that sums over the last of the cut's dims (the gradient of keys over queries) is in a chain too: each piece
+// adds its share. Nothing is looked for by name: attention is what a large value between two products is.
 //
-// Method: blocks of queries with scores made again in the backward part, as Dao et al., "FlashAttention" (NeurIPS 2022);
-// here every row is whole (a piece has all keys of its queries), so softmax needs no rescaling.
+// Method: blocks of queries with scores made again in the backward part, as Dao et al., "FlashAttention" (NeurIPS
+// 2022); here every row is whole (a piece has all keys of its queries), so softmax needs no rescaling.
 #include <string.h>
 
 #include "passes/chains.h"
@@ -38,7 +39,8 @@
 static bool is_large(const Strands *strands, ValueId id) {
     const Plan *plan = strands->plan;
     const Value *value = &plan->values[id];
-    if (value->kind != VALUE_TEMPORARY || value->order.rank < 3 || !layout_is_plain(plan->dims, &value->layout)) return false;
+    if (value->kind != VALUE_TEMPORARY || value->order.rank < 3 || !layout_is_plain(plan->dims, &value->layout))
+        return false;
     const Target *target = strands->context->target;
     uint32_t strand = strand_of(strands, strands->writer[id]);
     if (strand == NO_STEP) return chain_value_bytes(plan, id) > target->l2_bytes * target->cores;
@@ -130,7 +132,8 @@ static bool can_begin(const Strands *strands, const Chain *chain) {
     return dim_list_equal(&outer, cut);
 }
 
-// From the step that writes `value` on; false when it is no chain: fewer than two products, or steps of a strand between.
+// From the step that writes `value` on; false when it is no chain: fewer than two products, or steps of a strand
+// between.
 static bool find_chain(const Strands *strands, ValueId value, Chain *chain) {
     const Plan *plan = strands->plan;
     uint32_t first = strands->writer[value], products = 0;
@@ -175,8 +178,8 @@ static bool reads_what_is_gone(const Plan *plan, const Chain *chain, uint32_t at
     return false;
 }
 
-// Large values of the chain that others read; the first of these readers, NO_STEP without any, or when they cannot be made
-// again: one of them is outside of the strand that the chain is inside of, or an operand is gone.
+// Large values of the chain that others read; the first of these readers, NO_STEP without any, or when they cannot be
+// made again: one of them is outside of the strand that the chain is inside of, or an operand is gone.
 static uint32_t find_later(const Strands *strands, Chain *chain) {
     const Plan *plan = strands->plan;
     uint32_t reader = NO_STEP;
@@ -325,8 +328,8 @@ static const char *place_of(const Strands *strands, const Chain *chain) {
 }
 
 // Whether it is made: as the cost model has it, or as a choice says.
-static bool report(const Strands *strands, const Chain *chain, const char *what, bool pays, const char *reason, double bytes,
-                   double flops) {
+static bool report(const Strands *strands, const Chain *chain, const char *what, bool pays, const char *reason,
+                   double bytes, double flops) {
     Decision decision = {
         .pass = "plan_chains", .what = what, .place = place_of(strands, chain), .made = pays, .reason = reason};
     choices_decide(strands->context->choices, chain->cut.pieces > 0, &decision);

@@ -7,9 +7,10 @@
 //
 // Between two waits threads run freely, so the time of a value is counted in epochs, the stretches between waits: it
 // lives from the epoch of its writer to the epoch of its last reader, both included. Inputs and outputs live to the
-// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps; a chain inside of a
-// strand goes through its steps once for each range, so what it reads or writes of the strand's lives through all of them.
-// At level all a value is written over an operand that its step is the last to read, where that can be (memory_over.c).
+// end, inputs from the start. In scratch memory, where each thread is alone, time is counted in steps; a chain inside
+// of a strand goes through its steps once for each range, so what it reads or writes of the strand's lives through all
+// of them. At level all a value is written over an operand that its step is the last to read, where that can be
+// (memory_over.c).
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //

@@ -1,13 +1,14 @@
-// plan_strands: forward, loss and backward of a few sequences at a time, so that their activations stay in the caches and
-// need memory for a few sequences only.
+// plan_strands: forward, loss and backward of a few sequences at a time, so that their activations stay in the caches
+// and need memory for a few sequences only.
 //
 // requires  cuts
-// ensures   a step that belongs to a strand with the one before is `joined`: both have the strand's cut, and what one reads
-//           of the other it reads at its own pieces. Sums over the cut's dims, such as gradients of weights, are in it too:
-//           each piece adds its share, each group of pieces to a part of its own. A temporary that only the strand reads,
-//           and whose pieces are ranges of its memory, lies in SPACE_SCRATCH. Pieces and groups come from shapes and the
-//           Target only.
-// does nothing below level all, on a GPU, where no dim can be cut from the first product to the last, and where it does not pay
+// ensures   a step that belongs to a strand with the one before is `joined`: both have the strand's cut, and what one
+//           reads of the other it reads at its own pieces. Sums over the cut's dims, such as gradients of weights, are
+//           in it too: each piece adds its share, each group of pieces to a part of its own. A temporary that only the
+//           strand reads, and whose pieces are ranges of its memory, lies in SPACE_SCRATCH. Pieces and groups come from
+//           shapes and the Target only.
+// does nothing below level all, on a GPU, where no dim can be cut from the first product to the last, and where it does
+//           not pay
 // ledger    the strand, or the times for traffic that speak against it
 //
 //     step 3 map "pack" cut(C)/4     in %w            step 0 map "pack"
@@ -113,7 +114,8 @@ static void report(const Strands *strands, const Strand *strand, bool made, cons
     uint32_t count = 0;
     for (uint32_t s = 0; s < plan->step_count; s++) count += strand_has(strand, s);
     const char *reason = arena_format(
-        strands->scratch, "%u of %u steps in %u pieces over %s, %u groups, %.0f KB scratch: %.3g ms for traffic, %.3g step by step",
+        strands->scratch,
+        "%u of %u steps in %u pieces over %s, %u groups, %.0f KB scratch: %.3g ms for traffic, %.3g step by step",
         count, plan->step_count, strand->cut.pieces, graph_dim_name(plan->dims, strand->cut.dims.dims[0]),
         strand->cut.groups, strand->scratch / 1024, 1e3 * strand->seconds_by_piece, 1e3 * strand->seconds_by_step);
     double saved = (strand->seconds_by_step - strand->seconds_by_piece) * strands->context->target->bandwidth;

@@ -1,17 +1,17 @@
 // row_dot: a sum over columns of a matrix times a product becomes a sum over the product's inner dim.
 //
-// Requires: nothing. Ensures: no sum over X of A * (sum over D of g * v) is left where y = sum over X of A * v exists: it is
-// the sum over D of g * y, when that has fewer terms (the rule holds both ways; this decides which). Does nothing where
-// A * v is summed nowhere, or over other dims. Ledger: per sum, what it became.
+// Requires: nothing. Ensures: no sum over X of A * (sum over D of g * v) is left where y = sum over X of A * v exists:
+// it is the sum over D of g * y, when that has fewer terms (the rule holds both ways; this decides which). Does nothing
+// where A * v is summed nowhere, or over other dims. Ledger: per sum, what it became.
 //
 //     %3 = contract y[T,D] %A %v over(S)             %3 = contract y[T,D] %A %v over(S)
 //     %4 = contract dA[T,S] %g %v over(D)            %4 = contract dA[T,S] %g %v over(D)
 //     %5 = mul [T,S] %A %4                     ->    %5 = mul [T,D] %g %3
 //     %6 = sum [T] %5 over(S)                        %6 = sum [T] %5 over(D)
 //
-// It is the delta of attention's backward pass (Dao, "FlashAttention-2", 2023, section 2.3.2), for any A: then gradients
-// of scores need no sum over keys, and can be computed where the product is. A is compared as a product of factors, up to
-// their order; `where(m, x, 0)` counts as x times m, so dropout between softmax and v is no hindrance.
+// It is the delta of attention's backward pass (Dao, "FlashAttention-2", 2023, section 2.3.2), for any A: then
+// gradients of scores need no sum over keys, and can be computed where the product is. A is compared as a product of
+// factors, up to their order; `where(m, x, 0)` counts as x times m, so dropout between softmax and v is no hindrance.
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +131,8 @@ static NodeId choose(const Rewrite *rewrite, NodeId id, NodeId dot) {
     int64_t before = graph_elements(graph, graph_node(graph, graph_node(graph, id)->operands[0])->dims);
     decision.made = !choices_forbid(context->choices, decision.pass, decision.what, decision.place, &decision.reason);
     if (decision.made)
-        decision.reason = arena_format(context->arena, "%lld terms instead of %lld", (long long)terms, (long long)before);
+        decision.reason =
+            arena_format(context->arena, "%lld terms instead of %lld", (long long)terms, (long long)before);
     ledger_add(context->ledger, decision);
     return decision.made ? dot : NODE_NONE;
 }

@@ -1,11 +1,12 @@
 // The cost model of a strand: into how many pieces, and whether it pays.
 //
-// In: the steps of a strand and the dims it is cut along. Out: pieces, groups, scratch memory, and two times for traffic
-// beyond a core's second-level cache:
+// In: the steps of a strand and the dims it is cut along. Out: pieces, groups, scratch memory, and two times for
+// traffic beyond a core's second-level cache:
 //
 //     step by step      all activations of the batch pass by once for each write and read, from where all of them fit
 //     piece by piece    those of one piece do, from where they fit; and once a piece everything that the steps read of
-//                       others (weights) and add to (their gradients); each group's part of a sum is written and read once
+//                       others (weights) and add to (their gradients); each group's part of a sum is written and read
+//                       once
 //                       more
 #include <math.h>
 
@@ -117,7 +118,8 @@ static Traffic traffic_of(const Strands *strands, const Strand *strand) {
     return traffic;
 }
 
-// Of bytes that come again and again from `size` bytes of all cores together, those that are still in a core's own cache.
+// Of bytes that come again and again from `size` bytes of all cores together, those that are still in a core's own
+// cache.
 static double near_part(const Target *target, double size) {
     return size > 0 ? fmin(1, target->l2_bytes * target->cores / size) : 1;
 }

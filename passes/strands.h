@@ -22,7 +22,7 @@ typedef struct {
     bool writes_state;
     bool is_again;                    // made a second time, for later readers
     DimSet cuttable;                  // dims along which it can be cut
-    DimList summed;                   // of a step whose outputs are plain sums: what a share can be taken of, outermost first
+    DimList summed;                   // of a step of plain sums alone: what a share can be taken of, outermost first
     DimList product_rows;             // of a product: the rows of its matrix
     int64_t rows;                     // of a product: of all its matrices together; INT64_MAX of others
     DimSet *own;                      // by operand: dims read at the step's own index

@@ -29,10 +29,11 @@ const char *checkpoints_newest(const Checkpoints *checkpoints);  // path of ckpt
 // Removes what interrupted saves left. For the one process that writes in the folder. Returns how many files it was.
 int checkpoints_clean(Checkpoints *checkpoints);
 
-// The newest one all of whose hashes hold, open, in `arena`. For every newer one a line "PATH: what is wrong" is appended to
-// `skipped`; later saves neither count it nor remove it, but a new ckpt.safetensors takes the place of a damaged one.
-// RUNTIME_BAD_FILE: there is none.
-RuntimeStatus checkpoints_choose(Checkpoints *checkpoints, Arena *arena, TensorFile **file, Text *skipped, Diags *diags);
+// The newest one all of whose hashes hold, open, in `arena`. For every newer one a line "PATH: what is wrong" is
+// appended to `skipped`; later saves neither count it nor remove it, but a new ckpt.safetensors takes the place of a
+// damaged one. RUNTIME_BAD_FILE: there is none.
+RuntimeStatus checkpoints_choose(Checkpoints *checkpoints, Arena *arena, TensorFile **file, Text *skipped,
+                                 Diags *diags);
 
 typedef struct {
     const Session *session;

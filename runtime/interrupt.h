@@ -1,5 +1,5 @@
-// SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask for a stop at the next safe place; another one, a tenth of a second later or more, ends the
-// process at once.
+// SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask for a stop at the next safe place; another one, a tenth of a
+// second later or more, ends the process at once.
 #ifndef SINTER_RUNTIME_INTERRUPT_H
 #define SINTER_RUNTIME_INTERRUPT_H
 

@@ -3,8 +3,8 @@
 static json_malloc_t plain_malloc;
 static _Thread_local bool is_short;
 
-// jansson's scanner goes on without the characters that it finds no memory for, and gives a text that is not the file's.
-// So every refusal while it reads is noted.
+// jansson's scanner goes on without the characters that it finds no memory for, and gives a text that is not the
+// file's. So every refusal while it reads is noted.
 static void *noting_malloc(size_t bytes) {
     void *memory = plain_malloc(bytes);
     if (!memory) is_short = true;

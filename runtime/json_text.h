@@ -18,7 +18,8 @@ typedef struct {
     MemoryOwned owned;
 } JsonText;
 
-// False when it is not JSON. Memory that jansson cannot get is memory_exhausted. *text must stay where it is until freed.
+// False when it is not JSON. Memory that jansson cannot get is memory_exhausted. *text must stay where it is until
+// freed.
 bool json_text_read(JsonText *text, const char *bytes, size_t length, size_t flags, json_error_t *error);
 void json_text_free(JsonText *text);
 

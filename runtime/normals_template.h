@@ -67,7 +67,8 @@ TARGET static void NAME(angles)(const uint32_t *high, double *cosine, double *si
         c = c * z + 1;
         s = s * z * y + y;
         double odd = (double)(int32_t)(quarters & 1), even = 1 - odd;
-        double cosine_sign = (double)(1 - (int32_t)((quarters + 1) & 2)), sine_sign = (double)(1 - (int32_t)(quarters & 2));
+        double cosine_sign = (double)(1 - (int32_t)((quarters + 1) & 2));
+        double sine_sign = (double)(1 - (int32_t)(quarters & 2));
         cosine[lane] = cosine_sign * (even * c + odd * s);
         sine[lane] = sine_sign * (even * s + odd * c);
     }

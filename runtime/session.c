@@ -124,11 +124,12 @@ RuntimeStatus session_create(const Program *const *programs, int count, ThreadPo
     session->threads = threads;
     if (!sized || !scratch_of_thread(programs, count, &session->scratch_bytes) || !blocks_create(session, bytes)) {
         session_free(session);
-        diag_error(diags, (Place){0}, 
-                   "out of memory: the model needs %.1f MiB of states, %.1f MiB of arena and %.1f MiB of scratch memory",
-                   sized ? (double)bytes[MEMORY_STATE] / (1 << 20) : 0.0,
-                   sized ? (double)bytes[MEMORY_ARENA] / (1 << 20) : 0.0,
-                   sized ? (double)bytes[MEMORY_SCRATCH] / (1 << 20) : 0.0);
+        diag_error(
+            diags, (Place){0},
+            "out of memory: the model needs %.1f MiB of states, %.1f MiB of arena and %.1f MiB of scratch memory",
+            sized ? (double)bytes[MEMORY_STATE] / (1 << 20) : 0.0,
+            sized ? (double)bytes[MEMORY_ARENA] / (1 << 20) : 0.0,
+            sized ? (double)bytes[MEMORY_SCRATCH] / (1 << 20) : 0.0);
         return RUNTIME_MEMORY;
     }
     session->programs = memory_allocate_array((size_t)count, sizeof *session->programs);

@@ -1,9 +1,9 @@
 // The hashes of a safetensors file, as one string of its metadata, so that any reader of the format still reads it:
 //
-//     "sinter.hashes": "HEADER TENSOR TENSOR ..."      XXH3, 64 bits, 16 hex digits each; tensors in order of their data
+//     "sinter.hashes": "HEADER TENSOR TENSOR ..."     XXH3, 64 bits, 16 hex digits each; tensors in order of their data
 //
-// HEADER is the hash of the whole header with every character of this string a '0'. The string's length follows from the
-// number of tensors, so it can be written last, over zeros.
+// HEADER is the hash of the whole header with every character of this string a '0'. The string's length follows from
+// the number of tensors, so it can be written last, over zeros.
 #ifndef SINTER_RUNTIME_TENSOR_HASHES_H
 #define SINTER_RUNTIME_TENSOR_HASHES_H
 

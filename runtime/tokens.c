@@ -151,8 +151,8 @@ static bool is_past_end(const BatchSource *source, int64_t draw) {
 static RuntimeStatus read_row(const TokenFile *file, unsigned char *bytes, size_t count, int64_t offset, Diags *diags) {
     int64_t size;
     if (file_table.size(file->file, &size) == 0 && size < offset + (int64_t)count) {
-        diag_error(diags, (Place){0}, "%s: became shorter while it was read: %lld bytes, and had %lld tokens", file->path,
-                   (long long)size, (long long)file->count);
+        diag_error(diags, (Place){0}, "%s: became shorter while it was read: %lld bytes, and had %lld tokens",
+                   file->path, (long long)size, (long long)file->count);
         return RUNTIME_IO;
     }
     return file_read_at(file->file, file->path, bytes, count, offset, diags) ? RUNTIME_OK : RUNTIME_IO;

@@ -147,8 +147,9 @@ static RuntimeStatus evaluate(Trainer *trainer, int64_t iteration) {
     if (status != RUNTIME_OK) return status;
     if (!isfinite(result->train_loss + result->validation_loss)) {
         if (options->nonfinite == NONFINITE_SKIP) return RUNTIME_OK;
-        diag_error(trainer->diags, (Place){0}, "iteration %lld: train loss is %f, val loss is %f; no checkpoint is written",
-                   (long long)iteration, result->train_loss, result->validation_loss);
+        diag_error(trainer->diags, (Place){0},
+                   "iteration %lld: train loss is %f, val loss is %f; no checkpoint is written", (long long)iteration,
+                   result->train_loss, result->validation_loss);
         return RUNTIME_NONFINITE;
     }
     bool improved = result->validation_loss < result->best_val_loss;
@@ -160,8 +161,8 @@ static RuntimeStatus evaluate(Trainer *trainer, int64_t iteration) {
 
 // ---- one iteration
 
-// A token file of so many tokens stays in the page cache: reading a batch of it takes less time than waking a thread, which
-// needs one of the cores that compute.
+// A token file of so many tokens stays in the page cache: reading a batch of it takes less time than waking a thread,
+// which needs one of the cores that compute.
 enum { NEAR_TOKENS = 32 << 20 };
 
 static void read_ahead(Trainer *trainer, int64_t draw) {

@@ -46,7 +46,8 @@ static size_t length_before(const char *lines, size_t length, int64_t first) {
     for (size_t at = 0; at < length;) {
         const char *line = lines + at, *end = memchr(line, '\n', length - at);
         if (!end) return at;
-        if (strncmp(line, start, sizeof start - 1) == 0 && strtoll(line + sizeof start - 1, NULL, 10) >= first) return at;
+        if (strncmp(line, start, sizeof start - 1) == 0 && strtoll(line + sizeof start - 1, NULL, 10) >= first)
+            return at;
         at = (size_t)(end + 1 - lines);
     }
     return length;

@@ -4,9 +4,9 @@
 // 1 per lane; part (2, 1) of a load then is at pointer(base) + constant displacement 64*2 + 16 + 4. The uniform part is
 // computed once per operation in 64 bits, displacements are immediates of the instructions.
 //
-// A quotient or remainder moves with the tile only by its remainder where tiles do not cross its steps: with s in tiles of
-// 32 from 0, s / 32 is uniform and s % 32 is uniform + lane. So what lies in panels is read in order. And s % 16 is the lane
-// in each of its vectors: all of a tile's vectors fold into one.
+// A quotient or remainder moves with the tile only by its remainder where tiles do not cross its steps: with s in tiles
+// of 32 from 0, s / 32 is uniform and s % 32 is uniform + lane. So what lies in panels is read in order. And s % 16 is
+// the lane in each of its vectors: all of a tile's vectors fold into one.
 #include "codegen/cpu/emit.h"
 
 static void add_scaled(Emitter *emitter, Address *address, LLVMValueRef value, int64_t coefficient) {
@@ -40,7 +40,8 @@ static LLVMValueRef uniform_value(Emitter *emitter, TileValue value) {
     return LLVMBuildSExt(emitter->module->builder, scalar, emitter->module->i64, "");
 }
 
-// The loop whose tiles begin at multiples of their size, of which `by` is one; TILE_NONE when the index moves otherwise.
+// The loop whose tiles begin at multiples of their size, of which `by` is one; TILE_NONE when the index moves
+// otherwise.
 static TileValue aligned_loop(const Emitter *emitter, const TileIndex *index, int64_t by) {
     TileValue moving = TILE_NONE;
     for (int i = 0; i < index->count; i++) {
@@ -81,7 +82,8 @@ static bool add_aligned(Emitter *emitter, Address *address, const TileOp *op, in
         sum = LLVMBuildAdd(module->builder, sum, term, "");
     }
     bool is_quotient = op->function == TILE_DIVIDE;
-    sum = is_quotient ? LLVMBuildUDiv(module->builder, sum, number, "") : LLVMBuildURem(module->builder, sum, number, "");
+    sum =
+        is_quotient ? LLVMBuildUDiv(module->builder, sum, number, "") : LLVMBuildURem(module->builder, sum, number, "");
     add_scaled(emitter, address, sum, coefficient);
     bool in_rows = emit_op_at(emitter, moving)->loop == LOOP_ROWS;
     if (is_quotient) return true;

@@ -278,13 +278,15 @@ static void emit_bounded(Emitter *emitter, uint32_t loop) {
     LLVMValueRef start = cpu_integer(module->i64, 0), end = cpu_integer(module->i64, op->extent), zero = start;
     const Address *address = emit_address(emitter, &op->index);
     if (op->low > -BAND_OPEN) {
-        LLVMValueRef first = LLVMBuildAdd(builder, bound_index(emitter, address, false), cpu_integer(module->i64, op->low), "");
+        LLVMValueRef first =
+            LLVMBuildAdd(builder, bound_index(emitter, address, false), cpu_integer(module->i64, op->low), "");
         first = extreme(module, "llvm.smax", first, zero);
         start = LLVMBuildSub(builder, first, LLVMBuildURem(builder, first, cpu_integer(module->i64, step), ""), "");
     }
     if (op->high < BAND_OPEN) {
         int64_t more = op->high + step;   // one behind the last, rounded up
-        LLVMValueRef after = LLVMBuildAdd(builder, bound_index(emitter, address, true), cpu_integer(module->i64, more), "");
+        LLVMValueRef after =
+            LLVMBuildAdd(builder, bound_index(emitter, address, true), cpu_integer(module->i64, more), "");
         after = extreme(module, "llvm.smax", after, zero);
         after = LLVMBuildSub(builder, after, LLVMBuildURem(builder, after, cpu_integer(module->i64, step), ""), "");
         end = extreme(module, "llvm.smin", after, end);

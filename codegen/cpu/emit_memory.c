@@ -275,7 +275,8 @@ void emit_prefetch(Emitter *emitter, uint32_t number, int row, int vector) {
 // ---- scatter-add: element after element, since lanes may meet in one address
 
 // The first lanes of a vector, which is no line of its own: the others are not touched.
-static void add_masked(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef mask, LLVMValueRef value, unsigned alignment) {
+static void add_masked(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef mask, LLVMValueRef value,
+                       unsigned alignment) {
     CpuModule *module = emitter->module;
     LLVMTypeRef type = LLVMTypeOf(value);
     LLVMValueRef old =

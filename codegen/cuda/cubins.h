@@ -6,8 +6,8 @@
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/nvrtc.h"
 
-// As nvrtc_compile, but what the cache holds is not compiled again: then object->ptx is NULL. `cache` may be NULL. The key
-// is the text, the options, the architecture and NVRTC's version.
+// As nvrtc_compile, but what the cache holds is not compiled again: then object->ptx is NULL. `cache` may be NULL. The
+// key is the text, the options, the architecture and NVRTC's version.
 bool cubin_make(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaSource *source, CudaObject *object,
                 bool *is_recalled, Diags *diags);
 

@@ -1,10 +1,11 @@
-// The Program for a CUDA device: source text by distinct kernel, and launches in order. All data: no driver, no compiler.
+// The Program for a CUDA device: source text by distinct kernel, and launches in order. All data: no driver, no
+// compiler.
 //
 //     kernel 3  row_softmax_edfaa24155db9ddb   "KERNEL(row_softmax_edfaa..., 128)(const float *b0, float *b1) { ... }"
 //     launch 17 kernel 3  384 blocks of 128 threads  b0 = arena + 4096, b1 = arena + 12288  after 15
 //
-// codegen_cuda makes it from plans; whoever has a device compiles the kernels, keeps the two blocks of memory and launches.
-// The same text, compiled by a C compiler against tests/cuda/emulation.h, runs on a CPU.
+// codegen_cuda makes it from plans; whoever has a device compiles the kernels, keeps the two blocks of memory and
+// launches. The same text, compiled by a C compiler against tests/cuda/emulation.h, runs on a CPU.
 #ifndef SINTER_CODEGEN_CUDA_CUDA_PROGRAM_H
 #define SINTER_CODEGEN_CUDA_CUDA_PROGRAM_H
 
@@ -29,8 +30,9 @@ typedef struct {
     Text *tiles;                         // when not NULL: the tile programs of the distinct kernels
 } CudaReport;
 
-// Prints the kernels of `count` plans (step, eval, logits of one model). Plans must be made for a Target whose device is a
-// GPU: own tiles only, no scratch memory; false with a diagnostic otherwise. `report` may be NULL. Freed by cuda_code_free.
+// Prints the kernels of `count` plans (step, eval, logits of one model). Plans must be made for a Target whose device
+// is a GPU: own tiles only, no scratch memory; false with a diagnostic otherwise. `report` may be NULL. Freed by
+// cuda_code_free.
 CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int count, const Target *target,
                        CudaReport *report, Diags *diags);
 void cuda_code_free(CudaCode *code);

@@ -93,7 +93,8 @@ bool nvrtc_knows(const Nvrtc *nvrtc, const char *architecture) {
 // ---- compiling
 
 // -v: registers and spills in the log. What the bits of a kernel depend on is the caller's (cuda_compile_options).
-static const char *const common_options[] = {"--std=c++17", "--ptxas-options=-v", "--ptxas-options=--warn-on-spills", NULL};
+static const char *const common_options[] = {"--std=c++17", "--ptxas-options=-v", "--ptxas-options=--warn-on-spills",
+                                             NULL};
 
 const char *const *nvrtc_options(void) { return common_options; }
 

@@ -11,7 +11,8 @@
 typedef struct Nvrtc Nvrtc;
 
 // NULL when it is not there or too old: `*why` is one clause for a message ("libnvrtc.so.13 was not found").
-// Looks where the loader does, then in $CUDA_HOME, $CUDA_PATH and /usr/local/cuda. It stays open until the process ends.
+// Looks where the loader does, then in $CUDA_HOME, $CUDA_PATH and /usr/local/cuda. It stays open until the process
+// ends.
 const Nvrtc *nvrtc_open(Arena *arena, const char **why);
 const char *nvrtc_version(const Nvrtc *nvrtc);  // "13.0"
 const char *nvrtc_path(const Nvrtc *nvrtc);
@@ -39,7 +40,7 @@ typedef struct {
     const char *log;    // NVRTC's and ptxas' words, whole
     const CudaUsage *kernels;
     uint32_t kernel_count;
-    const char *const *advisories;  // lines of ptxas that begin with a number, as (C7510): what it serialised or ignored
+    const char *const *advisories;  // lines of ptxas that begin with a number, as (C7510)
     uint32_t advisory_count;
 } CudaObject;
 

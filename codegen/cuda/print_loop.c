@@ -4,8 +4,8 @@
 //                                       const int rows_2 = int_minimum(13, 64 - T_2);      the last has 12
 //     lanes 65 step 32         ->   for (int s_3 = 0; s_3 < 65; s_3 += 32) {     ... if (s_3i < 65) ...
 //
-// Every body is printed once, for the largest tile: what a smaller one lacks is masked. Bits do not depend on how rows and
-// lanes are grouped.
+// Every body is printed once, for the largest tile: what a smaller one lacks is masked. Bits do not depend on how rows
+// and lanes are grouped.
 #include "base/diag.h"
 #include "codegen/cuda/cuda.h"
 
@@ -156,8 +156,8 @@ static uint32_t dealt_inside(const Printer *printer, uint32_t loop) {
     return TILE_NONE;
 }
 
-// The loop's first index in the worker's round, of which there are `inner` for each of its own; `outermost`: no other loop
-// takes what is left of the number.
+// The loop's first index in the worker's round, of which there are `inner` for each of its own; `outermost`: no other
+// loop takes what is left of the number.
 static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool outermost) {
     const TileOp *op = printer_op(printer, loop);
     int64_t rounds = loop_rounds(op), tile = loop_tile(op);

@@ -147,9 +147,9 @@ static const char *load_text(const Printer *printer, const TileOp *op) {
 }
 
 static const char *random_text(const Printer *printer, const TileOp *op) {
-    return arena_format(printer->arena, "random_at(random_key(%s, %uu, %s, %s), %s)", value_text(printer, op->operands[0]),
-                        op->site, value_text(printer, op->operands[1]), value_text(printer, op->operands[2]),
-                        index_text(printer, &op->index, INDEX_UNSIGNED));
+    return arena_format(printer->arena, "random_at(random_key(%s, %uu, %s, %s), %s)",
+                        value_text(printer, op->operands[0]), op->site, value_text(printer, op->operands[1]),
+                        value_text(printer, op->operands[2]), index_text(printer, &op->index, INDEX_UNSIGNED));
 }
 
 static const char *definition_text(const Printer *printer, uint32_t number) {
@@ -198,14 +198,15 @@ static void print_write(Printer *printer, uint32_t number) {
         print_line(printer, "%s%s = int_add(%s, %s);", wide ? "" : "if (lane == 0) ", element, element, value);
         return;
     }
-    print_line(printer, "%sb%d[%s] %s %s;", wide ? "" : "if (lane == 0) ", op->buffer, address_text(printer, &op->index),
-               adds ? "+=" : "=", value);
+    print_line(printer, "%sb%d[%s] %s %s;", wide ? "" : "if (lane == 0) ", op->buffer,
+               address_text(printer, &op->index), adds ? "+=" : "=", value);
 }
 
 static void print_accumulation(Printer *printer, const TileOp *op) {
     const char *accumulator = value_text(printer, op->operands[0]), *value = value_text(printer, op->operands[1]);
     if (op->kind == TILE_MULTIPLY_ACCUMULATE)
-        print_line(printer, "%s = fmaf(%s, %s, %s);", accumulator, value, value_text(printer, op->operands[2]), accumulator);
+        print_line(printer, "%s = fmaf(%s, %s, %s);", accumulator, value, value_text(printer, op->operands[2]),
+                   accumulator);
     else if (op->function == OP_MAX)
         print_line(printer, "%s = float_maximum(%s, %s);", accumulator, accumulator, value);
     else

@@ -1,5 +1,6 @@
-// Straight-line runs, part by part: what is uniform, what goes with the vectors, and for each row what goes with it and,
-// for each vector, what goes with both. The nests are unrolled by whoever compiles the text, so that parts are registers.
+// Straight-line runs, part by part: what is uniform, what goes with the vectors, and for each row what goes with it
+// and, for each vector, what goes with both. The nests are unrolled by whoever compiles the text, so that parts are
+// registers.
 //
 //     %8 = load x[T.2]  rows              float v9[2];
 //     %9 = load w[lane] lanes       ->    for (v < 2) { v9[v] = w[..]; }
@@ -91,7 +92,8 @@ static int open_unrolled(Printer *printer, const char *name, int count) {
     return 1;
 }
 
-static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, uint8_t mask, uint8_t shape, TileValue loop) {
+static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, uint8_t mask, uint8_t shape,
+                         TileValue loop) {
     for (uint32_t i = begin; i < end; i++) {
         const TileOp *op = printer_op(printer, i);
         if ((printer->shapes[i] & mask) == shape && (tile_uses(op, loop) || index_uses(&op->index, loop))) return true;
@@ -189,7 +191,8 @@ static void reduce_rows(Printer *printer, uint32_t number) {
     for (int half = TILE_LANES / 2; half > 0; half /= 2) {
         const char *high = arena_format(printer->arena, "v%u[r + %d]%s", accumulator, half, vector);
         print_line(printer, "UNROLL");
-        print_line(printer, "for (int r = 0; r < %d; r++) %s = %s;", half, low, combine(printer, op->function, low, high));
+        print_line(printer, "for (int r = 0; r < %d; r++) %s = %s;", half, low,
+                   combine(printer, op->function, low, high));
     }
     print_line(printer, "%s = v%u[0]%s;", value_text(printer, number), accumulator, vector);
     close_nests(printer, open);
@@ -210,8 +213,8 @@ static void print_reduction(Printer *printer, uint32_t number) {
         return;
     }
     int open = open_unrolled(printer, "r", cell->rows);
-    print_line(printer, "%s = %s(%s);", value_text(printer, number), op->function == OP_MAX ? "reduce_max" : "reduce_sum",
-               value_text(printer, accumulator));
+    print_line(printer, "%s = %s(%s);", value_text(printer, number),
+               op->function == OP_MAX ? "reduce_max" : "reduce_sum", value_text(printer, accumulator));
     close_row_nests(printer, open);
 }
 

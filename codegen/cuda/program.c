@@ -57,7 +57,8 @@ static const CudaBuffer *buffers_of(Arena *arena, const TileProgram *program) {
     CudaBuffer *buffers = ARENA_ARRAY(arena, CudaBuffer, program->buffer_count + 1);
     for (uint32_t b = 0; b < program->buffer_count; b++) {
         const TileBuffer *buffer = &program->buffers[b];
-        buffers[b] = (CudaBuffer){.bytes = (size_t)buffer->elements * dtype_bytes(buffer->dtype), .written = buffer->written};
+        buffers[b] =
+            (CudaBuffer){.bytes = (size_t)buffer->elements * dtype_bytes(buffer->dtype), .written = buffer->written};
     }
     bool *stored = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
     for (uint32_t i = 0; i < program->op_count; i++) {
@@ -76,8 +77,10 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
     if (printing->report->tiles) tile_print(program, printing->report->tiles);
     double start = clock_seconds();
     size_t count = code->kernel_count + 1;
-    printing->kernels = arena_grow(code->arena, printing->kernels, &printing->kernel_capacity, count, sizeof(CudaKernel));
-    printing->spreads = arena_grow(printing->scratch, printing->spreads, &printing->spread_capacity, count, sizeof(Spread));
+    printing->kernels =
+        arena_grow(code->arena, printing->kernels, &printing->kernel_capacity, count, sizeof(CudaKernel));
+    printing->spreads =
+        arena_grow(printing->scratch, printing->spreads, &printing->spread_capacity, count, sizeof(Spread));
     Spread *spread = &printing->spreads[code->kernel_count];
     *spread = spread_of(program, aliased, printing->scratch);
     CudaKernel *kernel = &printing->kernels[code->kernel_count++];
@@ -115,14 +118,16 @@ static bool meet(const Plan *plan, const Step *a, const Step *b) {
         for (uint32_t k = 0; k < b_count; k++) {
             if (i < a->operand_count && k < b->operand_count) continue;
             const Value *x = &plan->values[step_buffer_value(a, i)], *y = &plan->values[step_buffer_value(b, k)];
-            if (x->space == y->space && x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes) return true;
+            if (x->space == y->space && x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes)
+                return true;
         }
     return false;
 }
 
-// The last steps before `s` that it meets, without those that these have waited for. `reached` has a row for each step: the
-// steps that are over when it begins.
-static void find_after(const Plan *plan, uint32_t s, uint64_t *reached, size_t words, uint32_t *after, uint32_t *count) {
+// The last steps before `s` that it meets, without those that these have waited for. `reached` has a row for each step:
+// the steps that are over when it begins.
+static void find_after(const Plan *plan, uint32_t s, uint64_t *reached, size_t words, uint32_t *after,
+                       uint32_t *count) {
     uint64_t *mine = &reached[s * words];
     for (uint32_t t = s; t-- > 0;) {
         if (mine[t / 64] >> t % 64 & 1 || !meet(plan, &plan->steps[t], &plan->steps[s])) continue;
@@ -167,8 +172,9 @@ static bool is_printable(const Plan *plan, const char *name, Diags *diags) {
         const Step *step = &plan->steps[s];
         bool scratch = plan->scratch_bytes > 0 || step->cut.groups > 0;
         if (step->engine == ENGINE_TILES && !scratch) continue;
-        return diag_error(diags, (Place){0}, "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target "
-                          "with a GPU", s, name, scratch ? "strands" : "openblas");
+        return diag_error(diags, (Place){0},
+                          "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target with a GPU",
+                          s, name, scratch ? "strands" : "openblas");
     }
     return true;
 }
@@ -205,8 +211,9 @@ CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int c
     code->programs = programs;
     printing.report->distinct_kernels += code->kernel_count;
     if (printing.refused) {
-        diag_error(diags, (Place){0}, "step %s is planned for a processor (sums in an epilogue); plans for CUDA need a target "
-                   "with a GPU", printing.refused);
+        diag_error(diags, (Place){0},
+                   "step %s is planned for a processor (sums in an epilogue); plans for CUDA need a target with a GPU",
+                   printing.refused);
         cuda_code_free(code);
         code = NULL;
     }

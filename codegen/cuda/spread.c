@@ -1,7 +1,7 @@
 // Which loops' rounds are dealt out to workers, and which memory the threads of a worker share.
 //
-// In: a tile program, and which buffers may overlap. Out, for a program that is cut in no pieces, the outermost loops of
-// each nest that no sum goes through and whose rounds write different elements:
+// In: a tile program, and which buffers may overlap. Out, for a program that is cut in no pieces, the outermost loops
+// of each nest that no sum goes through and whose rounds write different elements:
 //
 //     loop H 4                       dealt
 //       rows T 64 step 8             dealt

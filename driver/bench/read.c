@@ -109,7 +109,8 @@ static void read_times(Reader *reader, const json_t *object, const Bench *bench,
     bool fits = json_array_size(list) == rounds && json_array_size(losses) == rounds;
     for (size_t round = 0; round < rounds && fits; round++)
         fits = json_array_size(json_array_get(list, round)) == steps;
-    if (!fits) complain(reader, arena_format(arena, "'ns' or 'losses' is no list of %zu rounds of %zu steps", rounds, steps));
+    if (!fits)
+        complain(reader, arena_format(arena, "'ns' or 'losses' is no list of %zu rounds of %zu steps", rounds, steps));
     if (!reader->sound) return;
     variant->seconds = arena_alloc_array(arena, rounds, steps * sizeof(double));
     variant->visits = ARENA_ARRAY(arena, double, rounds);

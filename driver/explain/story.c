@@ -186,7 +186,8 @@ static void tell_chains(const Telling *telling, Story *story, NodeId id, uint32_
         for (uint32_t i = s; i < next; i++) inside += step_holds(telling, i, id);
         if (next - s < 2 || inside == 0) continue;
         uint32_t ranges = plan->steps[s].cut.pieces / plan->steps[first].cut.pieces;
-        ADD("chain", "of steps " FIGURE("%u to %u") ", inside of the strand: each piece of it in %u ranges", s, next - 1, ranges);
+        ADD("chain", "of steps " FIGURE("%u to %u") ", inside of the strand: each piece of it in %u ranges", s,
+            next - 1, ranges);
     }
 }
 

@@ -25,10 +25,10 @@ static json_t *number(double value) { return isfinite(value) ? json_real(value) 
 static json_t *machine_record(const Profile *profile) {
     const ProbeResult *machine = &profile->machine;
     return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "cpu", machine->model, "blas_forced",
-                     profile->blas_forced, "cores", machine->cores, "threads", machine->threads, "vector_bytes", machine->vector_bytes, "peak_flops",
-                     number(machine->fma_flops), "read_bandwidth", number(machine->read_bandwidth), "barrier_seconds",
-                     number(machine->barrier_seconds), "l2_bytes", number(machine->l2_bytes), "l3_bytes",
-                     number(machine->l3_bytes));
+                     profile->blas_forced, "cores", machine->cores, "threads", machine->threads, "vector_bytes",
+                     machine->vector_bytes, "peak_flops", number(machine->fma_flops), "read_bandwidth",
+                     number(machine->read_bandwidth), "barrier_seconds", number(machine->barrier_seconds), "l2_bytes",
+                     number(machine->l2_bytes), "l3_bytes", number(machine->l3_bytes));
 }
 
 static json_t *run_record(const Profile *profile) {
@@ -42,9 +42,9 @@ static json_t *step_record(const Profile *profile) {
     double seconds = profile->step_seconds, formula = profile->formula_flops / seconds;
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "steps", profile->steps, "seconds", number(seconds),
                      "profiled_seconds", number(profile->profiled_seconds), "overhead",
-                     number(profile->profiled_seconds / seconds - 1), "spread", number(profile->spread), "tokens_per_second",
-                     number(profile->tokens / seconds), "mfu", number(formula / profile->machine.fma_flops), "mfu_a100",
-                     number(formula / NANOGPT_PEAK_FLOPS));
+                     number(profile->profiled_seconds / seconds - 1), "spread", number(profile->spread),
+                     "tokens_per_second", number(profile->tokens / seconds), "mfu",
+                     number(formula / profile->machine.fma_flops), "mfu_a100", number(formula / NANOGPT_PEAK_FLOPS));
 }
 
 static json_t *share_record(const Profile *profile, double seconds) {
@@ -70,12 +70,13 @@ static json_t *beside_record(const Profile *profile) {
 static json_t *box_record(const Profile *profile, const ProfileBox *box) {
     double roof = profile_roof_seconds(profile, box);
     bool is_compute = box->flops / profile->machine.fma_flops >= roof;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "label", box->label, "place",
-                     box->place, "form", form_name(box->form), "engine", engine_name(box->engine), "cause",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "label", box->label,
+                     "place", box->place, "form", form_name(box->form), "engine", engine_name(box->engine), "cause",
                      cause_name(box->cause), "steps", (int)box->steps, "seconds", number(box->seconds), "wait_seconds",
                      number(box->wait_seconds), "share", number(box->seconds / profile->step_seconds), "flops",
                      number(box->flops), "bytes", number(box->bytes), "far_bytes", number(box->far_bytes), "bound",
-                     is_compute ? "compute" : "memory", "roof_fraction", number(box->seconds > 0 ? roof / box->seconds : 0));
+                     is_compute ? "compute" : "memory", "roof_fraction",
+                     number(box->seconds > 0 ? roof / box->seconds : 0));
 }
 
 static json_t *boxes_record(const Profile *profile) {
@@ -107,11 +108,11 @@ static json_t *why_record(const Profile *profile, Arena *arena) {
 }
 
 void profile_record(const Profile *profile, Text *out) {
-    json_t *record = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "record", "sinter profile", "machine",
-                               machine_record(profile), "run", run_record(profile), "step", step_record(profile), "causes",
-                               causes_record(profile), "beside", beside_record(profile), "predictions",
-                               predictions_record(profile), "why", why_record(profile, out->arena), "boxes",
-                               boxes_record(profile));
+    json_t *record =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "record", "sinter profile", "machine",
+                  machine_record(profile), "run", run_record(profile), "step", step_record(profile), "causes",
+                  causes_record(profile), "beside", beside_record(profile), "predictions", predictions_record(profile),
+                  "why", why_record(profile, out->arena), "boxes", boxes_record(profile));
     if (!record) memory_exhausted(0);
     append_json(out, record, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     text_append(out, "\n");
@@ -120,7 +121,8 @@ void profile_record(const Profile *profile, Text *out) {
 // ---- the timeline
 
 static json_t *named_track(const char *what, int track, const char *name) {
-    return json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", what, "ph", "M", "pid", 1, "tid", track, "args", "name", name);
+    return json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", what, "ph", "M", "pid", 1, "tid", track, "args", "name",
+                     name);
 }
 
 // Whole nanoseconds at both ends, so that rounding never makes neighbours overlap.
@@ -131,8 +133,9 @@ static json_t *slice_record(const Timeline *timeline, const TimelineSlice *slice
     if (*slice->place) json_object_set_new(arguments, "place", json_string(slice->place));
     if (slice->piece >= 0) json_object_set_new(arguments, "piece", json_integer(slice->piece));
     if (slice->flops > 0) json_object_set_new(arguments, "flops", json_real(slice->flops));
-    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i, s:o}", "name", slice->label, "cat", slice->kind, "ph", "X", "ts",
-                     1e-3 * begin, "dur", 1e-3 * (end - begin), "pid", 1, "tid", slice->thread + 1, "args", arguments);
+    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i, s:o}", "name", slice->label, "cat", slice->kind, "ph", "X",
+                     "ts", 1e-3 * begin, "dur", 1e-3 * (end - begin), "pid", 1, "tid", slice->thread + 1, "args",
+                     arguments);
 }
 
 void timeline_print(const Timeline *timeline, const char *title, Text *out) {

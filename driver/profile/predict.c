@@ -1,7 +1,7 @@
 // What another configuration would do: see profile.h.
 //
-// The other configuration is planned (no code is made), and every step of its plan is priced at what the box of the same
-// name cost here for each unit of work:
+// The other configuration is planned (no code is made), and every step of its plan is priced at what the box of the
+// same name cost here for each unit of work:
 //
 //     seconds of a step there = its work there * (seconds of its box here / the box's work here)
 //     work                    = flops / peak, and for all but products + bytes / bandwidth
@@ -9,8 +9,8 @@
 // (Weights are a fixed part of a product's bytes, but every piece reads them again: flops measure its work better.)
 //
 // Between two waits each thread has its share of the pieces, and the longest counts. What the same formula does not
-// explain of the measured step (barriers, interruptions, data) is kept in proportion. So whatever does not depend on the
-// batch (optimizer, packing of weights, gradients' norms) is what a larger batch has less of for each token.
+// explain of the measured step (barriers, interruptions, data) is kept in proportion. So whatever does not depend on
+// the batch (optimizer, packing of weights, gradients' norms) is what a larger batch has less of for each token.
 #include <math.h>
 #include <stdlib.h>
 

@@ -34,15 +34,16 @@ static void print_head(const Profile *profile, Text *out) {
     if (profile->accumulation > 1) text_append(out, " x %lld", (long long)profile->accumulation);
     text_append(out, ", block %lld\n", (long long)profile->block_size);
     text_append(out, "mfu %.1f%% of this machine (%.0f GFLOP/s f32, %d thread%s, measured), %.3f%% of an A100\n\n",
-                percent(formula, profile->machine.fma_flops), 1e-9 * profile->machine.fma_flops, profile->machine.threads,
-                profile->machine.threads == 1 ? "" : "s", percent(formula, NANOGPT_PEAK_FLOPS));
+                percent(formula, profile->machine.fma_flops), 1e-9 * profile->machine.fma_flops,
+                profile->machine.threads, profile->machine.threads == 1 ? "" : "s",
+                percent(formula, NANOGPT_PEAK_FLOPS));
 }
 
 static void print_notes(const Profile *profile, Text *out) {
     if (profile->blas_forced) text_append(out, "note: OpenBLAS is %s\n\n", profile->blas_forced);
     if (profile->spread < widest_spread) return;
-    text_append(out, "note: the median step took %.0f%% longer than these, the fastest quarter: other work on this machine\n\n",
-                100 * profile->spread);
+    text_append(out, "note: the median step took %.0f%% longer than these, the fastest quarter", 100 * profile->spread);
+    text_append(out, ": other work on this machine\n\n");
 }
 
 // `who: text` lines as two columns; who is said once.
@@ -54,7 +55,8 @@ static void print_why(const Profile *profile, Text *out) {
         size_t length = strcspn(line, "\n"), who_length = strcspn(line, ":");
         const char *who = arena_copy_range(out->arena, line, who_length);
         size_t start = out->length;
-        explain_wrapped(out, WHO_COLUMNS, arena_copy_range(out->arena, line + who_length + 2, length - who_length - 2), " ");
+        explain_wrapped(out, WHO_COLUMNS, arena_copy_range(out->arena, line + who_length + 2, length - who_length - 2),
+                        " ");
         if (!text_equal(who, before)) memcpy(out->data + start, who, who_length);
         before = who;
     }
@@ -66,7 +68,8 @@ static void print_predictions(const Profile *profile, Text *out) {
     for (int i = 0; i < profile->prediction_count; i++) {
         const Prediction *row = &profile->predictions[i];
         text_append(out, "%-32s %10s %+7.1f%% %11.2f  %s\n", explain_fit(out->arena, row->change, 32),
-                    with_commas(out->arena, row->tokens / row->seconds), 100 * row->gain, 1e3 * row->seconds, row->note);
+                    with_commas(out->arena, row->tokens / row->seconds), 100 * row->gain, 1e3 * row->seconds,
+                    row->note);
     }
 }
 
@@ -78,7 +81,8 @@ static void print_cause(const Profile *profile, const char *name, double seconds
 }
 
 // What is not part of every step, spread over the steps between two of it.
-static void print_now_and_then(const Profile *profile, const char *name, double seconds, const char *sentence, Text *out) {
+static void print_now_and_then(const Profile *profile, const char *name, double seconds, const char *sentence,
+                               Text *out) {
     double each = seconds / (double)profile->eval_interval;
     text_append(out, "%-12s %9s %+7.1f%%  %s\n", name,
                 arena_format(out->arena, "+%s", milliseconds(profile, out->arena, each)),
@@ -98,7 +102,8 @@ static void print_beside(const Profile *profile, Text *out) {
                                         1e3 * profile->checkpoint_seconds, 1e-6 * profile->checkpoint_bytes,
                                         (long long)profile->eval_interval), out);
     else
-        text_append(out, "%-12s %9s %8s  not measured: %.0f MB\n", "checkpoint", "-", "-", 1e-6 * profile->checkpoint_bytes);
+        text_append(out, "%-12s %9s %8s  not measured: %.0f MB\n", "checkpoint", "-", "-",
+                    1e-6 * profile->checkpoint_bytes);
 }
 
 static void print_causes(const Profile *profile, Text *out) {
@@ -108,11 +113,13 @@ static void print_causes(const Profile *profile, Text *out) {
         print_cause(profile, cause_name(cause), profile_cause_seconds(profile, cause),
                     unread ? "no token file here: random tokens" : cause_sentence(cause), out);
     }
-    print_cause(profile, "unaccounted", profile_unaccounted(profile), "the step without profiling minus all above", out);
+    print_cause(profile, "unaccounted", profile_unaccounted(profile), "the step without profiling minus all above",
+                out);
     double overhead = percent(profile->profiled_seconds - profile->step_seconds, profile->step_seconds);
     print_cause(profile, "step", profile->step_seconds,
                 arena_format(out->arena, "with profiling %s (%+.1f%%); fastest quarter of %d steps each",
-                             milliseconds(profile, out->arena, profile->profiled_seconds), overhead, profile->steps), out);
+                             milliseconds(profile, out->arena, profile->profiled_seconds), overhead, profile->steps),
+                out);
     print_beside(profile, out);
 }
 
@@ -137,8 +144,8 @@ static void print_box(const Profile *profile, const ProfileBox *box, Text *out) 
     Arena *arena = out->arena;
     const char *label = box->engine == ENGINE_BLAS ? arena_format(arena, "%s by blas", box->label) : box->label;
     double rate = box->seconds > 0 ? box->flops / box->seconds : 0;
-    text_append(out, "%-18s %-*s %7s %5.1f %5s %5s %5.1f %5.0f %3.0f%%  %s\n", explain_fit(arena, label, 18), PLACE_COLUMNS,
-                place_text(box, arena), milliseconds(profile, arena, box->seconds),
+    text_append(out, "%-18s %-*s %7s %5.1f %5s %5s %5.1f %5.0f %3.0f%%  %s\n", explain_fit(arena, label, 18),
+                PLACE_COLUMNS, place_text(box, arena), milliseconds(profile, arena, box->seconds),
                 percent(box->seconds, profile->step_seconds), explain_quantity(arena, box->flops),
                 explain_quantity(arena, box->bytes), box->bytes > 0 ? box->flops / box->bytes : 0, 1e-9 * rate,
                 percent(rate, profile->machine.fma_flops), roof_text(profile, box, arena));
@@ -155,8 +162,8 @@ static void print_boxes(const Profile *profile, bool every_box, Text *out) {
     const ProfileBox **order = ARENA_ARRAY(out->arena, const ProfileBox *, count);
     for (size_t i = 0; i < count; i++) order[i] = &profile->table.boxes[i];
     qsort(order, count, sizeof *order, compare_boxes);
-    text_append(out, "\n%-18s %-*s %7s %5s %5s %5s %5s %5s %4s  %s\n", "box", PLACE_COLUMNS, "place", "ms", "%", "flops",
-                "bytes", "fl/B", "GF/s", "peak", "roof");
+    text_append(out, "\n%-18s %-*s %7s %5s %5s %5s %5s %5s %4s  %s\n", "box", PLACE_COLUMNS, "place", "ms", "%",
+                "flops", "bytes", "fl/B", "GF/s", "peak", "roof");
     double rest = 0;
     for (size_t i = 0; i < count; i++) {
         if (every_box || order[i]->seconds >= folded_below * profile->step_seconds) {
@@ -168,9 +175,11 @@ static void print_boxes(const Profile *profile, bool every_box, Text *out) {
     }
     if (more)
         text_append(out, "%-18s %-*s %7s %5.1f\n", arena_format(out->arena, "%zu more boxes", more), PLACE_COLUMNS,
-                    "(--full lists them)", milliseconds(profile, out->arena, rest), percent(rest, profile->step_seconds));
-    text_append(out, "\nms: of all threads / threads. peak: of %.0f GFLOP/s. roof: what bounds a box: that peak; memory, at\n"
-                     "%.1f GB/s for bytes outside of scratch memory; or neither: all it reads is in caches.\n",
+                    "(--full lists them)", milliseconds(profile, out->arena, rest),
+                    percent(rest, profile->step_seconds));
+    text_append(out,
+                "\nms: of all threads / threads. peak: of %.0f GFLOP/s. roof: what bounds a box: that peak; memory, "
+                "at\n%.1f GB/s for bytes outside of scratch memory; or neither: all it reads is in caches.\n",
                 1e-9 * profile->machine.fma_flops, 1e-9 * profile->machine.read_bandwidth);
 }
 

@@ -1,8 +1,8 @@
 // Where the time of a training step goes, and why mfu is what it is: the parts of `sinter profile`.
 //
-// In: a compiled model, a session, tokens. Out: a Profile, which is plain numbers; text, record and predictions are made
-// from it alone. All seconds are of one training step (with gradient accumulation: of all its runs), and of the mean
-// thread: what two threads do side by side for a millisecond is one millisecond.
+// In: a compiled model, a session, tokens. Out: a Profile, which is plain numbers; text, record and predictions are
+// made from it alone. All seconds are of one training step (with gradient accumulation: of all its runs), and of the
+// mean thread: what two threads do side by side for a millisecond is one millisecond.
 //
 //     step_seconds = contraction + pointwise + memory + waiting + data + unaccounted
 #ifndef SINTER_DRIVER_PROFILE_H
@@ -21,7 +21,8 @@ typedef enum { CAUSE_CONTRACTION, CAUSE_POINTWISE, CAUSE_MEMORY, CAUSE_WAITING, 
 const char *cause_name(Cause cause);
 const char *cause_sentence(Cause cause);
 
-// Steps of one label and one place but for the layer, of all programs of a training step, as `sinter explain` names them.
+// Steps of one label and one place but for the layer, of all programs of a training step, as `sinter explain` names
+// them.
 typedef struct {
     const char *label, *place;     // "layernorm", "layer[0..3].a"
     const char *first_place;       // of the first step
@@ -47,8 +48,8 @@ uint32_t *box_table_add(BoxTable *table, const Plan *plan, double runs);
 const ProfileBox *box_table_find(const BoxTable *table, const Plan *plan, const Step *step);
 // Bytes that a step reads and writes outside of scratch memory.
 double step_far_bytes(const Plan *plan, const Step *step);
-// Seconds are in: places as text, and causes. A box is `memory` when it only moves numbers, or moves far bytes at two thirds of
-// `bandwidth`.
+// Seconds are in: places as text, and causes. A box is `memory` when it only moves numbers, or moves far bytes at two
+// thirds of `bandwidth`.
 void box_table_finish(BoxTable *table, double bandwidth);
 
 // ---- the profile
@@ -146,7 +147,8 @@ struct Timeline {
     uint64_t base;                      // ticks
     double tick_seconds;
 };
-void timeline_add_event(Timeline *timeline, const char *label, const char *kind, int thread, uint64_t begin, uint64_t end);
+void timeline_add_event(Timeline *timeline, const char *label, const char *kind, int thread, uint64_t begin,
+                        uint64_t end);
 void timeline_add_run(Timeline *timeline, const ProfiledProgram *profiled, const BoxTable *table, const Trace *trace);
 
 // ---- predicting: predict.c

@@ -51,7 +51,8 @@ static Inputs find_inputs(const Session *session, const Program *program) {
 }
 
 static void set_inputs(const Meter *meter, const Inputs *inputs, int64_t micro) {
-    if (inputs->learning_rate) *inputs->learning_rate = (float)schedule_rate(&meter->options.schedule, meter->iteration);
+    if (inputs->learning_rate)
+        *inputs->learning_rate = (float)schedule_rate(&meter->options.schedule, meter->iteration);
     if (inputs->step) *inputs->step = (int32_t)meter->iteration;
     if (inputs->seed) *inputs->seed = (int32_t)(uint32_t)meter->options.seed;
     if (inputs->micro) *inputs->micro = (int32_t)micro;
@@ -205,8 +206,8 @@ static RuntimeStatus measure_evaluation(Meter *meter) {
     return RUNTIME_OK;
 }
 
-// Written where checkpoints would lie, or the nearest folder above that exists, and removed at once. A folder that cannot
-// be written is no reason to lose a profile.
+// Written where checkpoints would lie, or the nearest folder above that exists, and removed at once. A folder that
+// cannot be written is no reason to lose a profile.
 static void measure_checkpoint(Meter *meter) {
     const Program *step = meter->request->training->model.programs[MODEL_STEP];
     double bytes = 0;
@@ -243,8 +244,8 @@ static RuntimeStatus prepare(Meter *meter) {
         return RUNTIME_OK;
     }
     Diags *diags = meter->request->command->diags;
-    meter->source = (BatchSource){meter->request->training->train_tokens, options->order,      STREAM_TRAIN,       options->seed,
-                                  options->batch_size,    options->block_size, options->vocab_size};
+    meter->source = (BatchSource){meter->request->training->train_tokens, options->order, STREAM_TRAIN, options->seed,
+                                  options->batch_size, options->block_size, options->vocab_size};
     RuntimeStatus status = batch_check(&meter->source, diags);
     if (status == RUNTIME_OK && meter->request->training->validation_tokens) {
         BatchSource source = meter->source;

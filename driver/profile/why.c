@@ -73,10 +73,11 @@ static void append_labels(const Profile *profile, Cause cause, Text *out) {
 // ---- the parties
 
 static void metric(const Profile *profile, Text *out) {
-    double peak = profile->machine.fma_flops, a100 = profile->formula_flops / profile->step_seconds / NANOGPT_PEAK_FLOPS;
+    double peak = profile->machine.fma_flops;
+    double a100 = profile->formula_flops / profile->step_seconds / NANOGPT_PEAK_FLOPS;
     text_append(out,
-                "metric: nanoGPT's mfu divides by 312 TFLOP/s, an A100's bfloat16 peak; this machine's f32 peak, measured, is "
-                "%.3f. So a perfect program would show %.2g%% there. This one shows %.2g%%.\n",
+                "metric: nanoGPT's mfu divides by 312 TFLOP/s, an A100's bfloat16 peak; this machine's f32 peak, "
+                "measured, is %.3f. So a perfect program would show %.2g%% there. This one shows %.2g%%.\n",
                 1e-12 * peak, 100 * peak / NANOGPT_PEAK_FLOPS, 100 * a100);
 }
 
@@ -95,11 +96,12 @@ static void chain(const Profile *profile, Text *out) {
 static void losses(const Profile *profile, Text *out) {
     double ideal = profile->product_flops / profile->machine.fma_flops;
     double products = profile_cause_seconds(profile, CAUSE_CONTRACTION);
-    text_append(out, "framework: products at the peak would take %.2f of the %.2f ms. The rest: %.2f for products below the "
-                     "peak, %.2f pointwise, %.2f memory, %.2f waiting, %.2f data and all else.\n",
+    text_append(out,
+                "framework: products at the peak would take %.2f of the %.2f ms. The rest: %.2f for products below the "
+                "peak, %.2f pointwise, %.2f memory, %.2f waiting, %.2f data and all else.\n",
                 1e3 * ideal, 1e3 * profile->step_seconds, 1e3 * (products - ideal),
-                1e3 * profile_cause_seconds(profile, CAUSE_POINTWISE), 1e3 * profile_cause_seconds(profile, CAUSE_MEMORY),
-                1e3 * profile_cause_seconds(profile, CAUSE_WAITING),
+                1e3 * profile_cause_seconds(profile, CAUSE_POINTWISE),
+                1e3 * profile_cause_seconds(profile, CAUSE_MEMORY), 1e3 * profile_cause_seconds(profile, CAUSE_WAITING),
                 1e3 * (profile->data_seconds + profile_unaccounted(profile)));
 }
 
@@ -143,8 +145,10 @@ static void verdict(const Profile *profile, Text *out) {
     double peak = profile->machine.fma_flops, used = profile->product_flops / profile->step_seconds / peak;
     text_append(out, "verdict: products use %.0f%% of this machine's peak. ", 100 * used);
     if (used >= 0.6)
-        text_append(out, "The framework leaves little of it: a low mfu in nanoGPT's log is the metric's doing, which divides "
-                         "by %.0f times this peak.\n", NANOGPT_PEAK_FLOPS / peak);
+        text_append(out,
+                    "The framework leaves little of it: a low mfu in nanoGPT's log is the metric's doing, which "
+                    "divides by %.0f times this peak.\n",
+                    NANOGPT_PEAK_FLOPS / peak);
     else if (profile->spread > disturbed_from)
         text_append(out, "Steps differ too much to blame the framework: other work took a part of this machine.\n");
     else if (profile_cause_seconds(profile, CAUSE_WAITING) > 0.2 * profile->step_seconds)
@@ -157,10 +161,11 @@ static void verdict(const Profile *profile, Text *out) {
 static void next_step(const Profile *profile, Text *out) {
     const Prediction *best = profile->prediction_count > 0 ? &profile->predictions[0] : NULL;
     if (best && best->gain >= least_gain)
-        text_append(out, "next: %s is predicted to gain %.1f%% in tokens per second (%s).", best->change, 100 * best->gain,
-                    best->note);
+        text_append(out, "next: %s is predicted to gain %.1f%% in tokens per second (%s).", best->change,
+                    100 * best->gain, best->note);
     else
-        text_append(out, "next: neither batch, block, threads nor level is predicted to gain %.1f%% in tokens per second.",
+        text_append(out,
+                    "next: neither batch, block, threads nor level is predicted to gain %.1f%% in tokens per second.",
                     100 * least_gain);
     text_append(out, " Not dtype: this build computes in float32.\n");
 }

@@ -1,7 +1,8 @@
 // The float64 meaning of every op: slow, obviously right, the oracle for every pass and every kernel.
 //
 // Values are dense double arrays in the order of node.order; bool is 0 or 1, i32 an integer value. Storage rounding is
-// ignored. `random` uses the very bits of docs/ir.md (Threefry-2x32-20, Salmon et al., SC 2011), so dropout masks agree.
+// ignored. `random` uses the very bits of docs/ir.md (Threefry-2x32-20, Salmon et al., SC 2011), so dropout masks
+// agree.
 #ifndef SINTER_IR_REFERENCE_REFERENCE_H
 #define SINTER_IR_REFERENCE_REFERENCE_H
 

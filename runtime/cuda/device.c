@@ -13,10 +13,10 @@ enum {
     ATTRIBUTE_SHARED_BYTES = 97
 };
 
-// NVIDIA's public datasheets of H200, H100, GH200, A100, A10, L4, L40S and DGX B200 (per GPU, matrix rate alone), and the
-// appendices of the GA102 and Ada architecture papers for GeForce. By the driver's exact name, which tells form factors
-// apart: the same chip has other clocks on another board. Matrix rates are those with f32 accumulation, half of the
-// figure "with sparsity".
+// NVIDIA's public datasheets of H200, H100, GH200, A100, A10, L4, L40S and DGX B200 (per GPU, matrix rate alone), and
+// the appendices of the GA102 and Ada architecture papers for GeForce. By the driver's exact name, which tells form
+// factors apart: the same chip has other clocks on another board. Matrix rates are those with f32 accumulation, half of
+// the figure "with sparsity".
 static const struct {
     const char *name;
     CudaPeaks peaks;

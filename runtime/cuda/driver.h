@@ -1,7 +1,7 @@
 // NVIDIA's driver, opened at run time: the calls that Sinter makes of it, and its errors as sentences.
 //
-// Types, numbers and entry points are those of the toolkit's cuda.h, which is not needed to build this. Where there is no
-// driver, no GPU or one that is too old, cuda_driver_open says so in one clause and nothing else happens.
+// Types, numbers and entry points are those of the toolkit's cuda.h, which is not needed to build this. Where there is
+// no driver, no GPU or one that is too old, cuda_driver_open says so in one clause and nothing else happens.
 #ifndef SINTER_RUNTIME_CUDA_DRIVER_H
 #define SINTER_RUNTIME_CUDA_DRIVER_H
 

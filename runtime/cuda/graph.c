@@ -1,5 +1,5 @@
-// Launches -> one CUDA graph, by explicit nodes: every dependency is one that the plan has, so what does not wait for each
-// other may run at the same time.
+// Launches -> one CUDA graph, by explicit nodes: every dependency is one that the plan has, so what does not wait for
+// each other may run at the same time.
 //
 //     take -> launches without `after` -> ... -> launches that nobody waits for -> give -> take (the next step) ...
 #include <string.h>
@@ -108,7 +108,8 @@ static CudaResult add_steps(Building *building, uint32_t steps, CudaGraphExec *e
     return result;
 }
 
-bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec, Diags *diags) {
+bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+                      Diags *diags) {
     const CudaProgram *program = bound->program;
     Arena *arena = arena_create();
     Building building = {.session = session,

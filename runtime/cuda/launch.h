@@ -1,4 +1,5 @@
-// What a GPU is given to run, as plain data: kernels, launches in order, and where each value lies. codegen/cuda makes it.
+// What a GPU is given to run, as plain data: kernels, launches in order, and where each value lies. codegen/cuda makes
+// it.
 //
 //     kernel 3  row_softmax_edfaa24155db9ddb   128 threads a block, 2 buffers
 //     launch 17 kernel 3  384 blocks  b0 = arena + 4096, b1 = arena + 12288  after 15
@@ -7,14 +8,15 @@
 
 #include "runtime/program.h"
 
-// What a kernel may touch of a buffer, and how. Buffers of one launch can overlap where one of them is written in place.
+// What a kernel may touch of a buffer, and how. Buffers of one launch can overlap where one of them is written in
+// place.
 typedef struct {
     size_t bytes;
     bool read, written;           // read: what was there before the launch
 } CudaBuffer;
 
 typedef struct {
-    const char *name;             // of the extern "C" __global__ function: a C identifier, the same name only for the same text
+    const char *name;             // of the extern "C" __global__ function: an identifier, equal only for equal texts
     const char *source;           // the function's text (and its tables'); stands behind CudaCode.common
     uint32_t buffer_count;        // its parameters: that many pointers, nothing else
     const CudaBuffer *buffers;
@@ -26,8 +28,8 @@ typedef struct {
     uint32_t kernel;              // in the kernels of the code
     uint32_t blocks;              // of kernel.threads threads; one-dimensional
     const ProgramBuffer *buffers; // parameter i is (char *)base of memory + offset; MEMORY_STATE or MEMORY_ARENA
-    // Launches of this program, all before this one, that must have finished, after those these wait for in turn. Launches
-    // in the order of the table on one stream are right too.
+    // Launches of this program, all before this one, that must have finished, after those these wait for in turn.
+    // Launches in the order of the table on one stream are right too.
     const uint32_t *after;
     uint32_t after_count;
     uint32_t id;                  // the Plan's step number
@@ -41,8 +43,8 @@ typedef struct {
     uint32_t launch_count;
     const ProgramSlot *slots;     // inputs (in the arena, written before a run), states, outputs (in the arena)
     uint32_t slot_count;
-    size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the largest;
-                                       // both begin at a multiple of 256 bytes and are zeros at first
+    size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the
+                                       // largest; both begin at a multiple of 256 bytes and are zeros at first
 } CudaProgram;
 
 // Machine code of all kernels, for one device.

@@ -67,11 +67,13 @@ static RuntimeStatus take_memory(CudaSession *session, Diags *diags) {
         diag_error(diags, (Place){0}, "the memory of this model overflows the address space");
         return RUNTIME_MEMORY;
     }
-    RuntimeStatus status = refuse(session, driver->memory_info(&free_bytes, &all_bytes), "say what memory is free", diags);
+    RuntimeStatus status =
+        refuse(session, driver->memory_info(&free_bytes, &all_bytes), "say what memory is free", diags);
     if (status != RUNTIME_OK) return status;
     if (needed > free_bytes) {
         diag_error(diags, (Place){0},
-                   "this run needs %.1f MB of the GPU's memory and %.1f MB of %.1f MB are free; lower batch_size or block_size",
+                   "this run needs %.1f MB of the GPU's memory and %.1f MB of %.1f MB are free; lower batch_size or "
+                   "block_size",
                    1e-6 * (double)needed, 1e-6 * (double)free_bytes, 1e-6 * (double)all_bytes);
         return RUNTIME_MEMORY;
     }
@@ -116,7 +118,8 @@ static CudaResult load_kernel(CudaSession *session, uint32_t number) {
     CudaModule module = session->modules[session->settings.images->cubin_of[number]];
     CudaResult result = driver->module_function(&session->functions[number], module, kernel->name);
     if (result != CUDA_OK || kernel->shared_bytes <= SHARED_WITHOUT_ASKING) return result;
-    return driver->function_attribute(session->functions[number], FUNCTION_MOST_DYNAMIC_SHARED, (int)kernel->shared_bytes);
+    return driver->function_attribute(session->functions[number], FUNCTION_MOST_DYNAMIC_SHARED,
+                                      (int)kernel->shared_bytes);
 }
 
 static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {

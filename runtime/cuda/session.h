@@ -1,13 +1,13 @@
 // A model on a GPU: its memory, one graph for each program, and runs that never wait for one another's results.
 //
-//     host:    fill inputs of run n+2 | submit | fill n+3 | submit | collect n ...        never waits, but for a full ring
-//     copies:      [n+1]   [n+2]                                                          a stream of their own
-//     device:  take n, launches, give n | take n+1, launches, give n+1 | ...              one graph each, or several in one
+//     host:    fill inputs of run n+2 | submit | fill n+3 | submit | collect n ...    never waits, but for a full ring
+//     copies:      [n+1]   [n+2]                                                      a stream of their own
+//     device:  take n, launches, give n | take n+1, launches, give n+1 | ...          one graph each, or several in one
 //
 // Numbers that change from step to step (learning rate, step, seed, tokens) travel through a ring of entries in the
-// device's memory: `take`, the first node of each graph, copies entry (run % entries) to where the kernels read it; `give`,
-// the last, writes loss and gradient norm into pinned host memory, the run's number last. So the graph never changes, and
-// the host learns of results by looking.
+// device's memory: `take`, the first node of each graph, copies entry (run % entries) to where the kernels read it;
+// `give`, the last, writes loss and gradient norm into pinned host memory, the run's number last. So the graph never
+// changes, and the host learns of results by looking.
 #ifndef SINTER_RUNTIME_CUDA_SESSION_H
 #define SINTER_RUNTIME_CUDA_SESSION_H
 
@@ -32,15 +32,16 @@ enum { CUDA_RING_ENTRIES = 16 };  // runs that may be under way; steps_per_launc
 
 // Bytes of the device's memory that a session takes. False when they overflow.
 bool cuda_session_bytes(const CudaSessionSettings *settings, size_t *bytes);
-// Kernels, programs, driver and device outlive the session; images need not. RUNTIME_MEMORY when the memory is not there.
+// Kernels, programs, driver and device outlive the session; images need not. RUNTIME_MEMORY when the memory is not
+// there.
 RuntimeStatus cuda_session_create(const CudaSessionSettings *settings, CudaSession **session, Diags *diags);
 void cuda_session_free(CudaSession *session);  // NULL is allowed; waits for what is under way
 
-// Host memory for an input of the next run; NULL when the program has none of that name. To be written before the submit;
-// what it held before is of an earlier run.
+// Host memory for an input of the next run; NULL when the program has none of that name. To be written before the
+// submit; what it held before is of an earlier run.
 void *cuda_session_input(CudaSession *session, const CudaProgram *program, const char *name);
-// Starts the next run, or, with several steps a launch, notes it until so many are together. Waits only when the ring is
-// full; all runs but CUDA_RING_ENTRIES - 1 must have been collected. False after a diagnostic.
+// Starts the next run, or, with several steps a launch, notes it until so many are together. Waits only when the ring
+// is full; all runs but CUDA_RING_ENTRIES - 1 must have been collected. False after a diagnostic.
 bool cuda_session_submit(CudaSession *session, const CudaProgram *program, Diags *diags);
 // Starts what is noted.
 bool cuda_session_flush(CudaSession *session, Diags *diags);

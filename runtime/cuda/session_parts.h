@@ -40,6 +40,7 @@ struct CudaSession {
 
 CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer);
 // graph.c: `steps` runs of the program, one after the other, as one graph. False after a diagnostic.
-bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec, Diags *diags);
+bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+                      Diags *diags);
 
 #endif

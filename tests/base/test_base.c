@@ -122,7 +122,9 @@ static int make_directory(void **state) {
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static int (*real_sync)(int), (*real_rename)(const char *, const char *);
-static ssize_t dribble(int file, const void *bytes, size_t count) { return real_write(file, bytes, count > 3 ? 3 : count); }
+static ssize_t dribble(int file, const void *bytes, size_t count) {
+    return real_write(file, bytes, count > 3 ? 3 : count);
+}
 static ssize_t full_disk(int file, const void *bytes, size_t count) {
     (void)file, (void)bytes, (void)count;
     errno = ENOSPC;

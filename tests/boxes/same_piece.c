@@ -77,7 +77,8 @@ static bool is_sum(const Trial *trial, ValueId id) {
 static const char *check_edge(Trial *trial, uint32_t k) {
     uint32_t pieces = trial->cut->pieces;
     for (uint32_t j = 0; j < trial->step->output_count; j++)
-        for (int64_t piece = 0; piece < pieces && !is_sum(trial, trial->step->outputs[j]); piece += pieces > 1 ? pieces - 1 : 1) {
+        for (int64_t piece = 0; piece < pieces && !is_sum(trial, trial->step->outputs[j]);
+             piece += pieces > 1 ? pieces - 1 : 1) {
             const char *wrong = check_output(trial, k, j, piece);
             if (wrong) return wrong;
         }
@@ -94,8 +95,10 @@ static const char *check_step(Trial *trial, const StepNest *nest, const uint32_t
     }
     for (uint32_t k = 0; k < step->operand_count; k++) {
         if (step->edges[k] != EDGE_SAME) continue;
-        trial->cut = plan_shared_cut(trial->plan, nest, writer[step->operands[k]], (uint32_t)(step - trial->plan->steps));
-        if (!trial->cut) return arena_format(trial->arena, "step '%s' shares no pieces with its operand %u", step->label, k);
+        trial->cut =
+            plan_shared_cut(trial->plan, nest, writer[step->operands[k]], (uint32_t)(step - trial->plan->steps));
+        if (!trial->cut)
+            return arena_format(trial->arena, "step '%s' shares no pieces with its operand %u", step->label, k);
         const char *wrong = check_edge(trial, k);
         if (wrong) return wrong;
     }

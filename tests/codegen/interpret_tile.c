@@ -170,7 +170,8 @@ static Cell *chain(const Machine *machine, const TileOp *accumulator, TileValue 
     return cell(machine, value, row, lane);
 }
 
-// Whether the op stands inside a lanes loop: an accumulator that does not has 16 lanes, and wider operands fold into it.
+// Whether the op stands inside a lanes loop: an accumulator that does not has 16 lanes, and wider operands fold into
+// it.
 static bool stands_in_lanes(const TileProgram *program, TileValue at) {
     int closed = 0;
     for (TileValue i = at; i-- > 0;) {
@@ -284,7 +285,8 @@ static void run_loop(Machine *machine, uint32_t at) {
         high = op->extent * (machine->piece + 1) / op->pieces;
     }
     if (op->bounded) {
-        int64_t first = index_at(machine, &op->index, 0, 0) + op->low, last = index_at(machine, &op->index, machine->rows - 1, 0) + op->high;
+        int64_t first = index_at(machine, &op->index, 0, 0) + op->low,
+                last = index_at(machine, &op->index, machine->rows - 1, 0) + op->high;
         int64_t unit = op->loop == LOOP_LANES ? op->step : 1;
         if (first > low) low = first / unit * unit;
         if (last + 1 < high) high = last < 0 ? 0 : last / unit * unit + unit;

@@ -350,7 +350,8 @@ static void small_caches_case(void **state) {
     arena_free(arena);
 }
 
-// Where only one sequence fits in the caches, all is one strand over sequences, with gradients in as many parts as cores.
+// Where only one sequence fits in the caches, all is one strand over sequences, with gradients in as many parts as
+// cores.
 static void strand_case(void **state) {
     for (int cores = 1; cores <= 2; cores++) {
         Arena *arena = arena_create();
@@ -372,8 +373,8 @@ static void strand_case(void **state) {
     }
 }
 
-// Where probabilities of all sequences do not fit in the caches, attention is a chain forward and one backward, in which the
-// probabilities are made again; dv and dk are summed over its pieces.
+// Where probabilities of all sequences do not fit in the caches, attention is a chain forward and one backward, in
+// which the probabilities are made again; dv and dk are summed over its pieces.
 static void chain_case(void **state) {
     Arena *arena = arena_create();
     Target target = target_default();
@@ -396,8 +397,8 @@ static void chain_case(void **state) {
     arena_free(arena);
 }
 
-// Where one sequence's activations fit in a third-level cache, and its probabilities not in a second-level one: chains inside
-// of a strand.
+// Where one sequence's activations fit in a third-level cache, and its probabilities not in a second-level one: chains
+// inside of a strand.
 static void nested_case(void **state) {
     Arena *arena = arena_create();
     Target target = target_default();
@@ -425,12 +426,27 @@ static void nested_case(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE("map"), CASE("moves"), CASE("rows"), CASE("columns"), CASE("products"), CASE("long_sums"), CASE("blocks"), CASE("indexed"), CASE("block"),
-        CASE("banded"), CASE("window"), CASE("strand"), {"banded in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"banded"},
-        {"window in pieces", chain_case, NULL, NULL, (void *)(uintptr_t)"window"},
-        {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t)"strand"},
-        {"nested in pieces", nested_case, NULL, NULL, (void *)(uintptr_t)"nested"},
-        SMALL("products"), SMALL("long_sums"), SMALL("blocks"), SMALL("block"), SMALL("strand"),
+        CASE("map"),
+        CASE("moves"),
+        CASE("rows"),
+        CASE("columns"),
+        CASE("products"),
+        CASE("long_sums"),
+        CASE("blocks"),
+        CASE("indexed"),
+        CASE("block"),
+        CASE("banded"),
+        CASE("window"),
+        CASE("strand"),
+        {"banded in pieces", chain_case, NULL, NULL, (void *)(uintptr_t) "banded"},
+        {"window in pieces", chain_case, NULL, NULL, (void *)(uintptr_t) "window"},
+        {"strand in pieces", strand_case, NULL, NULL, (void *)(uintptr_t) "strand"},
+        {"nested in pieces", nested_case, NULL, NULL, (void *)(uintptr_t) "nested"},
+        SMALL("products"),
+        SMALL("long_sums"),
+        SMALL("blocks"),
+        SMALL("block"),
+        SMALL("strand"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,8 @@ static bool section(const Cubin *cubin, unsigned number, Elf64_Shdr *result) {
 
 static bool open_cubin(Cubin *cubin) {
     return read_at(cubin, 0, &cubin->header, sizeof cubin->header) &&
-           memcmp(cubin->header.e_ident, ELFMAG, SELFMAG) == 0 && section(cubin, cubin->header.e_shstrndx, &cubin->names);
+           memcmp(cubin->header.e_ident, ELFMAG, SELFMAG) == 0 &&
+           section(cubin, cubin->header.e_shstrndx, &cubin->names);
 }
 
 static bool is_code_of(const Cubin *cubin, const Elf64_Shdr *header, const char *kernel) {

@@ -24,7 +24,8 @@ struct EmulatedCode {
 static void append_entries(const CudaCode *code, Text *source) {
     for (uint32_t i = 0; i < code->kernel_count; i++) {
         const CudaKernel *kernel = &code->kernels[i];
-        text_append(source, "void enter_%s(void **b);\nvoid enter_%s(void **b) { %s(", kernel->name, kernel->name, kernel->name);
+        text_append(source, "void enter_%s(void **b);\nvoid enter_%s(void **b) { %s(", kernel->name, kernel->name,
+                    kernel->name);
         for (uint32_t b = 0; b < kernel->buffer_count; b++) text_append(source, "%sb[%u]", b ? ", " : "", b);
         text_append(source, "); }\n");
     }
@@ -38,7 +39,8 @@ static void write_file(const char *path, const char *text) {
 static void *compile(Arena *arena, const char *source, const char **why) {
     char folder[] = "/tmp/sinter-emulation-XXXXXX";
     if (!mkdtemp(folder)) BUG("no temporary folder");
-    const char *text = arena_format(arena, "%s/kernels.c", folder), *library = arena_format(arena, "%s/kernels.so", folder);
+    const char *text = arena_format(arena, "%s/kernels.c", folder),
+               *library = arena_format(arena, "%s/kernels.so", folder);
     const char *log = arena_format(arena, "%s/log", folder);
     write_file(text, source);
     // The machine's own instructions, so that fmaf is one; no contraction, as on the GPU.

@@ -4,8 +4,8 @@
 //     wrong = emulated_launch(code, arena, &program->launches[7], state, arena_memory, seed)
 //
 // Each launch sees its buffers alone: each is copied, exactly as long as it is, to the very end (or, drawn, to the very
-// beginning) of pages between pages that nobody may touch, and what the kernel may write is copied back. What it does not
-// read it finds full of NaNs.
+// beginning) of pages between pages that nobody may touch, and what the kernel may write is copied back. What it does
+// not read it finds full of NaNs.
 #ifndef TESTS_CUDA_EMULATED_CODE_H
 #define TESTS_CUDA_EMULATED_CODE_H
 

@@ -2,9 +2,9 @@
 //
 //     cc -include emulation.h -shared kernels.c        the very text that a GPU gets
 //
-// A CUDA thread is a fiber; whoever runs the fibers (emulator.c) keeps `emulated` up to date. Where threads meet is told
-// apart by the line of the text (EMULATED_SITES, behind the functions that all kernels share): a compiler may make several
-// calls of one.
+// A CUDA thread is a fiber; whoever runs the fibers (emulator.c) keeps `emulated` up to date. Where threads meet is
+// told apart by the line of the text (EMULATED_SITES, behind the functions that all kernels share): a compiler may make
+// several calls of one.
 #ifndef TESTS_CUDA_EMULATION_H
 #define TESTS_CUDA_EMULATION_H
 

@@ -1,8 +1,9 @@
 // Fibers in the place of CUDA threads (see emulator.h).
 //
 // Method: makecontext gives each fiber its stack once, _setjmp and _longjmp change between them (Engelschall, "Portable
-// multithreading: the signal stack trick for user-space thread creation", USENIX 2000, has the history). A block's fibers
-// run one at a time until all have ended; those that wait at a barrier go on when everybody they wait for is there.
+// multithreading: the signal stack trick for user-space thread creation", USENIX 2000, has the history). A block's
+// fibers run one at a time until all have ended; those that wait at a barrier go on when everybody they wait for is
+// there.
 #undef _FORTIFY_SOURCE // longjmp between stacks is what this file is about
 #include "tests/cuda/emulated_tensor.h"
 
@@ -201,8 +202,8 @@ static const char *complain_of_divergence(uint32_t block) {
         for (uint32_t k = 0; k < threads; k++)
             if ((k == i || takes_part(i, k, fiber)) &&
                 (!takes_part(i, i, fiber) || !waits_alike(fiber, &machine.fibers[k])))
-                return arena_format(machine.arena, "divergence in block %u: %s and %s%s", block, describe(i), describe(k),
-                                    machine.fibers[k].state == FIBER_WAITS ? ", at another place" : "");
+                return arena_format(machine.arena, "divergence in block %u: %s and %s%s", block, describe(i),
+                                    describe(k), machine.fibers[k].state == FIBER_WAITS ? ", at another place" : "");
     }
     BUG("nobody is ready, and nobody waits in vain");
 }
@@ -274,8 +275,8 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     sigaction(SIGBUS, &action, &before_bus);
     const char *wrong;
     if (sigsetjmp(machine.fault, 1)) {
-        wrong = arena_format(arena, "thread %u of block %u touches memory that belongs to no buffer (%p)", machine.current,
-                             emulated->block.x, machine.fault_address);
+        wrong = arena_format(arena, "thread %u of block %u touches memory that belongs to no buffer (%p)",
+                             machine.current, emulated->block.x, machine.fault_address);
     } else {
         machine.runs = true;
         wrong = run_blocks();

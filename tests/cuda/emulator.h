@@ -1,5 +1,5 @@
-// Runs a kernel as a GPU might: every thread of a block is a fiber, which of those that can go on goes on is drawn, and so
-// is the order of blocks.
+// Runs a kernel as a GPU might: every thread of a block is a fiber, which of those that can go on goes on is drawn, and
+// so is the order of blocks.
 //
 //     const char *wrong = emulate(arena, &(EmulatedLaunch){.entry = ..., .blocks = 96, .threads = 128, .seed = 7});
 //

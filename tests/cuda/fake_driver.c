@@ -24,7 +24,8 @@ static int begin(const char *name) {
     while (calls[i].name && strcmp(calls[i].name, name) != 0) i++;
     calls[i].name = name;
     calls[i].count++;
-    bool fails = fake_driver.failing && strcmp(fake_driver.failing, name) == 0 && calls[i].count == fake_driver.failing_call;
+    bool fails =
+        fake_driver.failing && strcmp(fake_driver.failing, name) == 0 && calls[i].count == fake_driver.failing_call;
     return fails ? fake_driver.error : 0;
 }
 

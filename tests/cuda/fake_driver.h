@@ -1,7 +1,7 @@
 // A driver of our own making, behind base/library.h's table: no GPU is needed to see what Sinter asks of one.
 //
-// Device memory is host memory. Streams are queues whose operations run when somebody asks the stream, one a question, so
-// that whatever is not waited for really is late. Kernels are C functions; a graph's nodes run in any order that its
+// Device memory is host memory. Streams are queues whose operations run when somebody asks the stream, one a question,
+// so that whatever is not waited for really is late. Kernels are C functions; a graph's nodes run in any order that its
 // edges allow. Every call is counted and can be made to fail.
 #ifndef SINTER_TESTS_CUDA_FAKE_DRIVER_H
 #define SINTER_TESTS_CUDA_FAKE_DRIVER_H

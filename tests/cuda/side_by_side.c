@@ -77,7 +77,8 @@ void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabular
         for (size_t k = 0; k < count; k++) {
             values[k] = slot->kind == SLOT_INPUT ? 1e-3f : (float)slot->init_value;
             if (slot->kind == SLOT_STATE && slot->is_param)
-                values[k] = slot->init == 0 ? 3 * (float)slot->init_value * normal(&random) : 1 + 0.1f * normal(&random);
+                values[k] =
+                    slot->init == 0 ? 3 * (float)slot->init_value * normal(&random) : 1 + 0.1f * normal(&random);
         }
     }
 }

@@ -1,5 +1,5 @@
-// One plan, run step by step by the CPU backend and by the emulation of the CUDA one: after each step every output has the
-// same bits.
+// One plan, run step by step by the CPU backend and by the emulation of the CUDA one: after each step every output has
+// the same bits.
 //
 //     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
 //     ... write inputs and states into side_data(side, slot) ...
@@ -26,7 +26,8 @@ typedef struct {
 // NULL with a reason when there is no compiler; BUG for a plan that the CUDA backend does not take.
 SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, SourceEdit edit, const char **why);
 void side_free(SideBySide *side);
-// Memory of a slot, on the CPU's side: what is written there before a run the other side gets too; states before the first.
+// Memory of a slot, on the CPU's side: what is written there before a run the other side gets too; states before the
+// first.
 void *side_data(const SideBySide *side, const ProgramSlot *slot);
 const char *side_run(SideBySide *side, uint64_t seed);
 // Random but sensible: weights as initialised, moments small, tokens below `vocabulary`, seed 1337 and the like.

@@ -1,4 +1,5 @@
-// Every reason to have no GPU is one clause; a GPU that is there is described; datasheets are known by exact name alone.
+// Every reason to have no GPU is one clause; a GPU that is there is described; datasheets are known by exact name
+// alone.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +82,8 @@ static void a_gpu_is_described(void **state) {
 
 static void a_gpu_that_does_not_answer_is_a_diagnostic(void **state) {
     (void)state;
-    static const char *const names[] = {"cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuDeviceGetAttribute"};
+    static const char *const names[] = {"cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2",
+                                        "cuDeviceGetAttribute"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *why;
         Diags *diags = diags_create(arena);

@@ -48,7 +48,8 @@ static const char *half_a_tree(Arena *arena, const char *source) {
 }
 
 static const char *tree_by_wrong_partners(Arena *arena, const char *source) {
-    return replace(arena, source, "value += from_lane_xor(value, distance)", "value += from_lane_xor(value, distance ^ 3)");
+    return replace(arena, source, "value += from_lane_xor(value, distance)",
+                   "value += from_lane_xor(value, distance ^ 3)");
 }
 
 static const char *shuffle_of_the_whole_warp(Arena *arena, const char *source) {

@@ -34,9 +34,10 @@ static void append_launches(Text *text, const CudaCode *code) {
     for (uint32_t i = 0; i < program->launch_count; i++) {
         const CudaLaunch *launch = &program->launches[i];
         const CudaKernel *kernel = &code->kernels[launch->kernel];
-        text_append(text, "// launch %u, %s: %s, %u blocks of %u threads", i, launch->label, kernel->name, launch->blocks,
-                    kernel->threads);
-        for (uint32_t k = 0; k < launch->after_count; k++) text_append(text, "%s %u", k ? "," : " after", launch->after[k]);
+        text_append(text, "// launch %u, %s: %s, %u blocks of %u threads", i, launch->label, kernel->name,
+                    launch->blocks, kernel->threads);
+        for (uint32_t k = 0; k < launch->after_count; k++)
+            text_append(text, "%s %u", k ? "," : " after", launch->after[k]);
         text_append(text, "\n");
     }
 }

@@ -1,5 +1,5 @@
-// Random graphs: each is planned for a GPU, at a level that its seed says, and run step by step by the CPU backend and by
-// the emulation of the CUDA one: the same bits. (That plans for a GPU mean what their graph means, tests/fuzz sees.)
+// Random graphs: each is planned for a GPU, at a level that its seed says, and run step by step by the CPU backend and
+// by the emulation of the CUDA one: the same bits. (That plans for a GPU mean what their graph means, tests/fuzz sees.)
 //
 // The gate runs the first ones; SINTER_FUZZ_GRAPHS=200 many.
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-// Whole training steps of gpt2 and llama: every kernel of the CUDA backend at every level of fusion, emulated, against the
-// CPU backend (the same bits) and, at the end, against the float64 reference of the plan.
+// Whole training steps of gpt2 and llama: every kernel of the CUDA backend at every level of fusion, emulated, against
+// the CPU backend (the same bits) and, at the end, against the float64 reference of the plan.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,8 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
         size_t count = (size_t)layout_elements(&value->layout);
         double *values = ARENA_ARRAY(side->arena, double, count), *result = ARENA_ARRAY(side->arena, double, count);
         for (size_t i = 0; i < count; i++)
-            values[i] = value->dtype == DTYPE_F32 ? (double)((const float *)data)[i] : (double)((const int32_t *)data)[i];
+            values[i] =
+                value->dtype == DTYPE_F32 ? (double)((const float *)data)[i] : (double)((const int32_t *)data)[i];
         reference_reorder(side->plan->dims, values, value->order, order, result);
         return result;
     }
@@ -93,12 +94,16 @@ static void run_case(ModelCase which, int runs, bool with_reference) {
 // ---- cases
 
 #define SMALL                                                                                                          \
-    {"n_layer", "2"}, {"n_head", "2"}, {"n_embd", "24"}, {"block_size", "13"}, {"batch_size", "2"}, {"vocab_size", "19"},  \
-        {"gradient_accumulation_steps", "1"}
+    {"n_layer", "2"}, {"n_head", "2"}, {"n_embd", "24"}, {"block_size", "13"}, {"batch_size", "2"},                    \
+        {"vocab_size", "19"}, {                                                                                        \
+        "gradient_accumulation_steps", "1"                                                                             \
+    }
 
 static void gpt2_none(void **state) {
     (void)state;
-    run_case((ModelCase){"gpt2", FUSE_NONE, MODEL_STEP, {SMALL, {"n_layer", "1"}, {"dropout", "0.2"}, {"bias", "True"}}}, 2, true);
+    run_case(
+        (ModelCase){"gpt2", FUSE_NONE, MODEL_STEP, {SMALL, {"n_layer", "1"}, {"dropout", "0.2"}, {"bias", "True"}}}, 2,
+        true);
 }
 static void gpt2_op(void **state) {
     (void)state;

@@ -236,16 +236,17 @@ static void a_cubin_is_compiled_once(void **state) {
 
 static void a_log_is_read(void **state) {
     Bench *bench = *state;
-    CudaObject object = {.log = "ptxas info    : 0 bytes gmem\n"
-                                "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are\n"
-                                "ptxas info    : Compiling entry function 'one' for 'sm_90a'\n"
-                                "ptxas info    : Function properties for one\n"
-                                "ptxas         .     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads\n"
-                                "ptxas info    : Function properties for helper\n"
-                                "ptxas         .     0 bytes stack frame, 2 bytes spill stores, 0 bytes spill loads\n"
-                                "ptxas info    : Used 168 registers, used 3 barriers, 1024 bytes smem, 400 bytes cmem[0]\n"
-                                "ptxas info    : Compiling entry function 'two' for 'sm_90a'\n"
-                                "ptxas info    : Used 8 registers\n"};
+    CudaObject object = {.log =
+                             "ptxas info    : 0 bytes gmem\n"
+                             "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are\n"
+                             "ptxas info    : Compiling entry function 'one' for 'sm_90a'\n"
+                             "ptxas info    : Function properties for one\n"
+                             "ptxas         .     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads\n"
+                             "ptxas info    : Function properties for helper\n"
+                             "ptxas         .     0 bytes stack frame, 2 bytes spill stores, 0 bytes spill loads\n"
+                             "ptxas info    : Used 168 registers, used 3 barriers, 1024 bytes smem, 400 bytes cmem[0]\n"
+                             "ptxas info    : Compiling entry function 'two' for 'sm_90a'\n"
+                             "ptxas info    : Used 8 registers\n"};
     nvrtc_read_usage(bench->arena, &object);
     assert_int_equal(object.kernel_count, 2);
     assert_int_equal(object.advisory_count, 1);

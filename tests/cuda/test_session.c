@@ -2,7 +2,8 @@
 // however many steps a launch holds; nothing waits that should not; every failure is a diagnostic, and gives all back.
 //
 // The model: "step" adds learning_rate * sum(tok) to a state w; its loss is w, its gradient norm what was added. "eval"
-// has the loss alone. The kernels around them are the real text of codegen/cuda/service.c, compiled here by the C compiler.
+// has the loss alone. The kernels around them are the real text of codegen/cuda/service.c, compiled here by the C
+// compiler.
 #include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
@@ -31,7 +32,8 @@ static const char service_head[] =
     "static struct { unsigned x; } blockIdx, gridDim, threadIdx;\n"
     "static float __int_as_float(int i) { float f; __builtin_memcpy(&f, &i, 4); return f; }\n"
     "static void __threadfence_system(void) { __sync_synchronize(); }\n"
-    "unsigned set_place(unsigned b, unsigned n, unsigned t) { blockIdx.x = b; gridDim.x = n; threadIdx.x = t; return t; }\n";
+    "unsigned set_place(unsigned b, unsigned n, unsigned t) { blockIdx.x = b; gridDim.x = n; threadIdx.x = t; return "
+    "t; }\n";
 
 static int compile_service(void **state) {
     (void)state;
@@ -110,7 +112,8 @@ enum { AT_TOKENS = 0, AT_RATE = 4096, AT_ADDED = 4160, AT_LOSS = 4224, AT_NORM =
 
 static const ProgramBuffer sum_buffers[] = {ARENA_AT(AT_TOKENS), ARENA_AT(AT_RATE), ARENA_AT(AT_ADDED)};
 static const ProgramBuffer update_buffers[] = {ARENA_AT(AT_ADDED), W};
-static const ProgramBuffer loss_buffers[] = {W, ARENA_AT(AT_LOSS)}, norm_buffers[] = {ARENA_AT(AT_ADDED), ARENA_AT(AT_NORM)};
+static const ProgramBuffer loss_buffers[] = {W, ARENA_AT(AT_LOSS)},
+                           norm_buffers[] = {ARENA_AT(AT_ADDED), ARENA_AT(AT_NORM)};
 static const uint32_t after_sum[] = {0}, after_update[] = {1};
 static const CudaLaunch step_launches[] = {
     {.kernel = 0, .blocks = 4, .buffers = sum_buffers},
@@ -271,7 +274,8 @@ static void submitting_asks_the_device_nothing(void **state) {
     for (int run = 0; run < CUDA_RING_ENTRIES; run++) submit_step(bench, run);
     assert_int_equal(fake_calls("cuStreamSynchronize"), synchronized);
     assert_int_equal(fake_calls("cuStreamQuery"), queried);
-    assert_int_equal(fake_calls("cuEventSynchronize") + fake_calls("cuMemcpyHtoD_v2") + fake_calls("cuMemcpyDtoH_v2"), 0);
+    assert_int_equal(fake_calls("cuEventSynchronize") + fake_calls("cuMemcpyHtoD_v2") + fake_calls("cuMemcpyDtoH_v2"),
+                     0);
     assert_int_equal(cuda_session_under_way(bench->session), CUDA_RING_ENTRIES);
     fake_run_all();
     queried = fake_calls("cuStreamQuery");
@@ -334,10 +338,20 @@ static void too_little_memory_is_said_with_figures(void **state) {
 // Every call that making a session needs, failing once: a diagnostic in the driver's words, nothing left behind.
 static void each_failing_call_is_said_and_leaves_nothing(void **state) {
     Bench *bench = *state;
-    static const char *const names[] = {"cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuMemGetInfo_v2", "cuMemAlloc_v2",
-                                        "cuMemHostAlloc", "cuMemHostGetDevicePointer_v2", "cuStreamCreate",
-                                        "cuEventCreate", "cuMemsetD8Async", "cuModuleLoadData", "cuModuleGetFunction",
-                                        "cuFuncSetAttribute", "cuGraphCreate", "cuGraphAddKernelNode_v2",
+    static const char *const names[] = {"cuDevicePrimaryCtxRetain",
+                                        "cuCtxSetCurrent",
+                                        "cuMemGetInfo_v2",
+                                        "cuMemAlloc_v2",
+                                        "cuMemHostAlloc",
+                                        "cuMemHostGetDevicePointer_v2",
+                                        "cuStreamCreate",
+                                        "cuEventCreate",
+                                        "cuMemsetD8Async",
+                                        "cuModuleLoadData",
+                                        "cuModuleGetFunction",
+                                        "cuFuncSetAttribute",
+                                        "cuGraphCreate",
+                                        "cuGraphAddKernelNode_v2",
                                         "cuGraphInstantiateWithFlags"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int call = 1; call <= 4; call++) {
@@ -375,7 +389,8 @@ static void a_failing_kernel_is_said_when_its_result_is_wanted(void **state) {
     bool is_done;
     CudaRunResult result;
     assert_false(cuda_session_collect(bench->session, true, &is_done, &result, bench->diags));
-    assert_non_null(strstr(complaints(bench), "cannot finish a step: unspecified launch failure (CUDA_ERROR_LAUNCH_FAILED)"));
+    assert_non_null(
+        strstr(complaints(bench), "cannot finish a step: unspecified launch failure (CUDA_ERROR_LAUNCH_FAILED)"));
     float w;
     assert_false(cuda_session_read(bench->session, &w, (ProgramBuffer)W, 4, bench->diags));
 }

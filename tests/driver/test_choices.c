@@ -156,7 +156,8 @@ static void what_cannot_be(void **state) {
     expect_complaint("forbid band at layer[*].u", "its names exist, but no such decision is taken there");
     expect_complaint("fuse layer[0].y with layer[0].x", "two contractions");
     expect_complaint("fuse layer[0].y with layer[0].t", "a select of the contraction's result");
-    expect_complaint("fuse grad.h.0.mlp.c_fc.weight with h.0.mlp.c_fc.weight", "not convex: a path leaves the box and returns through");
+    expect_complaint("fuse grad.h.0.mlp.c_fc.weight with h.0.mlp.c_fc.weight",
+                     "not convex: a path leaves the box and returns through");
     expect_complaint("fuse layer[1].p with layer[1].y", "a contraction over {S} and a reduction over {S}");
     expect_complaint("make merge product with softmax at layer[0].p",
                      "a contraction over {D} and a reduction over {S}");

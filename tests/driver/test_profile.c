@@ -64,13 +64,23 @@ static Model *model_create(void) {
 }
 
 static Profile profile_of(Model *model, int threads) {
-    return (Profile){.model = "gpt2", .level = "all", .batch_size = 16, .block_size = 8, .accumulation = 1, .tokens = 128,
-                     .machine = {.model = "test", .cores = 2, .threads = threads, .fma_flops = 500e9, .read_bandwidth = 50e9},
-                     .formula_flops = 1e6, .product_flops = 0.9e6, .table = {.arena = model->arena}, .steps = 1,
-                     .eval_interval = 250};
+    return (Profile){
+        .model = "gpt2",
+        .level = "all",
+        .batch_size = 16,
+        .block_size = 8,
+        .accumulation = 1,
+        .tokens = 128,
+        .machine = {.model = "test", .cores = 2, .threads = threads, .fma_flops = 500e9, .read_bandwidth = 50e9},
+        .formula_flops = 1e6,
+        .product_flops = 0.9e6,
+        .table = {.arena = model->arena},
+        .steps = 1,
+        .eval_interval = 250};
 }
 
-// Two threads: every piece takes 10 ticks and a tick for each number of its step; every wait 3 on one and 5 on the other.
+// Two threads: every piece takes 10 ticks and a tick for each number of its step; every wait 3 on one and 5 on the
+// other.
 static Trace *trace_by_hand(Model *model) {
     const Program *program = &model->program;
     Trace *trace = trace_create(&program, 1, 2);
@@ -146,7 +156,8 @@ static void shares_add_up_to_the_step(void **state) {
     assert_true(fabs(sum - profile.step_seconds) < 1e-15);
     assert_true(fabs(profile.step_seconds - 100.5e-6) < 1e-15 && profile.spread > 0 && profile.spread < 0.1);
     assert_true(fabs(profile.profiled_seconds - profile.step_seconds - 2e-6) < 1e-15);
-    assert_true(fabs(profile.step_seconds - profile_unaccounted(&profile) - profile.data_seconds - threads_time) < 1e-15);
+    assert_true(fabs(profile.step_seconds - profile_unaccounted(&profile) - profile.data_seconds - threads_time) <
+                1e-15);
     trace_free(trace);
     arena_free(model->arena);
 }
@@ -186,7 +197,8 @@ static double gain_of_batch_64(const char *label) {
     for (size_t b = 0; b < profile.table.count; b++) {
         ProfileBox *box = &profile.table.boxes[b];
         bool counts = text_equal(box->label, label);
-        box->seconds = counts ? box->flops / profile.machine.fma_flops + box->bytes / profile.machine.read_bandwidth : 0;
+        box->seconds =
+            counts ? box->flops / profile.machine.fma_flops + box->bytes / profile.machine.read_bandwidth : 0;
         profile.step_seconds += box->seconds;
     }
     assert_true(profile.step_seconds > 0);
@@ -246,12 +258,26 @@ static Profile page_by_hand(Arena *arena) {
     };
     enum { ROWS = sizeof rows / sizeof *rows };
     Profile profile = {
-        .model = "gpt2", .level = "all", .batch_size = 12, .block_size = 64, .accumulation = 1, .tokens = 768,
+        .model = "gpt2",
+        .level = "all",
+        .batch_size = 12,
+        .block_size = 64,
+        .accumulation = 1,
+        .tokens = 768,
         .machine = {.model = "test", .cores = 2, .threads = 2, .fma_flops = 516e9, .read_bandwidth = 60e9},
-        .formula_flops = 3.97e9, .product_flops = 3.8e9, .steps = 100, .step_seconds = 9.93e-3,
-        .profiled_seconds = 9.96e-3, .table = {.arena = arena, .boxes = ARENA_ARRAY(arena, ProfileBox, ROWS), .count = ROWS},
-        .imbalance_seconds = 0.6e-3, .barrier_seconds = 0.05e-3, .data_seconds = 0.08e-3, .evaluation_seconds = 1.2,
-        .checkpoint_seconds = 0.017, .checkpoint_bytes = 9.6e6, .eval_interval = 250,
+        .formula_flops = 3.97e9,
+        .product_flops = 3.8e9,
+        .steps = 100,
+        .step_seconds = 9.93e-3,
+        .profiled_seconds = 9.96e-3,
+        .table = {.arena = arena, .boxes = ARENA_ARRAY(arena, ProfileBox, ROWS), .count = ROWS},
+        .imbalance_seconds = 0.6e-3,
+        .barrier_seconds = 0.05e-3,
+        .data_seconds = 0.08e-3,
+        .evaluation_seconds = 1.2,
+        .checkpoint_seconds = 0.017,
+        .checkpoint_bytes = 9.6e6,
+        .eval_interval = 250,
         .predictions = {{"batch_size 48", 37.2e-3, 3072, 0.067, "fewer, larger updates"},
                         {"block_size 128", 21e-3, 1536, -0.054, "more attention for each token"}},
         .prediction_count = 2};
@@ -381,7 +407,8 @@ static void the_timeline_never_overlaps(void **state) {
     json_array_foreach(json_object_get(root, "traceEvents"), i, event) {
         if (strcmp(json_string_value(json_object_get(event, "ph")), "X") != 0) continue;
         int track = (int)json_integer_value(json_object_get(event, "tid"));
-        double begin = json_number_value(json_object_get(event, "ts")), length = json_number_value(json_object_get(event, "dur"));
+        double begin = json_number_value(json_object_get(event, "ts")),
+               length = json_number_value(json_object_get(event, "dur"));
         assert_in_range(track, 0, 2);
         assert_true(begin >= ends[track] - 1e-9 && length >= 0);
         ends[track] = begin + length;

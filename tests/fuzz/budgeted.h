@@ -4,8 +4,8 @@
 
 #include "passes/passes.h"
 
-// passes_run with the smallest budget that can be met, and `percent` of it more. False when the passes refuse, with it or
-// with that one.
+// passes_run with the smallest budget that can be met, and `percent` of it more. False when the passes refuse, with it
+// or with that one.
 bool passes_run_budgeted(const Graph *graph, Plan **plan, const char *names, PassContext *context, uint32_t percent);
 
 #endif

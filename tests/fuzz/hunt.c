@@ -20,8 +20,8 @@ static uint64_t setting(const char *name, uint64_t otherwise) {
 }
 
 // Half of the graphs train. Extents: small ones in half of the graphs, up to `largest` in an eighth. One graph of four
-// has a batch that strands can share, one of 16 with sequences so long that chains divide them there, one of 32 so long a
-// batch that sums over it are walked in blocks.
+// has a batch that strands can share, one of 16 with sequences so long that chains divide them there, one of 32 so long
+// a batch that sums over it are walked in blocks.
 Graph *hunt_graph(Arena *arena, const Hunt *hunt, uint64_t seed) {
     static const int64_t largest[8] = {5, 5, 5, 5, 17, 17, 33, 97};
     int64_t of_seed = largest[seed / 2 % 8];

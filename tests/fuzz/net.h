@@ -36,8 +36,9 @@ Verdict isolated(Arena *arena, Net net, const Graph *graph, uint64_t seed);
 Verdict net_passes(Arena *arena, const Graph *graph, uint64_t seed);
 // Gradients against central differences of the loss, updates against AdamW, in float64. Takes a graph not yet extended.
 Verdict net_derived(Arena *arena, const Graph *graph, uint64_t seed);
-// Compiled for a random machine at one level, at all three, or at the one that the seed says: outputs agree with the float64 reference as well as f32
-// can (see rounding.h), and have the same bits with one thread and with three that stumble.
+// Compiled for a random machine at one level, at all three, or at the one that the seed says: outputs agree with the
+// float64 reference as well as f32 can (see rounding.h), and have the same bits with one thread and with three that
+// stumble.
 Verdict net_compiled_none(Arena *arena, const Graph *graph, uint64_t seed);
 Verdict net_compiled_op(Arena *arena, const Graph *graph, uint64_t seed);
 Verdict net_compiled_all(Arena *arena, const Graph *graph, uint64_t seed);

@@ -1,5 +1,5 @@
-// The verifier on strands with chains inside: the expected plan of tests/passes/plan_chains/inside_a_strand.ir with one thing
-// changed, for each rule.
+// The verifier on strands with chains inside: the expected plan of tests/passes/plan_chains/inside_a_strand.ir with one
+// thing changed, for each rule.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,13 +76,18 @@ static void sound_text_goes_both_ways(void **state) {
 
 static void chains_are_cut_alike(void **state) {
     (void)state;
-    expect(edited(sound, "step 5 ", " joined chained", " chained"), "step 5 (exp) is chained to a step of another strand");
+    expect(edited(sound, "step 5 ", " joined chained", " chained"),
+           "step 5 (exp) is chained to a step of another strand");
     expect(edited(sound, "step 1 ", " joined tile", " joined chained tile"),
            "step 1 (product) is chained, and cut no finer than its strand");
-    expect(edited(sound, "step 5 ", "(B,H,T)/32", "(B,H,T)/64"), "step 5 (exp) is chained to a step that is cut otherwise");
-    expect(edited(sound, "step 4 ", "groups 2", "groups 4"), "step 4 (product) is joined to a step that is cut otherwise");
-    expect(edited(sound, "step 4 ", "(B,H,T)/32", "(H,T)/32"), "step 4 (product) is joined to a step that is cut otherwise");
-    expect(edited(sound, "step 0 ", "cut(B)/4 groups 2", "cut(B,T)/8 groups 2"), "is joined to a step that is cut otherwise");
+    expect(edited(sound, "step 5 ", "(B,H,T)/32", "(B,H,T)/64"),
+           "step 5 (exp) is chained to a step that is cut otherwise");
+    expect(edited(sound, "step 4 ", "groups 2", "groups 4"),
+           "step 4 (product) is joined to a step that is cut otherwise");
+    expect(edited(sound, "step 4 ", "(B,H,T)/32", "(H,T)/32"),
+           "step 4 (product) is joined to a step that is cut otherwise");
+    expect(edited(sound, "step 0 ", "cut(B)/4 groups 2", "cut(B,T)/8 groups 2"),
+           "is joined to a step that is cut otherwise");
 }
 
 // A sum over the pieces of a strand is whole behind the strand only.
@@ -120,8 +125,10 @@ static void memory_lasts_through_all_ranges(void **state) {
     // %21 is read by step 13 last, %16 written by step 15: but step 13 comes again for the next range.
     expect(edited(sound, "value %16", "scratch+12288", "scratch+16384"),
            "values %16 and %21 are alive at the same time in the same memory");
-    expect(edited(sound, "value %22", "bytes 4096", "bytes 8192"), "lies in scratch with other bytes than one piece has");
-    expect(edited(sound, "value %9 ", "bytes 4096", "bytes 512"), "lies in scratch with other bytes than one piece has");
+    expect(edited(sound, "value %22", "bytes 4096", "bytes 8192"),
+           "lies in scratch with other bytes than one piece has");
+    expect(edited(sound, "value %9 ", "bytes 4096", "bytes 512"),
+           "lies in scratch with other bytes than one piece has");
 }
 
 int main(void) {

@@ -474,7 +474,8 @@ static void value_scatter_onto(void **state) {
     // Rows of the base that no index names stay; so does all of it when every index lies outside.
     NodeId base = FLOATS("BC", 10, 20, 30, 40, 50, 60);
     EXPECT(build_scatter_onto(graph, a, index, base, letter(graph, 'C')), "CB", 13, 44, 20, 50, 36, 68);
-    EXPECT(build_scatter_onto(graph, a, INTEGERS("H", 3, 3, -1, 4), base, letter(graph, 'C')), "BC", 10, 20, 30, 40, 50, 60);
+    EXPECT(build_scatter_onto(graph, a, INTEGERS("H", 3, 3, -1, 4), base, letter(graph, 'C')), "BC", 10, 20, 30, 40, 50,
+           60);
     NodeId row = FLOATS("C", 1, 2, 3);
     EXPECT(build_scatter_onto(graph, a, index, row, letter(graph, 'C')), "C", 8, 2, 17);
 }
