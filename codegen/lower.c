@@ -64,7 +64,8 @@ static const char *program_name(const TileProgram *program, Arena *arena) {
     return arena_format(arena, "%s_%016llx", program->name, program_hash(program, arena));
 }
 
-static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step, const Target *target, TensorTile tensor) {
+static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step, const Target *target,
+                               TensorTile tensor) {
     Text stem = text_create(arena);
     text_append(&stem, "%s_", form_name(step->form));
     append_identifier(&stem, step->label);

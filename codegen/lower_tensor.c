@@ -7,9 +7,9 @@
 //               loop C:  tile += x[rows] * w[lanes]      by the backend: 128 bytes of C at a time, through shared memory
 //               store epilogue(tile)
 //
-// The loops are those of a register tile, only larger; what tensor cores need beside them the program's `tensor` says. All
-// loops down to the tile are independent of each other. Inside of it, the innermost loop is the one whose rounds are taken
-// many at a time: the longest, or the one with a band.
+// The loops are those of a register tile, only larger; what tensor cores need beside them the program's `tensor` says.
+// All loops down to the tile are independent of each other. Inside of it, the innermost loop is the one whose rounds
+// are taken many at a time: the longest, or the one with a band.
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -63,7 +63,8 @@ static void open_sum(Lowering *lowering, DimList summed) {
         to = merged_end(lowering, summed, from);
         DimList group = dim_list_slice(summed, from, to);
         bool is_band = group.rank == 1 && lower_in_band(lowering, group.dims[0]);
-        if (longest.rank == 0 || is_band || lower_extent(lowering, group) > lower_extent(lowering, longest)) longest = group;
+        if (longest.rank == 0 || is_band || lower_extent(lowering, group) > lower_extent(lowering, longest))
+            longest = group;
     }
     for (int from = 0, to; from < summed.rank; from = to) {
         to = merged_end(lowering, summed, from);

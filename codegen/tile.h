@@ -127,8 +127,8 @@ typedef struct {
 
 // Lowers one step (engine tiles) of a plan. Never fails on a verified plan.
 TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target);
-// A product whose step has a TensorTile, for a backend with tensor cores: one nest of loops down to one tile of `tensor.rows`
-// by `tensor.lanes`, which sums in a nest of plain loops whose body is one multiply-accumulate.
+// A product whose step has a TensorTile, for a backend with tensor cores: one nest of loops down to one tile of
+// `tensor.rows` by `tensor.lanes`, which sums in a nest of plain loops whose body is one multiply-accumulate.
 TileProgram *tile_lower_tensor(Arena *arena, const Plan *plan, const Step *step, const Target *target);
 void tile_print(const TileProgram *program, Text *out);
 // Checks nesting, definition before use, shapes and types; NULL when sound.

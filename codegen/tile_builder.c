@@ -307,8 +307,8 @@ void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index) {
     tile_add(builder, &op);
 }
 
-void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
-    TileOp op = {.kind = TILE_STORE,
+static void add_write(TileBuilder *builder, TileKind kind, int buffer, TileIndex index, TileValue value) {
+    TileOp op = {.kind = kind,
                  .dtype = builder->ops[value].dtype,
                  .buffer = buffer,
                  .operands = {value},
@@ -317,14 +317,12 @@ void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue val
     tile_add(builder, &op);
 }
 
+void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
+    add_write(builder, TILE_STORE, buffer, index, value);
+}
+
 void tile_scatter_add(TileBuilder *builder, int buffer, TileIndex index, TileValue value) {
-    TileOp op = {.kind = TILE_SCATTER_ADD,
-                 .dtype = builder->ops[value].dtype,
-                 .buffer = buffer,
-                 .operands = {value},
-                 .operand_count = 1,
-                 .index = tile_index_recombine(builder, index)};
-    tile_add(builder, &op);
+    add_write(builder, TILE_SCATTER_ADD, buffer, index, value);
 }
 
 TileValue tile_zero(TileBuilder *builder, uint8_t shape, uint32_t step, double number) {

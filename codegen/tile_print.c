@@ -149,7 +149,8 @@ void tile_print(const TileProgram *program, Text *out) {
     for (uint32_t i = 0; i < program->buffer_count; i++)
         text_append(out, "%s%s%s%s b%u[%lld]", i ? ", " : "",
                     program->buffers[i].local ? "local " : program->buffers[i].written ? "out " : "",
-                    program->buffers[i].far ? "far " : "", dtype_name(program->buffers[i].dtype), i, (long long)program->buffers[i].elements);
+                    program->buffers[i].far ? "far " : "", dtype_name(program->buffers[i].dtype), i,
+                    (long long)program->buffers[i].elements);
     text_append(out, ")");
     if (program->tensor.kind)
         text_append(out, " tensor %s %u by %u stages %u", tensor_name(program->tensor.kind), program->tensor.rows,

@@ -8,20 +8,6 @@
 #include "driver/explain/explain.h"
 #include "driver/svg.h"
 
-typedef struct {
-    Arena *arena;
-    Stage *stages;
-    size_t count, capacity;
-} Stages;
-
-static void add_stage(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds) {
-    (void)seconds;
-    Stages *stages = context;
-    if (plan) return;
-    stages->stages = arena_grow(stages->arena, stages->stages, &stages->capacity, stages->count + 1, sizeof(Stage));
-    stages->stages[stages->count++] = (Stage){pass->name, pass->sentence, graph};
-}
-
 // The step's plan at one level of fusion. plan: NULL with diagnostics. is_beside: one to compare with, without a
 // budget.
 static Explained plan_step(Command *command, const Target *target, FuseLevel level, Choices *choices, bool is_beside,
@@ -33,7 +19,7 @@ static Explained plan_step(Command *command, const Target *target, FuseLevel lev
                               .target = target,
                               .choices = choices,
                               .without_budget = is_beside,
-                              .observer = {.after = add_stage, .context = &stages, .verify = true, .limit = -1}};
+                              .observer = {.after = stages_add, .context = &stages, .verify = true, .limit = -1}};
     const Plan *plan = compile_plan(command->arena, command->spec, command->config, MODEL_STEP, &request, ledger,
                                     &states, command->diags);
     *status = request.least_budget ? EXIT_MEMORY : EXIT_USAGE;

@@ -42,8 +42,9 @@ static int open_folder(Command *command, Start *start) {
     if (status == EXIT_DONE) status = checkpoints_open(out_dir(command), &start->checkpoints, command->diags);
     if (status != EXIT_DONE || !writes) return status;
     int removed = checkpoints_clean(start->checkpoints);
-    if (removed) fprintf(command->echo, "%s: removed %d file%s that an interrupted save left\n", out_dir(command), removed,
-                         removed == 1 ? "" : "s");
+    if (removed)
+        fprintf(command->echo, "%s: removed %d file%s that an interrupted save left\n", out_dir(command), removed,
+                removed == 1 ? "" : "s");
     if (!is_resume(command) && checkpoints_count(start->checkpoints) > 0)
         fprintf(command->echo, "%s holds checkpoints of an earlier run; this one replaces them as it saves "
                                "(--init_from=resume goes on with them)\n", out_dir(command));

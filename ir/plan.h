@@ -80,8 +80,8 @@ typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
 
 // Products on a GPU's tensor cores: what the operands are rounded to. Sums are f32 in any case.
 typedef enum { TENSOR_NONE, TENSOR_TF32, TENSOR_BF16, TENSOR_F16 } TensorKind;
-// A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the sum at
-// a time, in a ring of so many stages. A backend without tensor cores takes the register tile.
+// A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the
+// sum at a time, in a ring of so many stages. A backend without tensor cores takes the register tile.
 typedef struct {
     TensorKind kind;               // TENSOR_NONE: no tensor cores, and the rest is 0
     uint32_t rows, lanes, stages;

@@ -30,8 +30,8 @@ static inline bool target_is_gpu(const Target *target) {
 // The datasheet of an architecture ("sm_80", "sm_90a" ...); false when there is none. `known` names them all.
 bool target_of_gpu(const char *architecture, Target *target);
 extern const char *const target_known_gpus;
-// Dense peak of the tensor cores of a GPU of the table, flop/s with f32 sums: of operands rounded to tf32, or of bf16 and
-// f16. 0: it is no such GPU.
+// Dense peak of the tensor cores of a GPU of the table, flop/s with f32 sums: of operands rounded to tf32, or of bf16
+// and f16. 0: it is no such GPU.
 double target_tensor_flops(const Target *target, bool tf32);
 
 Target target_default(void);    // a conservative machine: 2 cores, 32-byte vectors; for tests and golden texts

@@ -7,10 +7,10 @@
 //
 //     %2 = contract f32[B,T,F] %0 %1 over(C)    768 x 512, sum of 128     tensor tf32 64 by 64 stages 4
 //
-// The cost of a candidate: blocks are dealt out to multiprocessors in rounds; a round takes as long as the tensor cores need
-// for the products of its blocks, or shared memory for handing out operands to warps, or the caches for handing them to
-// multiprocessors; filling the ring at first and writing the result at last are not hidden. Blocks are larger than what
-// they hold of the output where extents do not divide: these products count, too.
+// The cost of a candidate: blocks are dealt out to multiprocessors in rounds; a round takes as long as the tensor cores
+// need for the products of its blocks, or shared memory for handing out operands to warps, or the caches for handing
+// them to multiprocessors; filling the ring at first and writing the result at last are not hidden. Blocks are larger
+// than what they hold of the output where extents do not divide: these products count, too.
 #include <math.h>
 
 #include "passes/panels.h"
@@ -86,7 +86,8 @@ static double vector_seconds(const Shape *shape, const Step *step) {
     double rows = shape->rows < step->tile_rows ? shape->rows : step->tile_rows;
     double chain = shape->summed * rows * row_seconds;
     double busy = flops / (vector_speed * target->peak_flops);
-    return fill_seconds + (busy > chain ? busy : chain) + shape->batch * shape->rows * shape->lanes * sizeof(float) / target->bandwidth;
+    return fill_seconds + (busy > chain ? busy : chain) +
+           shape->batch * shape->rows * shape->lanes * sizeof(float) / target->bandwidth;
 }
 
 static bool block_fits(const Shape *shape, int block) {

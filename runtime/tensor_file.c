@@ -338,7 +338,8 @@ typedef struct {
     void *context;
 } Stream;
 
-static RuntimeStatus stream_chunks(const TensorFile *file, const TensorEntry *entry, const Stream *stream, Diags *diags) {
+static RuntimeStatus stream_chunks(const TensorFile *file, const TensorEntry *entry, const Stream *stream,
+                                   Diags *diags) {
     float values[CHUNK_ELEMENTS];
     uint16_t halves[CHUNK_ELEMENTS];
     void *read = stream->widen ? (void *)halves : values;

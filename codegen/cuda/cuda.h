@@ -9,8 +9,8 @@
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
 //
-// A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row and
-// every 16 lanes of its tile; threads of a worker differ in lanes only.
+// A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row
+// and every 16 lanes of its tile; threads of a worker differ in lanes only.
 #ifndef SINTER_CODEGEN_CUDA_CUDA_H
 #define SINTER_CODEGEN_CUDA_CUDA_H
 

@@ -2,8 +2,8 @@
 //
 //     [64*r.0 + s.2 + 3]    r plain, s lanes    ->    64*r_0 + s_2i + 3
 //
-// A loop's variable is its name and number; of rows and lanes loops it is the tile's first index, and the index of the part
-// in scope has an `i` behind: s_2i = s_2 + 16*v + lane.
+// A loop's variable is its name and number; of rows and lanes loops it is the tile's first index, and the index of the
+// part in scope has an `i` behind: s_2i = s_2 + 16*v + lane.
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 

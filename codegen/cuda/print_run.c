@@ -115,7 +115,8 @@ static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
 
 static int open_vector_nest(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
     int open = open_unrolled(printer, "v", printer->vectors);
-    bool is_used = printer->lane_limit || uses_element(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, shape, printer->lanes_loop);
+    bool is_used =
+        printer->lane_limit || uses_element(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, shape, printer->lanes_loop);
     if (open && is_used)
         print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->lanes_loop),
                    loop_base(printer, printer->lanes_loop), printer->tensor ? "OWN_LANE(v)" : "16 * v + lane");

@@ -8,8 +8,8 @@
 //               copy_16(stage + PLACE_BY_ROWS(line, along / 4), count > 0 ? b1 + (128*BT_0i + C_3) : b1, 4 * count);
 //           }
 //
-// Where rows lie side by side in memory a line is a summed index. Where 16 bytes are not side by side, or do not begin at
-// a multiple of 16, or a band cuts off their beginning, it is 4 bytes at a time.
+// Where rows lie side by side in memory a line is a summed index. Where 16 bytes are not side by side, or do not begin
+// at a multiple of 16, or a band cuts off their beginning, it is 4 bytes at a time.
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
@@ -17,8 +17,8 @@ enum { ELEMENT = 4, WIDE = 16 / ELEMENT };   // bytes; elements that are copied 
 
 // ---- how an address moves
 
-// While a loop's index goes over so many elements from a multiple of WIDE: by how much a value moves each time, and whether
-// it is a multiple of WIDE at first.
+// While a loop's index goes over so many elements from a multiple of WIDE: by how much a value moves each time, and
+// whether it is a multiple of WIDE at first.
 typedef struct {
     bool known;
     int64_t step;
@@ -81,7 +81,8 @@ static Panel panel_of(const Printer *printer, const Summing *summing, TileValue 
     panel.by_depth = by_depth.known && by_depth.step == 1 && !(by_rows.known && by_rows.step == 1);
     const Motion *motion = panel.by_depth ? &by_depth : &by_rows;
     panel.is_whole = motion->known && motion->step == 1 && motion->multiple;
-    if (is_rows && summing->masks_rows && band_cuts_beginnings(printer_op(printer, depth), panel.by_depth)) panel.is_whole = false;
+    if (is_rows && summing->masks_rows && band_cuts_beginnings(printer_op(printer, depth), panel.by_depth))
+        panel.is_whole = false;
     panel.lines = panel.by_depth ? tensor->depth : panel.extent;
     panel.pitch = panel.by_depth ? panel.extent * ELEMENT : TENSOR_LINE;
     panel.bytes = panel.lines * panel.pitch;
@@ -156,10 +157,12 @@ static void print_where(Printer *printer, const Summing *summing) {
     for (int i = summing->loop_count - 1; i-- > 0;) {
         const TileOp *outer = printer_op(printer, summing->loops[i]);
         const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)outer->extent) : "";
-        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, summing->loops[i]), (long long)inner, wrap);
+        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, summing->loops[i]), (long long)inner,
+                   wrap);
         inner *= outer->extent;
     }
-    const char *round = summing->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
+    const char *round =
+        summing->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
     print_line(printer, "const int depth = %s%d * %s;", loop->bounded ? "begin + " : "", depth, round);
 }
 
@@ -197,7 +200,8 @@ static const char *rows_left(const Printer *printer, const Panel *panel) {
 static const char *band_left(const Printer *printer, const Summing *summing, const Panel *panel, bool is_high) {
     const TileOp *loop = depth_loop(printer, summing);
     const char *at = loop_base(printer, summing->loops[summing->loop_count - 1]);
-    if (!panel->is_rows || !summing->masks_rows || (is_high ? loop->high >= BAND_OPEN : loop->low <= -BAND_OPEN)) return NULL;
+    if (!panel->is_rows || !summing->masks_rows || (is_high ? loop->high >= BAND_OPEN : loop->low <= -BAND_OPEN))
+        return NULL;
     const char *row = index_text(printer, &loop->index, INDEX_SIGNED);
     if (is_high) return arena_format(printer->arena, "%s + %lld - %s", row, (long long)loop->high + 1, at);
     return arena_format(printer->arena, "%s - (%s) - %lld", at, row, (long long)loop->low - 1);
@@ -258,10 +262,11 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
     print_line(printer, "for (int i = 0; i < %d; i++) {", each);
     print_line(printer, "const int piece = (int)threadIdx.x + %d * i, line = piece / %d, along = %d * (piece %% %d);",
                printer->tensor->threads, in_line, at_once, in_line);
-    print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line", depth,
-               panel->by_depth ? "line" : "along");
-    const char *place = panel->by_depth ? arena_format(printer->arena, "PLACE_BY_DEPTH(line, along / %d, %d)", WIDE, panel->pitch)
-                                        : arena_format(printer->arena, "PLACE_BY_ROWS(line, along / %d)", WIDE);
+    print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
+               depth, panel->by_depth ? "line" : "along");
+    const char *place = panel->by_depth
+                            ? arena_format(printer->arena, "PLACE_BY_DEPTH(line, along / %d, %d)", WIDE, panel->pitch)
+                            : arena_format(printer->arena, "PLACE_BY_ROWS(line, along / %d)", WIDE);
     if (at_once == 1) place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, ELEMENT, WIDE);
     if (!panel->is_rows) place = arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
     const char *address = element_text(printer, summing, panel), *count = count_text(printer, summing, panel, at_once);
@@ -269,14 +274,15 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
         print_line(printer, "copy_%d(stage + %s, %s, %d);", ELEMENT * at_once, place, address, ELEMENT * at_once);
     } else {
         print_line(printer, "const int count = %s;", count);
-        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", ELEMENT * at_once, place,
-                   address, printer_op(printer, panel->load)->buffer, ELEMENT);
+        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", ELEMENT * at_once,
+                   place, address, printer_op(printer, panel->load)->buffer, ELEMENT);
     }
     print_line(printer, "}");
 }
 
 void print_stage(Printer *printer, const Summing *summing) {
-    print_line(printer, "unsigned char *stage = ring + ahead %% %u * %d;", printer->tensor->tile.stages, summing->stage_bytes);
+    print_line(printer, "unsigned char *stage = ring + ahead %% %u * %d;", printer->tensor->tile.stages,
+               summing->stage_bytes);
     print_where(printer, summing);
     for (int p = 0; p < 2; p++) print_panel(printer, summing, &summing->panels[p]);
 }

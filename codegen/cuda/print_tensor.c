@@ -1,17 +1,17 @@
 // A product in blocks for tensor cores -> the text of its kernel.
 //
-//     rows BT 768 step 128                      const int BT_0 = 128 * (blockIdx.x / 8);      one block of threads, one tile
+//     rows BT 768 step 128                      const int BT_0 = 128 * (blockIdx.x / 8);    one block, one tile
 //       lanes F 512 step 64                     const int F_1 = 64 * (blockIdx.x % 8);
-//         %2 = zero rows*lanes           ->     float v2[8][8];            a thread's part of its warp's part of the tile
+//         %2 = zero rows*lanes           ->     float v2[8][8];          a thread's part of its warp's part of the tile
 //         loop C 128                            for (int ahead = 0; ...) {     a ring of stages
 //           %4 = load b1[..] %5 = load b0[..]       wait for the stage, all threads; begin to copy a later one;
 //           multiply_accumulate %2 %4 %5            multiply the stage that has come
 //         end                                   }
 //         store b2[..] %2                       for (r < 8) for (v < 8) b2[..] = v2[r][v];
 //
-// Stage number `ahead` is copied into the ring where the stage multiplied last lay: all threads are behind that when the
-// barrier has let them go. So there is one barrier a stage. Multiplied is the one that lies behind it in the ring, the
-// oldest. What a tile lacks of rows, lanes or summed indices is zero in
+// Stage number `ahead` is copied into the ring where the stage multiplied last lay: all threads are behind that when
+// the barrier has let them go. So there is one barrier a stage. Multiplied is the one that lies behind it in the ring,
+// the oldest. What a tile lacks of rows, lanes or summed indices is zero in
 // shared memory, and not stored.
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
@@ -28,7 +28,9 @@ Tensor tensor_of(const TensorTile *tile) {
     return tensor;
 }
 
-size_t tensor_shared_bytes(const TensorTile *tile) { return (size_t)(tile->rows + tile->lanes) * TENSOR_LINE * tile->stages; }
+size_t tensor_shared_bytes(const TensorTile *tile) {
+    return (size_t)(tile->rows + tile->lanes) * TENSOR_LINE * tile->stages;
+}
 
 // ---- loops down to the tile
 
@@ -104,7 +106,8 @@ static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_o
     else if (tile == 1)
         print_line(printer, "const int %s = %s;", loop_base(printer, loop), text_string(&text));
     else
-        print_line(printer, "const int %s = %lld * (%s);", loop_base(printer, loop), (long long)tile, text_string(&text));
+        print_line(printer, "const int %s = %lld * (%s);", loop_base(printer, loop), (long long)tile,
+                   text_string(&text));
 }
 
 // The loops around the tile, as this block of threads has them; what stands between them. Returns the innermost one.
@@ -142,7 +145,8 @@ static void print_multiplication(Printer *printer, const Summing *summing) {
     const Tensor *tensor = printer->tensor;
     const TileOp *multiply = printer_op(printer, summing->multiply);
     int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
-    print_line(printer, "const unsigned char *rows_panel = ring + (ahead + 1) %% %u * %d;", tensor->tile.stages, summing->stage_bytes);
+    print_line(printer, "const unsigned char *rows_panel = ring + (ahead + 1) %% %u * %d;", tensor->tile.stages,
+               summing->stage_bytes);
     print_line(printer, "const unsigned char *lanes_panel = rows_panel + %d;", summing->panels[0].bytes);
     print_line(printer, "UNROLL");
     print_line(printer, "for (int part = 0; part < %d; part++) {", TENSOR_LINE / 32);
@@ -150,7 +154,8 @@ static void print_multiplication(Printer *printer, const Summing *summing) {
     print_fragments(printer, &summing->panels[0], "a",
                     arena_format(printer->arena, "%d * (WARP / %d)", rows, tensor->warps_lanes), tensor->row_tiles);
     print_fragments(printer, &summing->panels[1], "b",
-                    arena_format(printer->arena, "%d * (WARP %% %d)", lanes, tensor->warps_lanes), tensor->lane_tiles / 2);
+                    arena_format(printer->arena, "%d * (WARP %% %d)", lanes, tensor->warps_lanes),
+                    tensor->lane_tiles / 2);
     print_line(printer, "UNROLL");
     print_line(printer, "for (int i = 0; i < %d; i++) {", tensor->row_tiles);
     print_line(printer, "UNROLL");
@@ -185,8 +190,10 @@ static void print_own_part(Printer *printer) {
     int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
     print_line(printer, "SHARED_MEMORY;");
     print_line(printer, "unsigned char *const ring = shared_memory;");
-    print_line(printer, "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + 2 * (WARP_LANE %% 4);",
-               rows, tensor->warps_lanes, lanes, tensor->warps_lanes);
+    print_line(
+        printer,
+        "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + 2 * (WARP_LANE %% 4);",
+        rows, tensor->warps_lanes, lanes, tensor->warps_lanes);
 }
 
 void print_tensor(Printer *printer) {

@@ -5,6 +5,14 @@
 
 enum { PAGE_COLUMNS = 100 };
 
+void stages_add(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds) {
+    (void)seconds;
+    Stages *stages = context;
+    if (plan) return;
+    stages->stages = arena_grow(stages->arena, stages->stages, &stages->capacity, stages->count + 1, sizeof(Stage));
+    stages->stages[stages->count++] = (Stage){pass->name, pass->sentence, graph};
+}
+
 // ---- text
 
 const char *explain_quantity(Arena *arena, double value) {

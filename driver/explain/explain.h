@@ -10,12 +10,20 @@
 #include "base/diag.h"
 #include "ir/ledger.h"
 #include "ir/plan.h"
+#include "passes/passes.h"
 
-// A graph pass and the graph that it left.
+// A graph pass and the graph that it left, and all of them of one compilation.
 typedef struct {
     const char *pass, *sentence;   // "constants", what the pass does
     const Graph *graph;
 } Stage;
+typedef struct {
+    Arena *arena;
+    Stage *stages;
+    size_t count, capacity;
+} Stages;
+// Called behind each pass, as a PassObserver's `after` with Stages for its context.
+void stages_add(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds);
 
 typedef struct {
     const char *level;   // "all"

@@ -1,4 +1,5 @@
-// Shared memory, cp.async, ldmatrix and mma.sync on a CPU (see emulated_tensor.h), by the PTX ISA's tables of fragments.
+// Shared memory, cp.async, ldmatrix and mma.sync on a CPU (see emulated_tensor.h), by the PTX ISA's tables of
+// fragments.
 #include "tests/cuda/emulated_tensor.h"
 
 #include <math.h>
@@ -21,7 +22,8 @@ unsigned char *shared_memory(size_t bytes, bool at_begin) {
         pages = mmap(NULL, MOST_SHARED + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (pages == MAP_FAILED) BUG("no memory for shared memory");
     }
-    if (mprotect(pages, MOST_SHARED + 2 * page, PROT_NONE) != 0 || mprotect(pages + page, inside, PROT_READ | PROT_WRITE) != 0)
+    if (mprotect(pages, MOST_SHARED + 2 * page, PROT_NONE) != 0 ||
+        mprotect(pages + page, inside, PROT_READ | PROT_WRITE) != 0)
         BUG("shared memory cannot be guarded");
     memset(pages + page, 0xff, inside);
     return pages + page + (at_begin ? 0 : inside - bytes);

@@ -29,7 +29,7 @@ typedef struct {
     Emulated3 thread, block, block_extent, grid_extent; // of the fiber that runs
     int site;                                           // where it is about to meet others
     unsigned char *shared;                              // the block's shared memory
-    bool exact;                                         // factors are not rounded, each product is one fused multiply-add
+    bool exact;                                         // factors are not rounded, products are fused multiply-adds
     void (*load_matrices)(EmulatedMatrices *matrices);
     void (*multiply_tf32)(EmulatedProduct *product);
     void (*copy)(void *to, const void *from, int bytes, int whole);
@@ -74,7 +74,8 @@ static inline __attribute__((always_inline)) void load_matrices(unsigned *to, co
     emulated.load_matrices(&matrices);
 }
 
-static inline __attribute__((always_inline)) void multiply_tf32(float *low, float *high, const unsigned *a, const unsigned *b) {
+static inline __attribute__((always_inline)) void multiply_tf32(float *low, float *high, const unsigned *a,
+                                                                const unsigned *b) {
     EmulatedProduct product = {low, high, a, b};
     emulated.multiply_tf32(&product);
 }

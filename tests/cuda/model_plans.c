@@ -12,7 +12,8 @@ Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int
     return model_plan_chosen(arena, which, NULL, target, vocabulary);
 }
 
-Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines, const Target *target, int64_t *vocabulary) {
+Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines, const Target *target,
+                        int64_t *vocabulary) {
     Diags *diags = diags_create(arena);
     Spec *spec = spec_parse(arena, which->model, spec_embedded(which->model), diags);
     CHECK(spec);
@@ -25,7 +26,8 @@ Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines,
     Choices *choices = choices_create(arena);
     CHECK(!lines || choices_add(choices, "choices", lines, diags));
     choices_be_lenient(choices);
-    CompileRequest request = {.choices = choices, .fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
+    CompileRequest request = {
+        .choices = choices, .fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
     Plan *plan = compile_plan(arena, spec, config, which->program, &request, ledger_create(arena), states, diags);
     if (!plan) {
         Text text = text_create(arena);

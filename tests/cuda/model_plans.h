@@ -15,6 +15,7 @@ typedef struct {
 // BUG where the model does not compile. `vocabulary` may be NULL.
 Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int64_t *vocabulary);
 // The same with choices, as far as they meet anything; NULL: none.
-Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *choices, const Target *target, int64_t *vocabulary);
+Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *choices, const Target *target,
+                        int64_t *vocabulary);
 
 #endif

@@ -144,8 +144,9 @@ static const char *compare_value(const SideBySide *side, ValueId id, double tole
         memcpy(&cpu, x, size);
         memcpy(&gpu, y, size);
         if (fabs((double)cpu - (double)gpu) <= allowed) continue;
-        return arena_format(side->arena, "value %u (%s), element %lld of %lld: the CPU has %.9g, the emulation %.9g", id,
-                            value->name ? value->name : "temporary", (long long)i, (long long)count, (double)cpu, (double)gpu);
+        return arena_format(side->arena, "value %u (%s), element %lld of %lld: the CPU has %.9g, the emulation %.9g",
+                            id, value->name ? value->name : "temporary", (long long)i, (long long)count, (double)cpu,
+                            (double)gpu);
     }
     return NULL;
 }
@@ -177,13 +178,14 @@ static bool lie_in_order(const SideBySide *side, const Step *step, DimSet dims) 
     return true;
 }
 
-// What tensor cores make of a step: the bits of a chain of fused multiply-adds, unless factors are rounded, or summed dims
-// are taken in another order since they do not lie side by side.
+// What tensor cores make of a step: the bits of a chain of fused multiply-adds, unless factors are rounded, or summed
+// dims are taken in another order since they do not lie side by side.
 static double tolerance_of(const SideBySide *side, const Step *step) {
     if (step->tensor.kind == TENSOR_NONE) return 0;
     if (side->rounds) return 4e-3;
     for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_CONTRACT && !lie_in_order(side, step, graph_node(step->region, id)->attr.set))
+        if (graph_node(step->region, id)->op == OP_CONTRACT &&
+            !lie_in_order(side, step, graph_node(step->region, id)->attr.set))
             return 1e-5;
     return 0;
 }
@@ -207,7 +209,8 @@ const char *side_run(SideBySide *side, uint64_t seed) {
         EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + s};
         const char *wrong = emulated_launch(side->emulated, side->arena, &program->launches[s], &run);
         double tolerance = tolerance_of(side, step);
-        for (uint32_t k = 0; k < step->output_count && !wrong; k++) wrong = compare_value(side, step->outputs[k], tolerance);
+        for (uint32_t k = 0; k < step->output_count && !wrong; k++)
+            wrong = compare_value(side, step->outputs[k], tolerance);
         if (tolerance > 0) take_over(side, step);
         side->tensor_steps += step->tensor.kind != TENSOR_NONE;
         if (wrong)

@@ -18,7 +18,7 @@ typedef struct {
     EmulatedCode *emulated;
     char *cpu[2], *gpu[2];         // by ProgramMemory: states, arena
     bool has_run;
-    bool rounds;                   // tensor cores round their factors: then their steps agree within that, and both sides go
+    bool rounds;                   // tensor cores round their factors: their steps agree within that, and both sides go
                                    // on with what they made
     uint32_t tensor_steps;         // that have run
 } SideBySide;

@@ -292,7 +292,8 @@ static const char *one_group_too_late(Arena *arena, const char *source) {
     return replace(arena, source, "copies_wait(1);", "copies_wait(2);");
 }
 static const char *another_swizzle_to_write(Arena *arena, const char *source) {
-    return replace(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)", "copy_16(stage + 128 * line + 4 * along");
+    return replace(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)",
+                   "copy_16(stage + 128 * line + 4 * along");
 }
 static const char *lanes_of_the_next_fragment(Arena *arena, const char *source) {
     return replace(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");

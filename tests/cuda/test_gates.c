@@ -26,17 +26,13 @@ static const Nvrtc *nvrtc;
 
 #define CHARACTER                                                                                                      \
     {"n_layer", "4"}, {"n_head", "4"}, {"n_embd", "128"}, {"block_size", "64"}, {"batch_size", "12"},                  \
-        {"vocab_size", "65"}, {                                                                                        \
-        "gradient_accumulation_steps", "1"                                                                             \
-    }
+        {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"}
 #define GPT2_124M                                                                                                      \
     {"n_layer", "12"}, {"n_head", "12"}, {"n_embd", "768"}, {"block_size", "1024"}, {"batch_size", "16"},              \
-        {"vocab_size", "50304"}, {                                                                                     \
-        "gradient_accumulation_steps", "1"                                                                             \
-    }
+        {"vocab_size", "50304"}, {"gradient_accumulation_steps", "1"}
 #define LLAMA                                                                                                          \
-    {"n_layer", "2"}, {"n_head", "4"}, {"n_kv_head", "2"}, {"n_embd", "128"}, {"n_ffn", "344"}, {"block_size", "64"},       \
-        {"batch_size", "4"}, {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"}
+    {"n_layer", "2"}, {"n_head", "4"}, {"n_kv_head", "2"}, {"n_embd", "128"}, {"n_ffn", "344"},                        \
+        {"block_size", "64"}, {"batch_size", "4"}, {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"}
 
 // ---- kernels for tensor cores
 
@@ -53,8 +49,8 @@ static const CudaUsage *usage_of(const CudaObject *object, const char *name) {
     return NULL;
 }
 
-// Three blocks of 128 threads, or one of 256, find registers on a multiprocessor; what the text says in tensor cores, asynchronous copies and
-// loads of matrices is that in machine code.
+// Three blocks of 128 threads, or one of 256, find registers on a multiprocessor; what the text says in tensor cores,
+// asynchronous copies and loads of matrices is that in machine code.
 static void check_tensor(const CudaKernel *kernel, const CudaObject *object, const Target *target, TensorGate *gate) {
     const CudaUsage *usage = usage_of(object, kernel->name);
     int products = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HMMA);
@@ -62,7 +58,8 @@ static void check_tensor(const CudaKernel *kernel, const CudaObject *object, con
     int matrices = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDSM);
     int most = kernel->threads > 128 ? MOST_LARGE_REGISTERS : MOST_TENSOR_REGISTERS;
     if (usage->registers > most) fail_msg("%s takes %d registers", kernel->name, usage->registers);
-    if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0) fail_msg("%s spills", kernel->name);
+    if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
+        fail_msg("%s spills", kernel->name);
     if (products < 4 || copies < 2) fail_msg("%s: %d HMMA, %d LDGSTS", kernel->name, products, copies);
     if (strstr(kernel->source, "_by_rows_tf32") && matrices == 0) fail_msg("%s loads no matrices", kernel->name);
     assert_true((double)kernel->shared_bytes <= target->l1_bytes);
@@ -108,15 +105,17 @@ static void compile_case(const char *name, ModelCase which, const char *architec
     }
     for (uint32_t i = 0; i < code->kernel_count; i++)
         if (code->kernels[i].shared_bytes > 0) check_tensor(&code->kernels[i], &object, &target, &tensor);
-    print_message("%s at level %s, %s: %u launches of %u kernels, %zu bytes; lowered and printed in %.0f ms, compiled in "
-                  "%.2f s; most registers %d (%s)\n",
-                  name, fuse_name(which.level), architecture, report.kernels, report.distinct_kernels, source.length,
-                  1e3 * (report.lower_seconds + report.print_seconds), seconds, object.kernels[most].registers,
-                  object.kernels[most].name);
+    print_message(
+        "%s at level %s, %s: %u launches of %u kernels, %zu bytes; lowered and printed in %.0f ms, compiled in "
+        "%.2f s; most registers %d (%s)\n",
+        name, fuse_name(which.level), architecture, report.kernels, report.distinct_kernels, source.length,
+        1e3 * (report.lower_seconds + report.print_seconds), seconds, object.kernels[most].registers,
+        object.kernels[most].name);
     if (tensor.kernels > 0)
-        print_message("    %u of them for tensor cores: at most %d registers and %zu bytes of shared memory, at least %d HMMA "
-                      "in %d instructions\n",
-                      tensor.kernels, tensor.registers, tensor.shared_bytes, tensor.products, tensor.instructions);
+        print_message(
+            "    %u of them for tensor cores: at most %d registers and %zu bytes of shared memory, at least %d HMMA "
+            "in %d instructions\n",
+            tensor.kernels, tensor.registers, tensor.shared_bytes, tensor.products, tensor.instructions);
     assert_int_equal(object.kernel_count, code->kernel_count);
     assert_int_equal(object.advisory_count, 0);
     assert_int_equal(spilling, 0);
@@ -150,10 +149,13 @@ static void llama(void **state) {
 
 static void tensor_cores(void **state) {
     (void)state;
-    compile_case("character model in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"tf32", "True"}}}, "sm_80");
+    compile_case("character model in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"tf32", "True"}}},
+                 "sm_80");
     compile_case("llama in tf32", (ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"tf32", "True"}}}, "sm_90a");
-    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}}, "sm_90a");
-    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}}, "sm_80");
+    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}},
+                 "sm_90a");
+    compile_case("gpt2 124M in tf32", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"tf32", "True"}}},
+                 "sm_80");
 }
 
 static void gpt2_124m(void **state) {

@@ -11,20 +11,6 @@
 #include "driver/compile.h"
 #include "tests/driver/explained.h"
 
-typedef struct {
-    Arena *arena;
-    Stage *stages;
-    size_t count, capacity;
-} Stages;
-
-static void add_stage(void *context, const Pass *pass, const Graph *graph, const Plan *plan, double seconds) {
-    (void)seconds;
-    Stages *stages = context;
-    if (plan) return;
-    stages->stages = arena_grow(stages->arena, stages->stages, &stages->capacity, stages->count + 1, sizeof(Stage));
-    stages->stages[stages->count++] = (Stage){pass->name, pass->sentence, graph};
-}
-
 static Config *configure(Arena *arena, const Spec *spec, Diags *diags) {
     Config *config = config_create(arena);
     declare_train_keys(config);
@@ -57,7 +43,7 @@ Explained explained_tiny(Arena *arena, const char *name, const char *source, Fus
     Stages stages = {.arena = arena};
     CompileRequest request = {.fuse = level,
                               .target = &target,
-                              .observer = {.after = add_stage, .context = &stages, .verify = true, .limit = -1}};
+                              .observer = {.after = stages_add, .context = &stages, .verify = true, .limit = -1}};
     const Plan *plan = compile_plan(arena, spec, config, MODEL_STEP, &request, ledger, states, diags);
     assert_non_null(plan);
     return (Explained){.level = fuse_name(level),
