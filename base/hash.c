@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#ifndef XXH_INLINE_ALL
 #define XXH_INLINE_ALL // the state's layout is private to each version of the library
+#endif
 #include <xxhash.h>
 
 #include "base/memory.h"

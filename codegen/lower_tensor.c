@@ -7,6 +7,8 @@
 //               loop C:  tile += x[rows] * w[lanes]      by the backend: 128 bytes of C at a time, through shared memory
 //               store epilogue(tile)
 //
+// A sum that is cut in groups is a block of threads for each group, which stores its part.
+//
 // The loops are those of a register tile, only larger; what tensor cores need beside them the program's `tensor` says.
 // All loops down to the tile are independent of each other. Inside of it, the innermost loop is the one whose rounds
 // are taken many at a time: the longest, or the one with a band.
@@ -40,6 +42,7 @@ static void open_lanes(Lowering *lowering, DimList lanes, uint32_t step) {
 
 static void open_tile(Lowering *lowering, const Contraction *contraction) {
     const TensorTile *tensor = &lowering->step->tensor;
+    if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     lower_open_each(lowering, contraction->batch);
     int merged = lower_merged_suffix(lowering, contraction->lanes), rank = contraction->lanes.rank;
     lower_open_each(lowering, dim_list_slice(contraction->lanes, 0, rank - merged));
@@ -57,6 +60,22 @@ static int merged_end(const Lowering *lowering, DimList summed, int from) {
     return to;
 }
 
+// All of the merged dims, or the part of them that the outermost one's share is.
+static void open_group(Lowering *lowering, DimList group) {
+    const Cut *cut = &lowering->step->cut;
+    if (!cut_is_summed(lowering->plan, lowering->step) || group.dims[0] != cut->dims.dims[0]) {
+        lower_open(lowering, LOOP_PLAIN, group, 0, 0, false);
+        return;
+    }
+    int64_t inner = lower_extent(lowering, group) / cut->total, extent = inner * (cut->total / cut->pieces);
+    TileIndex flat = tile_index_sum(tile_index(0), lowering->share, inner);
+    if (extent > 1) {
+        TileValue own = tile_loop(lowering->builder, LOOP_PLAIN, lower_loop_name(lowering, group), extent, 0, 0, false);
+        flat = tile_index_plus(flat, own, 1);
+    }
+    lower_place(lowering, group, flat);
+}
+
 static void open_sum(Lowering *lowering, DimList summed) {
     DimList longest = {0};
     for (int from = 0, to; from < summed.rank; from = to) {
@@ -68,13 +87,12 @@ static void open_sum(Lowering *lowering, DimList summed) {
     }
     for (int from = 0, to; from < summed.rank; from = to) {
         to = merged_end(lowering, summed, from);
-        if (summed.dims[from] != longest.dims[0])
-            lower_open(lowering, LOOP_PLAIN, dim_list_slice(summed, from, to), 0, 0, false);
+        if (summed.dims[from] != longest.dims[0]) open_group(lowering, dim_list_slice(summed, from, to));
     }
     if (longest.rank == 1 && lower_in_band(lowering, longest.dims[0]))
         lower_band_loop(lowering, LOOP_PLAIN, longest.dims[0], tile_index(0), lower_extent(lowering, longest), 0);
     else if (longest.rank)
-        lower_open(lowering, LOOP_PLAIN, longest, 0, 0, false);
+        open_group(lowering, longest);
 }
 
 static void multiply(Lowering *lowering, const Contraction *contraction) {

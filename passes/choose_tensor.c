@@ -3,9 +3,12 @@
 // requires  layouts, register tiles, bands, cuts
 // ensures   a product that is faster so has a TensorTile; its register tile stays, for backends without tensor cores
 // does nothing on a processor, and unless the operands of products may be rounded (PassContext.tensor)
+//           a long sum into few blocks is cut in groups, each with a part of the result of its own (Value.parts), which
+//           readers add up in order
 // ledger    per product: made, with both times, or the first condition that failed
 //
 //     %2 = contract f32[B,T,F] %0 %1 over(C)    768 x 512, sum of 128     tensor tf32 64 by 64 stages 4
+//     %5 = contract f32[C,F] %3 %4 over(B,T)    128 x 512, sum of 768     cut(B)/4 groups 4    and its value: parts 4
 //
 // The cost of a candidate: blocks are dealt out to multiprocessors in rounds; a round takes as long as the tensor cores
 // need for the products of its blocks, or shared memory for handing out operands to warps, or the caches for handing
@@ -18,6 +21,8 @@
 
 // Bytes of the sum that are one stage of a row or a lane.
 enum { STAGE_BYTES = 128, LEAST_STAGES = 2, MOST_STAGES = 4, LEAST_SUM = 8 };
+// Parts of a sum; summed indices of each; how often a step with reductions reads its operands.
+enum { MOST_PARTS = 8, LEAST_PART = 128, ROW_READS = 3 };
 static const double shared_bandwidth = 190e9;  // of a multiprocessor: 128 bytes a clock
 static const double cache_speed = 2.5;         // of the cache of all, in terms of memory's
 static const double fill_seconds = 1.0e-6;     // the first operands' way from memory, whoever waits for them
@@ -39,6 +44,8 @@ typedef struct {
     const Target *target;
     const Band *band;
     int64_t band_lanes;     // extent of the lanes that a band divides; 0: it divides none
+    int64_t divisible;      // extent that parts of the sum can be made of; 1: none can
+    double readers;         // of the result: each reads all parts
 } Shape;
 
 // ---- costs
@@ -52,20 +59,20 @@ static double shared_of(int block, uint32_t stages) {
     return (double)(blocks[block].rows + blocks[block].lanes) * STAGE_BYTES * stages;
 }
 
-static uint32_t stages_of(const Shape *shape, int block) {
+static uint32_t stages_of(const Shape *shape, int block, uint32_t parts) {
     uint32_t stages = MOST_STAGES;
-    double steps = ceil(shape->summed * shape->element_bytes / STAGE_BYTES);
+    double steps = ceil(shape->summed / parts * shape->element_bytes / STAGE_BYTES);
     double room = shape->target->l1_bytes / blocks_at_once(block);
     while (stages > LEAST_STAGES && (shared_of(block, stages) > room || stages > steps)) stages--;
     return stages;
 }
 
-static double tensor_seconds(const Shape *shape, int block) {
+static double tensor_seconds(const Shape *shape, int block, uint32_t parts) {
     const Target *target = shape->target;
     double rows = blocks[block].rows, lanes = blocks[block].lanes;
     double warps = blocks[block].warps_rows * blocks[block].warps_lanes;
-    double count = shape->batch * ceil(shape->rows / rows) * ceil(shape->lanes / lanes);
-    double depth = STAGE_BYTES / shape->element_bytes, summed = ceil(shape->summed / depth) * depth;
+    double count = shape->batch * ceil(shape->rows / rows) * ceil(shape->lanes / lanes) * parts;
+    double depth = STAGE_BYTES / shape->element_bytes, summed = ceil(shape->summed / parts / depth) * depth;
     double multiply = 2 * rows * lanes * summed / (tensor_speed * shape->tensor_flops / target->cores);
     double operands = rows / blocks[block].warps_rows + lanes / blocks[block].warps_lanes;
     double hand_out = warps * operands * summed * shape->element_bytes / shared_bandwidth;
@@ -75,7 +82,8 @@ static double tensor_seconds(const Shape *shape, int block) {
     double busy = ceil(count / target->cores) * round, resident = blocks_at_once(block) * target->cores;
     double alone = ceil(count / resident) * summed / depth * stage_seconds;
     if (alone > busy) busy = alone;
-    return fill_seconds + (busy > traffic ? busy : traffic) + output;
+    double again = (parts - 1) * shape->readers * shape->batch * shape->rows * shape->lanes * sizeof(float);
+    return fill_seconds + (busy > traffic ? busy : traffic) + output + again / target->bandwidth;
 }
 
 // One worker of 16 threads for each register tile, a multiply-add of all its elements a summed index.
@@ -130,19 +138,69 @@ static double extent_of(const Plan *plan, DimList dims) {
     return (double)graph_elements(plan->dims, dim_list_set(&dims));
 }
 
-// The fastest block; false when none fits.
-static bool fastest_block(const Shape *shape, TensorKind kind, TensorTile *tile, double *seconds) {
-    int best = -1;
-    *seconds = INFINITY;
-    for (int b = 0; b < BLOCKS; b++) {
-        double time = block_fits(shape, b) ? tensor_seconds(shape, b) : INFINITY;
-        if (time < *seconds) best = b, *seconds = time;
-    }
-    if (best >= 0) *tile = (TensorTile){kind, blocks[best].rows, blocks[best].lanes, stages_of(shape, best)};
-    return best >= 0;
+// ---- parts of a sum
+
+static bool adds_up_parts(const Step *step) {
+    return step->form != FORM_PRODUCT && scattering_of(step->region).scatter == NODE_NONE;
 }
 
-static void choose(const Plan *plan, Step *step, PassContext *context) {
+// Into how many parts the outermost summed dim can be cut: when nothing is computed of the sum before it is stored, and
+// all who read it can add up.
+static void find_divisible(const Plan *plan, const Step *step, const Contraction *contraction, Shape *shape) {
+    ValueId id = step->outputs[0];
+    const Value *value = &plan->values[id];
+    bool is_plain = step->output_count == 1 && graph_output_at(step->region, 0)->node == contraction->node;
+    shape->divisible = 1;
+    if (!is_plain || step->band.is_set || contraction->summed.rank == 0) return;
+    if (value->next_of != VALUE_NONE || value->is_over) return;
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
+            if (plan->steps[s].operands[k] != id) continue;
+            if (!adds_up_parts(&plan->steps[s])) return;
+            shape->readers += plan->steps[s].form == FORM_ROW ? ROW_READS : 1;
+        }
+    shape->divisible = graph_extent(plan->dims, contraction->summed.dims[0]);
+}
+
+static void cut_sum(Plan *plan, Step *step, const Contraction *contraction, const Shape *shape, uint32_t parts) {
+    if (parts == 1) return;
+    DimList outermost = {.rank = 1, .dims = {contraction->summed.dims[0]}};
+    step->cut = (Cut){.dims = outermost, .total = shape->divisible, .pieces = parts, .groups = parts};
+    plan->values[step->outputs[0]].parts = parts;
+}
+
+// ---- the choice
+
+typedef struct {
+    TensorTile tile;
+    uint32_t parts;
+    double seconds;
+} Way;
+
+// The fastest one; false when no block fits.
+static bool fastest_way(const Shape *shape, TensorKind kind, Way *way) {
+    way->seconds = INFINITY;
+    for (int b = 0; b < BLOCKS; b++) {
+        if (!block_fits(shape, b)) continue;
+        for (uint32_t parts = 1; parts <= MOST_PARTS && parts <= shape->divisible; parts++) {
+            if (parts > 1 && (shape->divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
+            double seconds = tensor_seconds(shape, b, parts);
+            if (seconds >= way->seconds) continue;
+            TensorTile tile = {kind, blocks[b].rows, blocks[b].lanes, stages_of(shape, b, parts)};
+            *way = (Way){tile, parts, seconds};
+        }
+    }
+    return way->seconds < INFINITY;
+}
+
+static const char *times_of(PassContext *context, const Way *way, double vector) {
+    const TensorTile *tile = &way->tile;
+    const char *parts = way->parts > 1 ? arena_format(context->arena, ", %u parts", way->parts) : "";
+    return arena_format(context->arena, "blocks of %u by %u, %u stages%s: %.3g us, %.3g us without", tile->rows,
+                        tile->lanes, tile->stages, parts, 1e6 * way->seconds, 1e6 * vector);
+}
+
+static void choose(Plan *plan, Step *step, PassContext *context) {
     Contraction contraction = product_contraction(plan, step);
     Shape shape = {.batch = extent_of(plan, contraction.batch),
                    .rows = extent_of(plan, contraction.rows),
@@ -153,20 +211,24 @@ static void choose(const Plan *plan, Step *step, PassContext *context) {
                    .target = context->target};
     Decision decision = {.pass = "choose_tensor", .what = "product by tensor cores", .place = step->place};
     decision.reason = refusal(plan, step, &contraction, &shape);
-    TensorTile tile;
-    double seconds = 0, vector = vector_seconds(&shape, step);
+    Way way = {.parts = 1};
+    double vector = vector_seconds(&shape, step);
     bool is_possible = !decision.reason;
-    if (is_possible && !fastest_block(&shape, context->tensor, &tile, &seconds)) {
-        decision.reason = arena_format(context->arena, "no block fits %.0f bytes of shared memory", shape.target->l1_bytes);
+    find_divisible(plan, step, &contraction, &shape);
+    if (is_possible && !fastest_way(&shape, context->tensor, &way)) {
+        decision.reason =
+            arena_format(context->arena, "no block fits %.0f bytes of shared memory", shape.target->l1_bytes);
         is_possible = false;
     }
     if (is_possible) {
-        decision.made = seconds < vector;
-        decision.reason = arena_format(context->arena, "blocks of %u by %u, %u stages: %.3g us, %.3g us without", tile.rows,
-                                       tile.lanes, tile.stages, 1e6 * seconds, 1e6 * vector);
+        decision.made = way.seconds < vector;
+        decision.reason = times_of(context, &way, vector);
     }
     choices_decide(context->choices, is_possible, &decision);
-    if (decision.made) step->tensor = tile;
+    if (decision.made) {
+        step->tensor = way.tile;
+        cut_sum(plan, step, &contraction, &shape, way.parts);
+    }
     ledger_add(context->ledger, decision);
 }
 

@@ -170,7 +170,7 @@ static CudaLaunch *launches_of(Printing *printing, const Plan *plan) {
 static bool is_printable(const Plan *plan, const char *name, Diags *diags) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        bool scratch = plan->scratch_bytes > 0 || step->cut.groups > 0;
+        bool scratch = plan->scratch_bytes > 0 || (step->cut.groups > 0 && step->tensor.kind == TENSOR_NONE);
         if (step->engine == ENGINE_TILES && !scratch) continue;
         return diag_error(diags, (Place){0},
                           "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target with a GPU",
