@@ -70,8 +70,8 @@ static bool bind(SinterModel *model, int threads, Diags *diags) {
     model->threads = threads_create(threads > 0 ? threads : threads_default_count(), true, diags);
     if (!model->threads) return false;
     if (session_create(programs, 2, model->threads, &model->session, diags) != RUNTIME_OK) return false;
-    weights_initialise(model->session, programs[0], (uint64_t)config_int(model->config, "seed"));
-    return true;
+    uint64_t seed = (uint64_t)config_int(model->config, "seed");
+    return weights_initialise(model->session, programs[0], seed, diags) == RUNTIME_OK;
 }
 
 // What the guard of a call caught; the memory is given back already.
@@ -196,7 +196,8 @@ int sinter_write_parameter(SinterModel *model, const char *name, const float *va
     if (setjmp(guard.jump)) return exhausted(&guard);
     const ProgramSlot *slot = find_parameter(model, name, count);
     Arena *scratch = arena_create();
-    if (slot) weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch);
+    Diags *diags = diags_create(scratch);
+    if (slot) weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch, diags);
     arena_free(scratch);
     memory_guard_pop();
     return slot ? EXIT_DONE : EXIT_BAD_FILE;

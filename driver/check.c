@@ -20,6 +20,8 @@ typedef struct {
     const CheckReference *reference;
     const CompiledModel *model;
     Session *session;
+    Diags *diags;
+    RuntimeStatus status; // of the session
 } Check;
 
 // ---- sizes small enough for the reference
@@ -91,7 +93,7 @@ static void bind_leaf(CheckReference *reference, NodeId id) {
     memory_release(ordered);
 }
 
-static void write_slot(const Check *check, const ProgramSlot *slot, const double *stored, int64_t count) {
+static void write_slot(Check *check, const ProgramSlot *slot, const double *stored, int64_t count) {
     Arena *scratch = arena_create();
     int32_t *integers = ARENA_ARRAY(scratch, int32_t, (size_t)count);
     float *floats = ARENA_ARRAY(scratch, float, (size_t)count);
@@ -100,12 +102,14 @@ static void write_slot(const Check *check, const ProgramSlot *slot, const double
         floats[i] = (float)stored[i];
     }
     const void *values = slot->element == ELEMENT_I32 ? (const void *)integers : floats;
-    weights_set(check->session, check->model->programs[MODEL_STEP], slot, values, scratch);
+    RuntimeStatus status =
+        weights_set(check->session, check->model->programs[MODEL_STEP], slot, values, scratch, check->diags);
+    if (check->status == RUNTIME_OK) check->status = status;
     arena_free(scratch);
 }
 
 // Every leaf that the program has, into the session.
-static void write_leaves(const Check *check) {
+static void write_leaves(Check *check) {
     const Graph *graph = check->reference->graph;
     for (NodeId id = 0; id < graph_nodes(graph); id++) {
         if (!is_leaf(graph, id)) continue;
@@ -143,7 +147,7 @@ static DimList slot_order(const Check *check, const Value *value) {
 }
 
 // Largest difference over largest value; infinite when the compiled side is not a number.
-static double output_error(const Check *check, const Output *output) {
+static double output_error(Check *check, const Output *output) {
     const Plan *plan = check->model->plans[MODEL_STEP];
     const Program *step = check->model->programs[MODEL_STEP];
     const Value *value = output_value(plan, output->name);
@@ -157,7 +161,8 @@ static double output_error(const Check *check, const Output *output) {
                       slot_order(check, value), expected);
     Arena *scratch = arena_create();
     float *actual = ARENA_ARRAY(scratch, float, (size_t)count);
-    slot_unpack(slot, session_data(check->session, slot), actual, scratch);
+    RuntimeStatus status = weights_get(check->session, slot, actual, scratch, check->diags);
+    if (check->status == RUNTIME_OK) check->status = status;
     double difference = 0, largest = 1e-30;
     for (int64_t i = 0; i < count; i++) {
         double gap = fabs((double)actual[i] - expected[i]);
@@ -176,12 +181,15 @@ static void keep_worst(WorstError *worst, double error, const char *name) {
 // The key third of a fused query-key-value bias has a gradient of exactly zero: softmax does not see a shift of all
 // scores of a row. Its computed gradient is rounding noise, to be compared with the scale of the whole tensor (which
 // output_error does); AdamW then amplifies that noise, bounded here by second moments that are not zero.
-void check_compare(const CheckReference *reference, const CompiledModel *model, Session *session, CheckErrors *errors) {
-    Check check = {reference, model, session};
+RuntimeStatus check_compare(const CheckReference *reference, const CompiledModel *model, Session *session,
+                            CheckErrors *errors, Diags *diags) {
+    Check check = {reference, model, session, diags, RUNTIME_OK};
+    RunResult result;
     write_leaves(&check);
-    session_run(session, model->programs[MODEL_STEP]);
+    if (check.status == RUNTIME_OK && !session_complete(session, model->programs[MODEL_STEP], &result, diags))
+        check.status = RUNTIME_IO;
     *errors = (CheckErrors){0};
-    for (uint32_t i = 0; i < graph_outputs(reference->graph); i++) {
+    for (uint32_t i = 0; i < graph_outputs(reference->graph) && check.status == RUNTIME_OK; i++) {
         const Output *output = graph_output_at(reference->graph, i);
         bool is_gradient = strncmp(output->name, "grad.", 5) == 0;
         bool is_value = text_equal(output->name, "loss") || text_equal(output->name, "grad_norm");
@@ -192,6 +200,7 @@ void check_compare(const CheckReference *reference, const CompiledModel *model, 
     }
     errors->passed = errors->value.error <= CHECK_VALUE_LIMIT && errors->gradient.error <= CHECK_GRADIENT_LIMIT &&
                      errors->update.error <= CHECK_GRADIENT_LIMIT;
+    return check.status;
 }
 
 // ---- the reference

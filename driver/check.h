@@ -33,7 +33,8 @@ CheckReference *check_reference(Command *command, const Target *target);
 void check_reference_free(CheckReference *reference);   // NULL is allowed
 
 // Gives the session of a compiled step the reference's leaves, runs it once and compares every output. Overwrites the
-// session's states.
-void check_compare(const CheckReference *reference, const CompiledModel *model, Session *session, CheckErrors *errors);
+// session's states. RUNTIME_IO when a device fails.
+RuntimeStatus check_compare(const CheckReference *reference, const CompiledModel *model, Session *session,
+                            CheckErrors *errors, Diags *diags);
 
 #endif

@@ -30,6 +30,7 @@ typedef struct {
     const char *spec_source;
     const char *const *files;      // positional arguments that are neither configs nor specs (prepare, lower)
     size_t file_count;
+    const struct Gpu *gpu;         // that models run on, once check_device has been called; NULL: the processor
     FILE *echo;                    // where overrides and notes go: stderr when stdout is the product
 } Command;
 
@@ -71,8 +72,11 @@ Cache *configured_cache(Command *command);
 // NULL, or that the environment, and not the processor, chose OpenBLAS' kernels: "forced by OPENBLAS_CORETYPE=Haswell".
 const char *blas_forced(Arena *arena);
 const char *blas_version(Arena *arena);   // what OpenBLAS says of itself, and that
-// device and dtype must be ones this build has. EXIT_DONE, or EXIT_USAGE after a diagnostic.
+// device and dtype must be ones this build has; opens the GPU when it is to be used. `auto` is a GPU where there is
+// one, and where there is none the echo says why. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);
+// What is compiled for: this machine's processor, or its GPU.
+Target command_target(const Command *command);
 
 int command_train(Command *command);
 int command_sample(Command *command);

@@ -15,7 +15,7 @@ static int report(Command *command, const char *level, int threads, const CheckE
 }
 
 static int run(Command *command, Training *training) {
-    Target target = probed_target();
+    Target target = command_target(command);
     PassTimes times = {0};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(command->config)};
     request.report.cache = configured_cache(command);
@@ -31,8 +31,9 @@ static int run(Command *command, Training *training) {
     CheckReference *reference = check_reference(command, &target);
     if (!reference) return EXIT_USAGE;
     CheckErrors errors;
-    check_compare(reference, &training->model, training->session, &errors);
+    status = check_compare(reference, &training->model, training->session, &errors, command->diags);
     check_reference_free(reference);
+    if (status != EXIT_DONE) return status;
     return report(command, fuse_name(request.fuse), threads_count(training->threads), &errors);
 }
 

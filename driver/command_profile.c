@@ -80,9 +80,8 @@ static int set_up(Command *command, const Target *target, Training *training, Pr
     probe_run(training->threads, false, &profile->machine);
     status = training_session(command, training);
     if (status != EXIT_DONE) return status;
-    weights_initialise(training->session, training->model.programs[MODEL_STEP],
-                       (uint64_t)config_int(command->config, "seed"));
-    return EXIT_DONE;
+    return weights_initialise(training->session, training->model.programs[MODEL_STEP],
+                              (uint64_t)config_int(command->config, "seed"), command->diags);
 }
 
 static int write_products(Command *command, const Profile *profile, const Timeline *timeline, Products *products) {

@@ -6,6 +6,7 @@
 #include "driver/checkpoint.h"
 #include "driver/command.h"
 #include "driver/compile.h"
+#include "driver/gpu.h"
 #include "driver/report.h"
 #include "driver/start.h"
 #include "runtime/interrupt.h"
@@ -55,7 +56,9 @@ static int sample(Command *command, const CompiledModel *model, ThreadPool *thre
     int32_t *start;
     size_t start_count;
     int status = read_start(command, vocabulary, &start, &start_count);
-    if (status == EXIT_DONE) status = session_create(&logits, 1, threads, &session, command->diags);
+    if (status == EXIT_DONE)
+        status = model->gpu ? gpu_session(model->gpu, threads, &session, command->diags)
+                            : session_create(&logits, 1, threads, &session, command->diags);
     if (status == EXIT_DONE) status = weights_load(session, logits, file, command->diags);
     if (status == EXIT_DONE) {
         Printer printer = {command->arena, vocabulary};
@@ -97,8 +100,9 @@ static int compile_and_sample(Command *command, TensorFile *file) {
     const char *rows = arena_format(command->arena, "%lld", (long long)(samples < 16 ? samples : 16));
     config_assign(command->config, "batch_size", rows, (Place){0}, command->diags);
     PassTimes times = {0};
-    Target target = probed_target();
-    CompileRequest request = {.observer = report_observer(&times), .target = &target, .fuse = configured_fuse(command->config)};
+    Target target = command_target(command);
+    CompileRequest request = {.observer = report_observer(&times), .target = &target,
+                              .gpu = command->gpu, .fuse = configured_fuse(command->config)};
     request.wanted[MODEL_LOGITS] = true;
     request.report.cache = configured_cache(command);
     CompiledModel model;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "driver/checkpoint.h"
 #include "driver/command.h"
+#include "driver/gpu.h"
 #include "driver/progress.h"
 #include "driver/report.h"
 #include "driver/start.h"
@@ -25,9 +26,21 @@ static void say_budget(Command *command, const Ledger *ledger) {
     }
 }
 
-// The denominator of mfu: measured here, once, and printed.
-static double measure_peak(Command *command, ThreadPool *threads) {
+// The denominator of mfu, printed once: measured here, or what the GPU's datasheet promises.
+static double find_peak(Command *command, ThreadPool *threads) {
     ProbeResult probe;
+    if (command->gpu) {
+        double peak = gpu_peak(command->gpu);
+        fprintf(command->echo, "device: %s, ", gpu_name(command->gpu));
+        if (peak > 0)
+            fprintf(command->echo,
+                    "peak %.1f TFLOP/s f32 (datasheet); mfu is against this peak. nanoGPT's fixed A100 peak is "
+                    "%.0f TFLOP/s\n",
+                    1e-12 * peak, 1e-12 * NANOGPT_PEAK_FLOPS);
+        else
+            fprintf(command->echo, "no datasheet of it is known: there is no mfu\n");
+        return peak;
+    }
     probe_run(threads, true, &probe);
     fprintf(command->echo,
             "device: %s, %d threads, peak %.1f GFLOP/s f32 (measured); mfu is against this peak. "
@@ -67,9 +80,9 @@ static void say_result(Command *command, const Training *training, const TrainRe
         fprintf(echo, "median %.2f ms/iter over %lld iterations: %.1f GFLOP/s by nanoGPT's formula (%.3f GFLOP/iter), "
                "mfu %.2f%% of this device, %.3f%% of an A100; products alone %.3f GFLOP/iter, %.2f%%\n",
                1e3 * result->median_seconds, (long long)result->iterations, 1e-9 * formula / result->median_seconds,
-               1e-9 * formula, 100 * formula / result->median_seconds / peak,
+               1e-9 * formula, peak > 0 ? 100 * formula / result->median_seconds / peak : 0,
                100 * formula / result->median_seconds / NANOGPT_PEAK_FLOPS, 1e-9 * true_flops,
-               100 * true_flops / result->median_seconds / peak);
+               peak > 0 ? 100 * true_flops / result->median_seconds / peak : 0);
     }
     if (result->checkpoints > 0)
         fprintf(echo, "checkpoints: %lld written, %.3f s each\n", (long long)result->checkpoints,
@@ -117,7 +130,7 @@ static int prepare_and_run(Command *command, const Start *start, Training *train
     StartTimes stages = {.since = began};
     CompileRequest request = {.observer = report_observer(&times), .fuse = configured_fuse(config)};
     request.report.cache = configured_cache(command);
-    Target target = probed_target();
+    Target target = command_target(command);
     bool evaluates = config_int(config, "eval_interval") > 0 || config_bool(config, "eval_only");
     int status = tune(command, &target, &request);
     start_stage(&stages, "configuration");
@@ -134,7 +147,7 @@ static int prepare_and_run(Command *command, const Start *start, Training *train
     training->threads = threads_create(configured_threads(config), true, command->diags);
     if (!training->threads) return EXIT_IO;
     start_stage(&stages, "tokens and threads");
-    double peak = measure_peak(command, training->threads);
+    double peak = find_peak(command, training->threads);
     start_stage(&stages, "peak of the machine");
     status = training_check_memory(command, training, threads_count(training->threads));
     if (status != EXIT_DONE) return status;

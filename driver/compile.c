@@ -2,7 +2,7 @@
 #include "driver/compile.h"
 #include "base/clock.h"
 #include "driver/command.h"
-
+#include "driver/gpu.h"
 
 static const char *const program_names[MODEL_PROGRAMS] = {"step", "micro", "eval", "logits"};
 static const SpecUse program_uses[MODEL_PROGRAMS] = {SPEC_LOSS, SPEC_LOSS, SPEC_EVAL, SPEC_LOGITS};
@@ -53,6 +53,13 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
     return done ? plan : NULL;
 }
 
+static bool generate(const Plan *const *plans, const char *const *names, int count, CompileRequest *request,
+                     Program **programs, GpuModel **gpu, Diags *diags) {
+    if (!request->gpu) return codegen_cpu(plans, names, count, request->target, &request->report, programs, diags);
+    *gpu = gpu_compile(request->gpu, plans, names, count, request->target, &request->report, programs, diags);
+    return *gpu != NULL;
+}
+
 bool compile_model(Arena *arena, const Spec *spec, const Config *config, CompileRequest *request, CompiledModel *model,
                    Diags *diags) {
     double start = clock_seconds();
@@ -73,7 +80,7 @@ bool compile_model(Arena *arena, const Spec *spec, const Config *config, Compile
         plans[count++] = plan;
     }
     if (!choices_finish(request->choices, diags)) return false;
-    if (!codegen_cpu(plans, names, count, request->target, &request->report, programs, diags)) return false;
+    if (!generate(plans, names, count, request, programs, &model->gpu, diags)) return false;
     for (int program = 0, i = 0; program < MODEL_PROGRAMS; program++) {
         if (model->plans[program]) model->programs[program] = programs[i++];
     }
@@ -86,6 +93,7 @@ void compiled_free(CompiledModel *model) {
     for (int program = 0; program < MODEL_PROGRAMS; program++) {
         if (model->programs[program]) program_free(model->programs[program]);
     }
+    gpu_model_free(model->gpu);
 }
 
 // ---- what a step costs, as nanoGPT counts it and as it is

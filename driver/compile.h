@@ -17,6 +17,7 @@ typedef struct {
     bool wanted[MODEL_PROGRAMS];
     FuseLevel fuse;
     const Target *target;
+    const struct Gpu *gpu;          // that `target` describes; NULL: the processor
     bool without_budget;            // the key activation_budget does not count
     size_t least_budget;            // set when it cannot be met: the smallest that can
     Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
@@ -29,6 +30,7 @@ typedef struct {
 typedef struct {
     Plan *plans[MODEL_PROGRAMS];    // NULL where not wanted
     Program *programs[MODEL_PROGRAMS];
+    struct GpuModel *gpu;           // what runs them there; NULL: the processor does
     Ledger *ledger;
     size_t ledger_ends[MODEL_PROGRAMS];   // how long it was when that program's plan was made
     double seconds;                 // all of it

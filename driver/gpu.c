@@ -9,16 +9,6 @@
 #include "driver/command.h"
 #include "runtime/cuda/device.h"
 
-// ---- is there one
-
-const char *gpu_refusal(Arena *arena) {
-    const char *why;
-    if (!cuda_driver_open(arena, &why)) return arena_format(arena, "no usable GPU: %s", why);
-    const Nvrtc *nvrtc = nvrtc_open(arena, &why);
-    if (!nvrtc) return arena_format(arena, "no compiler for the GPU: %s", why);
-    return NULL;
-}
-
 // ---- sinter info
 
 static void describe_rate(Text *out, const char *name, double rate) {

@@ -4,11 +4,37 @@
 
 #include "base/diag.h"
 #include "base/text.h"
-#include "ir/plan.h"
-#include "ir/target.h"
+#include "codegen/codegen.h"
+#include "runtime/session.h"
 
-// NULL when a model can be compiled for a GPU of this machine and run there; else why not, in one clause.
-const char *gpu_refusal(Arena *arena);
+// The GPU that models are trained on: the first one of this machine, its driver and NVRTC.
+typedef struct Gpu Gpu;
+// NULL when there is none that a model can be compiled for and run on: `*why` is one clause.
+const Gpu *gpu_open(Arena *arena, const char **why);
+const char *gpu_name(const Gpu *gpu);
+// What passes and codegen are told of it: the datasheet of its architecture, with what the driver says.
+Target gpu_target(const Gpu *gpu);
+// Datasheet peak of f32 products, flop/s, the denominator of mfu; 0: no datasheet is known.
+double gpu_peak(const Gpu *gpu);
+
+// The compiled programs of one model on it.
+typedef struct GpuModel GpuModel;
+typedef struct {
+    double compile_seconds;          // in NVRTC and the cache
+    uint32_t units, recalled;        // translation units; those that came from the cache
+} GpuReport;
+// As codegen_cpu. Programs have slots and steps (labels, flops, bytes) as others do; what runs them is gpu_session.
+// NULL with diagnostics. Freed with gpu_model_free, programs included.
+GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
+                      const Target *target, CodegenReport *report, Program **programs, Diags *diags);
+void gpu_model_free(GpuModel *model);   // NULL is allowed
+GpuReport gpu_model_report(const GpuModel *model);
+// Bytes of the GPU's memory that a session takes; false when they overflow.
+bool gpu_bytes(const GpuModel *model, size_t *bytes);
+// Bytes of it that are free, and that it has. False after a diagnostic.
+bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags);
+RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags);
+
 // For `sinter info`: the GPUs, what their datasheets promise, the libraries found, and a line for each one missing.
 void gpu_describe(Arena *arena, Text *out, Diags *diags);
 

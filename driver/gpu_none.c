@@ -4,9 +4,31 @@
 
 static const char sentence[] = "this build has no GPU half (it was configured with SINTER_CUDA=OFF)";
 
-const char *gpu_refusal(Arena *arena) {
+const Gpu *gpu_open(Arena *arena, const char **why) {
     (void)arena;
-    return sentence;
+    *why = sentence;
+    return NULL;
+}
+
+// Where there is no Gpu, nobody comes here.
+const char *gpu_name(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
+Target gpu_target(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
+double gpu_peak(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
+GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
+                      const Target *target, CodegenReport *report, Program **programs, Diags *diags) {
+    (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)report, (void)programs, (void)diags;
+    BUG("%s", sentence);
+}
+void gpu_model_free(GpuModel *model) { CHECK(!model); }
+GpuReport gpu_model_report(const GpuModel *model) { BUG("%s%p", sentence, (const void *)model); }
+bool gpu_bytes(const GpuModel *model, size_t *bytes) { BUG("%s%p%p", sentence, (const void *)model, (void *)bytes); }
+bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags) {
+    (void)gpu, (void)free_bytes, (void)all_bytes, (void)diags;
+    BUG("%s", sentence);
+}
+RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags) {
+    (void)model, (void)threads, (void)session, (void)diags;
+    BUG("%s", sentence);
 }
 
 void gpu_describe(Arena *arena, Text *out, Diags *diags) {

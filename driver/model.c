@@ -76,6 +76,10 @@ Target probed_target(void) {
     return target;
 }
 
+Target command_target(const Command *command) {
+    return command->gpu ? gpu_target(command->gpu) : probed_target();
+}
+
 Cache *configured_cache(Command *command) {
     enum { LIMIT = 512 << 20 };
     const char *home = config_bool(command->config, "cache") ? cache_home(command->arena) : NULL;
@@ -95,27 +99,33 @@ const char *blas_version(Arena *arena) {
     return forced ? arena_format(arena, "%s, %s", codegen_blas_version(), forced) : codegen_blas_version();
 }
 
-static int check_device_name(const Command *command, const char *device) {
-    if (text_equal(device, "auto") || text_equal(device, "cpu")) return EXIT_DONE;
+static int choose_device(Command *command, const char *device) {
     Place place = config_find(command->config, "device")->place;
-    const char *refusal = "models are trained on the CPU alone, so far";
-    if (!text_equal(device, "cuda")) {
+    bool is_open = text_equal(device, "auto"), is_gpu = text_equal(device, "cuda");
+    const char *why;
+    if (text_equal(device, "cpu")) return EXIT_DONE;
+    if (!is_open && !is_gpu) {
         diag_error(command->diags, place, "device '%s': cpu, cuda or auto", device);
         return EXIT_USAGE;
     }
-    if (gpu_refusal(command->arena)) refusal = gpu_refusal(command->arena);
-    diag_error(command->diags, place, "device 'cuda': %s", refusal);
+    command->gpu = gpu_open(command->arena, &why);
+    if (command->gpu) return EXIT_DONE;
+    if (is_open) {
+        fprintf(command->echo, "device: cpu (%s)\n", why);
+        return EXIT_DONE;
+    }
+    diag_error(command->diags, place, "device 'cuda': %s", why);
     return EXIT_USAGE;
 }
 
 int check_device(Command *command) {
     const char *device = config_string(command->config, "device"), *dtype = config_string(command->config, "dtype");
     Diags *diags = command->diags;
-    int status = check_device_name(command, device);
+    int status = choose_device(command, device);
     if (status != EXIT_DONE) return status;
     if (!text_equal(dtype, "float32")) {
         diag_error(diags, config_find(command->config, "dtype")->place,
-                   "dtype '%s' is not in this build; the CPU computes in float32", dtype);
+                   "dtype '%s' is not in this build; it computes in float32", dtype);
         return EXIT_USAGE;
     }
     int64_t threads = config_int(command->config, "threads");

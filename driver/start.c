@@ -161,7 +161,9 @@ int start_choices(Command *command, const Start *start, const Target *target, Co
 
 int start_load(Command *command, const Start *start, Training *training) {
     const Program *step = training->model.programs[MODEL_STEP];
-    weights_initialise(training->session, step, (uint64_t)config_int(command->config, "seed"));
+    int status =
+        weights_initialise(training->session, step, (uint64_t)config_int(command->config, "seed"), command->diags);
+    if (status != EXIT_DONE) return status;
     if (!start->file) {
         fputs("Initializing a new model from scratch\n", command->echo);
         return EXIT_DONE;

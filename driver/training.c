@@ -1,6 +1,7 @@
 // Setting up a training: see training.h.
 #include "driver/training.h"
 
+#include "driver/gpu.h"
 #include "driver/memory_limit.h"
 
 void training_free(Training *training) {
@@ -43,6 +44,7 @@ int training_compile(Command *command, const Target *target, bool evaluates, Com
     request->wanted[MODEL_MICRO] = config_int(config, "gradient_accumulation_steps") > 1;
     request->wanted[MODEL_EVAL] = evaluates;
     request->target = target;
+    request->gpu = command->gpu;
     bool compiled = compile_model(command->arena, command->spec, config, request, &training->model, command->diags);
     if (compiled) return EXIT_DONE;
     return request->least_budget ? EXIT_MEMORY : EXIT_USAGE;
@@ -90,10 +92,32 @@ static const char *what_to_lower(Command *command, const size_t bytes[MEMORY_COU
                         has_budget ? "" : ", or give an --activation_budget");
 }
 
+// On a GPU the host has a tensor at a time, and the GPU all else.
+static int check_gpu_memory(Command *command, const Training *training, const size_t bytes[MEMORY_COUNT]) {
+    size_t needed, free_bytes, all_bytes;
+    if (!gpu_bytes(training->model.gpu, &needed)) {
+        diag_error(command->diags, (Place){0}, "the memory of this model overflows the address space");
+        return EXIT_MEMORY;
+    }
+    if (!gpu_memory(command->gpu, &free_bytes, &all_bytes, command->diags)) return EXIT_IO;
+    double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
+    fprintf(command->echo,
+            "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB in all of the GPU's %.1f MB, "
+            "%.1f MB of which are free\n",
+            1e-6 * states, 1e-6 * arena, 1e-6 * (double)needed, 1e-6 * (double)all_bytes, 1e-6 * (double)free_bytes);
+    if (needed <= free_bytes) return EXIT_DONE;
+    diag_error(command->diags, (Place){0},
+               "this run needs %.1f MB of the GPU's memory (%.1f MB of them states), and %.1f MB are free; %s",
+               1e-6 * (double)needed, 1e-6 * states, 1e-6 * (double)free_bytes,
+               what_to_lower(command, bytes, (double)free_bytes));
+    return EXIT_MEMORY;
+}
+
 int training_check_memory(Command *command, const Training *training, int threads) {
     size_t bytes[MEMORY_COUNT];
     int status = training_bytes(command, training, threads, bytes);
     if (status != EXIT_DONE) return status;
+    if (training->model.gpu) return check_gpu_memory(command, training, bytes);
     double states = (double)bytes[MEMORY_STATE], arena = (double)bytes[MEMORY_ARENA];
     double scratch = (double)bytes[MEMORY_SCRATCH];
     double needed = states + arena + scratch;
@@ -110,6 +134,8 @@ int training_check_memory(Command *command, const Training *training, int thread
 int training_session(Command *command, Training *training) {
     const Program *programs[MODEL_PROGRAMS];
     int count = program_list(training, programs);
+    if (training->model.gpu)
+        return gpu_session(training->model.gpu, training->threads, &training->session, command->diags);
     return session_create(programs, count, training->threads, &training->session, command->diags);
 }
 

@@ -4,8 +4,8 @@
 // Ensures (step):  outputs grad_norm (of all gradients together, before clipping) and, for each NAME with a gradient,
 //                  the next values NAME, adam.m.NAME and adam.v.NAME. Inputs: learning_rate (f32), step (i32, from 0).
 //                  Over n > 1 micro-batches, grad.NAME becomes the mean (accumulate.NAME + gradient) / n, and the next
-//                  value of accumulate.NAME is 0. A step whose loss or grad_norm is infinite or NaN leaves params and
-//                  moments as they were.
+//                  value of accumulate.NAME is 0. A step whose loss, grad_norm or learning_rate is infinite or NaN
+//                  leaves params and moments as they were.
 // Ensures (micro): the only outputs are loss and accumulate.NAME, the gradients so far.
 // Does nothing when: never; without gradients it is an error. A param without a gradient is left alone.
 //
@@ -21,8 +21,8 @@
 //                                         output "w" where(finite, %50, %0) .. "adam.m.w" where(finite, %31, %30) ..
 //
 // where t = step + 1, rate = learning_rate / (1 - beta1^t), bias = 1 / (1 - beta2^t), clip = min(1, grad_clip / (norm +
-// 1e-6)), finite = grad_norm < inf and |loss| < inf, and decay = 1 - learning_rate * weight_decay for leaves of stored
-// rank >= 2 (for others there is no decay).
+// 1e-6)), finite = grad_norm < inf and |loss| < inf and |learning_rate| < inf, and decay = 1 - learning_rate *
+// weight_decay for leaves of stored rank >= 2 (for others there is no decay).
 #include <math.h>
 #include <string.h>
 
@@ -168,7 +168,9 @@ static void make_factors(Optimizer *optimizer, NodeId norm) {
     NodeId infinity = number(graph, INFINITY), loss = graph_find_output(graph, "loss");
     NodeId sound_norm = build_binary(graph, OP_LT, norm, infinity);
     NodeId sound_loss = build_binary(graph, OP_LT, build_unary(graph, OP_ABS, loss), infinity);
-    optimizer->finite = build_binary(graph, OP_AND, sound_norm, sound_loss);
+    NodeId sound_rate = build_binary(graph, OP_LT, build_unary(graph, OP_ABS, learning_rate), infinity);
+    NodeId sound = build_binary(graph, OP_AND, sound_norm, sound_loss);
+    optimizer->finite = build_binary(graph, OP_AND, sound, sound_rate);
     optimizer->rate = build_binary(graph, OP_DIV, learning_rate, bias_correction(graph, t, settings->beta1));
     optimizer->bias = build_binary(graph, OP_DIV, one, bias_correction(graph, t, settings->beta2));
     optimizer->decay = optimizer->clip = NODE_NONE;

@@ -59,7 +59,6 @@ typedef struct {
     const SampleOptions *options;
     Diags *diags;
     int32_t *input;      // tok[rows, context]
-    const float *output; // logits[rows, context, vocabulary], in the slot's layout
     const ProgramSlot *output_slot;
     int64_t rows, context, vocabulary, drawable;
     int64_t length;  // tokens per finished sample
@@ -77,23 +76,22 @@ static void fill_input(const Sampler *sampler, int64_t known) {
     }
 }
 
-static const float *read_logits(const Sampler *sampler, int64_t row, int64_t position) {
+// output: logits[rows, context, vocabulary], in the slot's layout.
+static const float *read_logits(const Sampler *sampler, const float *output, int64_t row, int64_t position) {
     for (int64_t v = 0; v < sampler->vocabulary; v++)
-        sampler->logits[v] = sampler->output[slot_offset(sampler->output_slot, (int64_t[]){row, position, v})];
+        sampler->logits[v] = output[slot_offset(sampler->output_slot, (int64_t[]){row, position, v})];
     return sampler->logits;
 }
 
-static RuntimeStatus draw_tokens(const Sampler *sampler, int64_t first_sample, int64_t known) {
+static RuntimeStatus draw_from(const Sampler *sampler, const float *output, int64_t first_sample, int64_t known) {
     const SampleOptions *options = sampler->options;
     int64_t position = (known < sampler->context ? known : sampler->context) - 1;
-    fill_input(sampler, known);
-    session_run(options->session, options->logits);
     for (int64_t row = 0; row < sampler->rows && first_sample + row < options->num_samples; row++) {
         // 2^32 positions per sample: every (sample, position) has a counter of its own.
         uint64_t counter = (uint64_t)(first_sample + row) << 32 | (uint64_t)known;
         double random = random_uniform(random_bits(sampler->key, counter));
-        int32_t token = sample_draw(read_logits(sampler, row, position), sampler->drawable, options->temperature,
-                                    options->top_k, random);
+        int32_t token = sample_draw(read_logits(sampler, output, row, position), sampler->drawable,
+                                    options->temperature, options->top_k, random);
         if (token < 0) {
             diag_error(sampler->diags, (Place){0}, "sampling: no finite logit at position %lld", (long long)known);
             return RUNTIME_NONFINITE;
@@ -101,6 +99,18 @@ static RuntimeStatus draw_tokens(const Sampler *sampler, int64_t first_sample, i
         sampler->tokens[row * sampler->length + known] = token;
     }
     return RUNTIME_OK;
+}
+
+static RuntimeStatus draw_tokens(const Sampler *sampler, int64_t first_sample, int64_t known) {
+    const SampleOptions *options = sampler->options;
+    RunResult unread;
+    fill_input(sampler, known);
+    if (!session_complete(options->session, options->logits, &unread, sampler->diags)) return RUNTIME_IO;
+    void *output = session_map(options->session, sampler->output_slot, MAP_READ, sampler->diags);
+    if (!output) return RUNTIME_IO;
+    RuntimeStatus status = draw_from(sampler, output, first_sample, known);
+    bool done = session_unmap(options->session, sampler->output_slot, output, MAP_READ, sampler->diags);
+    return status == RUNTIME_OK && !done ? RUNTIME_IO : status;
 }
 
 static RuntimeStatus sample_group(const Sampler *sampler, int64_t first_sample) {
@@ -125,7 +135,6 @@ static void bind_slots(Sampler *sampler) {
     CHECK(output && output->rank == 3 && output->element == ELEMENT_F32);
     CHECK(output->extents[0] == input->extents[0] && output->extents[1] == input->extents[1]);
     sampler->input = session_data(options->session, input);
-    sampler->output = session_data(options->session, output);
     sampler->output_slot = output;
     sampler->rows = output->extents[0];
     sampler->context = output->extents[1];

@@ -1,6 +1,7 @@
 // Binding and running. All pointers are resolved once, at creation; a run is a few nested loops.
-#include "runtime/session.h"
+#include "runtime/session_device.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,6 +13,7 @@ typedef struct {
     const Program *program;
     void ***buffers; // [step_count]: pointers of each step, inside `pointers`; scratch as thread 0 has it for piece 0
     void **pointers;
+    const float *loss, *grad_norm;  // NULL where the program has none
 } BoundProgram;
 
 struct Session {
@@ -24,6 +26,9 @@ struct Session {
     BoundProgram *programs;
     Trace *trace;               // made by the first session_profile
     bool profile;
+    const BoundProgram *done;   // the run not collected yet
+    const SessionDevice *functions;  // NULL: the processor, and all above
+    void *device;
 };
 
 enum { HUGE_PAGE = 2 << 20, PAGE = 4096, CACHE_LINE = 64, MOST_SCRATCH_BUFFERS = 256 };
@@ -66,8 +71,9 @@ typedef struct {
 static void zero_part(void *context, int thread, int count) {
     const ZeroTask *task = context;
     size_t lines = task->bytes / CACHE_LINE, part = lines / (size_t)count;
-    size_t first = part * (size_t)thread, last = thread + 1 == count ? lines : first + part;
-    memset(task->block + first * CACHE_LINE, 0, (last - first) * CACHE_LINE);
+    size_t first = part * (size_t)thread * CACHE_LINE;
+    size_t end = thread + 1 == count ? task->bytes : first + part * CACHE_LINE;
+    memset(task->block + first, 0, end - first);
 }
 
 static bool block_create(Session *session, ProgramMemory memory, size_t bytes) {
@@ -103,6 +109,8 @@ static void bind_program(Session *session, BoundProgram *bound, const Program *p
         for (uint32_t b = 0; b < step->buffer_count; b++)
             *next++ = resolve(session, step->buffers[b]);
     }
+    bound->loss = session_slot_data(session, program, SLOT_OUTPUT, "loss");
+    bound->grad_norm = session_slot_data(session, program, SLOT_OUTPUT, "grad_norm");
 }
 
 static bool blocks_create(Session *session, const size_t bytes[MEMORY_COUNT]) {
@@ -143,6 +151,7 @@ RuntimeStatus session_create(const Program *const *programs, int count, ThreadPo
 void session_free(Session *session) {
     if (!session) return;
     memory_disown(&session->owned);
+    if (session->functions) session->functions->free(session->device);
     for (int i = 0; i < session->program_count; i++) {
         memory_release(session->programs[i].buffers);
         memory_release(session->programs[i].pointers);
@@ -255,10 +264,53 @@ void session_run(Session *session, const Program *program) {
     trace_end(session->trace);
 }
 
-// ---- looking in
+// ---- runs and memory, here or on a device
+
+Session *session_create_on(const SessionDevice *functions, void *device, ThreadPool *threads) {
+    Session *session = memory_allocate(sizeof *session);
+    session->threads = threads;
+    session->functions = functions;
+    session->device = device;
+    memory_own(&session->owned, release_session, session);
+    return session;
+}
+
+void *session_device(const Session *session, const SessionDevice *functions) {
+    return session->functions == functions ? session->device : NULL;
+}
+
+int session_ahead(const Session *session) {
+    return session->functions ? session->functions->ahead : 0;
+}
+
+bool session_submit(Session *session, const Program *program, RunOrder order, Diags *diags) {
+    if (session->functions) return session->functions->submit(session->device, program, order, diags);
+    CHECK(!session->done);
+    session_run(session, program);
+    session->done = find_bound(session, program);
+    return true;
+}
+
+bool session_collect(Session *session, bool wait, bool *is_done, RunResult *result, Diags *diags) {
+    if (session->functions) return session->functions->collect(session->device, wait, is_done, result, diags);
+    const BoundProgram *done = session->done;
+    CHECK(done);
+    *result = (RunResult){done->loss ? *done->loss : NAN, done->grad_norm ? *done->grad_norm : NAN};
+    *is_done = true;
+    session->done = NULL;
+    return true;
+}
+
+bool session_complete(Session *session, const Program *program, RunResult *result, Diags *diags) {
+    bool is_done = false;
+    return session_submit(session, program, (RunOrder){RUN_ALONE, UINT32_MAX}, diags) &&
+           session_collect(session, true, &is_done, result, diags) && is_done;
+}
 
 void *session_data(const Session *session, const ProgramSlot *slot) {
-    return resolve(session, slot->buffer);
+    if (!session->functions) return resolve(session, slot->buffer);
+    if (slot->kind != SLOT_INPUT) BUG("'%s' lies on a device", slot->name);
+    return session->functions->input(session->device, slot);
 }
 
 void *session_slot_data(const Session *session, const Program *program, SlotKind kind, const char *name) {
@@ -269,6 +321,29 @@ void *session_slot_data(const Session *session, const Program *program, SlotKind
 ThreadPool *session_threads(const Session *session) {
     return session->threads;
 }
+
+void *session_map(const Session *session, const ProgramSlot *slot, MapUse use, Diags *diags) {
+    if (!session->functions || slot->kind == SLOT_INPUT) return session_data(session, slot);
+    void *memory = memory_allocate(slot->bytes);
+    if (use == MAP_WRITE || session->functions->read(session->device, memory, slot, diags)) return memory;
+    memory_release(memory);
+    return NULL;
+}
+
+bool session_unmap(const Session *session, const ProgramSlot *slot, void *memory, MapUse use, Diags *diags) {
+    if (!session->functions || slot->kind == SLOT_INPUT) return true;
+    bool done = use == MAP_READ || session->functions->write(session->device, slot, memory, diags);
+    memory_release(memory);
+    return done;
+}
+
+bool session_clear(const Session *session, const ProgramSlot *slot, Diags *diags) {
+    if (session->functions) return session->functions->clear(session->device, slot, diags);
+    threads_run(session->threads, zero_part, &(ZeroTask){session_data(session, slot), slot->bytes});
+    return true;
+}
+
+// ---- looking at time
 
 void session_profile(Session *session, bool on) {
     session->profile = on;

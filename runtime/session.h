@@ -3,6 +3,9 @@
 // In: Programs of one compilation (they share the layout of states). Out: numbers in their slots.
 // state = [max over programs of state_bytes], arena = [max of arena_bytes], and scratch memory for each thread; all
 // zeroed at creation.
+//
+// A session runs on this machine's processor, or on another device (session_device.h) whose memory the host cannot see.
+// What works on both: session_submit and session_collect for runs, session_data for inputs, session_map for all else.
 #ifndef SINTER_RUNTIME_SESSION_H
 #define SINTER_RUNTIME_SESSION_H
 
@@ -23,18 +26,62 @@ void session_free(Session *session);  // NULL is allowed
 // overflow.
 bool session_bytes(const Program *const *programs, int count, int threads, size_t bytes[MEMORY_COUNT]);
 
-// Runs all steps once; thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n) of each, one piece of a step and of those
-// joined to it after the other. `program` must be one of those
-// given at creation (BUG otherwise). Inputs are in the arena and are the caller's to write before each run.
+// ---- runs
+
+// What a run is to the runs before it. On a device where several are under way, it decides by itself what a training
+// loop on the processor decides when it has seen a loss: behind a loss or gradient norm that is not finite, the runs of
+// the same iteration get a learning rate of NaN, and such a step updates nothing. Behind more than `forgiven` of such
+// iterations without a good one between, all runs do, until one is RUN_ALONE.
+typedef enum {
+    RUN_ALONE,    // whatever was before does not matter; what follows may follow it
+    RUN_BEGINS,   // the first micro-batch of an iteration
+    RUN_FOLLOWS,  // a further one
+    RUN_ASIDE     // an evaluation between iterations: neither minds nor is minded
+} RunPlace;
+typedef struct {
+    RunPlace place;
+    uint32_t forgiven;
+} RunOrder;
+
+typedef struct {
+    float loss, grad_norm;  // NaN where the program has none
+} RunResult;
+
+// How many runs may be under way, submitted and not collected, when the next one is submitted. 0: a submit is the run.
+int session_ahead(const Session *session);
+// Starts a run with what the program's inputs hold; they may be written anew at once. False after a diagnostic.
+bool session_submit(Session *session, const Program *program, RunOrder order, Diags *diags);
+// The oldest run not collected yet. Without `wait`, *is_done is false while it is under way. False after a diagnostic:
+// the device failed, and nothing of the session can be trusted.
+bool session_collect(Session *session, bool wait, bool *is_done, RunResult *result, Diags *diags);
+// One run alone, when none is under way, and its result.
+bool session_complete(Session *session, const Program *program, RunResult *result, Diags *diags);
+
+// On the processor. Runs all steps once; thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n) of each, one piece of a
+// step and of those joined to it after the other. `program` must be one of those given at creation (BUG otherwise).
+// Inputs are in the arena and are the caller's to write before each run.
 void session_run(Session *session, const Program *program);
 
+// ---- memory
+
 // Memory of a slot. States are shared by all programs; inputs and outputs belong to the one program whose run is next
-// or last: another program's run overwrites them.
+// or last: another program's run overwrites them. On a device only inputs have memory here.
 void *session_data(const Session *session, const ProgramSlot *slot);
 void *session_slot_data(const Session *session, const Program *program, SlotKind kind, const char *name);  // or NULL
 ThreadPool *session_threads(const Session *session);
 
-// Noting when each thread ends each piece, off at first. It costs one clock reading a piece.
+// A slot's memory behind all runs so far, to be read, or to be written whole; on the processor its own, on a device a
+// copy. NULL after a diagnostic.
+typedef enum { MAP_READ, MAP_WRITE } MapUse;
+void *session_map(const Session *session, const ProgramSlot *slot, MapUse use, Diags *diags);
+// Ends it: what was written takes effect. False after a diagnostic.
+bool session_unmap(const Session *session, const ProgramSlot *slot, void *memory, MapUse use, Diags *diags);
+// The slot becomes zeros.
+bool session_clear(const Session *session, const ProgramSlot *slot, Diags *diags);
+
+// ---- looking at time
+
+// On the processor. Noting when each thread ends each piece, off at first. It costs one clock reading a piece.
 void session_profile(Session *session, bool on);
 // The last run while it was on, until the next one; NULL when it never was.
 const Trace *session_trace(const Session *session);

@@ -12,16 +12,22 @@
 #include "runtime/train_log.h"
 #include "runtime/weights.h"
 
-enum { LINE_SIZE = 512, KEPT_TIMES = 1024, MFU_FROM = 5 };
+enum { LINE_SIZE = 512, KEPT_TIMES = 1024, MFU_FROM = 5, MOST_UNFINISHED = 64 };
+static const double ahead_seconds = 0.05; // of work at most that a device has before it: nobody waits long for a signal
 
-// Where the numbers of one program are; NULL for slots that it lacks.
+// Where the inputs of one program are; NULL for slots that it lacks.
 typedef struct {
     const Program *program;
     int32_t *tokens, *targets;
     float *learning_rate;
     int32_t *step, *seed, *micro;
-    const float *loss, *grad_norm;
 } Bound;
+
+// An iteration whose runs are not all done.
+typedef struct {
+    int64_t iteration, collected; // runs of it whose results are known
+    double start, learning_rate, loss, grad_norm; // loss: the sum so far
+} Unfinished;
 
 typedef struct {
     const TrainOptions *options;
@@ -31,6 +37,13 @@ typedef struct {
     BatchSource source;
     Prefetch *prefetch;
     Metrics *metrics;
+    Unfinished unfinished[MOST_UNFINISHED]; // iteration first_unfinished + k in place k modulo their number
+    int64_t first_unfinished, next_iteration;
+    int under_way;            // runs submitted and not collected
+    bool has_begun;           // with its first run
+    bool is_halted;           // what is under way updates nothing
+    bool has_failed;          // what is under way counts, and nothing more is said of it
+    double last_end;          // when the last iteration was done
     double times[KEPT_TIMES]; // seconds of the last iterations
     int64_t saved_iteration;  // of the last checkpoint; -1: none
     bool checkpoint_failed;
@@ -40,6 +53,13 @@ typedef struct {
 
 static void say(const Trainer *trainer, const char *line) {
     if (trainer->options->say) trainer->options->say(trainer->options->say_context, line);
+}
+
+// Nothing of it can be trusted: there is nothing to wait for, and nothing to be saved.
+static RuntimeStatus lose_device(Trainer *trainer) {
+    trainer->under_way = 0;
+    trainer->checkpoint_failed = true;
+    return RUNTIME_IO;
 }
 
 // ---- inputs and outputs
@@ -63,10 +83,8 @@ static Bound bind_program(const TrainOptions *options, const Program *program) {
         .step = find_input(session, program, "step", ELEMENT_I32, 1),
         .seed = find_input(session, program, "seed", ELEMENT_I32, 1),
         .micro = find_input(session, program, "micro", ELEMENT_I32, 1),
-        .loss = session_slot_data(session, program, SLOT_OUTPUT, "loss"),
-        .grad_norm = session_slot_data(session, program, SLOT_OUTPUT, "grad_norm"),
     };
-    CHECK(bound.tokens && bound.targets && bound.loss);
+    CHECK(bound.tokens && bound.targets && program_slot(program, SLOT_OUTPUT, "loss"));
     return bound;
 }
 
@@ -105,6 +123,30 @@ static RuntimeStatus save_checkpoint(Trainer *trainer, int64_t next_iteration, b
 
 // ---- evaluation
 
+// Submits one batch of it.
+static RuntimeStatus estimate_batch(Trainer *trainer, const BatchSource *source, int64_t iteration, int64_t k) {
+    const TrainOptions *options = trainer->options;
+    int64_t evaluation = options->eval_interval > 0 ? iteration / options->eval_interval : 0;
+    int64_t draw = evaluation * options->eval_iters + k;
+    RuntimeStatus status = batch_read(source, draw, trainer->eval.tokens, trainer->eval.targets, trainer->diags);
+    if (status != RUNTIME_OK) return status;
+    set_inputs(trainer, &trainer->eval, iteration, 0, 0);
+    bool done = session_submit(options->session, options->eval, (RunOrder){.place = RUN_ASIDE}, trainer->diags);
+    if (!done) return lose_device(trainer);
+    trainer->under_way++;
+    return RUNTIME_OK;
+}
+
+static RuntimeStatus collect_loss(Trainer *trainer, double *sum) {
+    RunResult result;
+    bool is_done;
+    if (!session_collect(trainer->options->session, true, &is_done, &result, trainer->diags))
+        return lose_device(trainer);
+    trainer->under_way--;
+    *sum += result.loss;
+    return RUNTIME_OK;
+}
+
 static RuntimeStatus estimate(Trainer *trainer, TokenFile *file, DataStream stream, int64_t iteration, double *mean) {
     const TrainOptions *options = trainer->options;
     BatchSource source = trainer->source;
@@ -112,18 +154,18 @@ static RuntimeStatus estimate(Trainer *trainer, TokenFile *file, DataStream stre
     source.order = ORDER_RANDOM;
     source.stream = stream;
     double sum = 0;
-    for (int64_t k = 0; k < options->eval_iters; k++) {
-        if (interrupt_requested()) return RUNTIME_STOPPED;
-        int64_t evaluation = options->eval_interval > 0 ? iteration / options->eval_interval : 0;
-        int64_t draw = evaluation * options->eval_iters + k;
-        RuntimeStatus status = batch_read(&source, draw, trainer->eval.tokens, trainer->eval.targets, trainer->diags);
-        if (status != RUNTIME_OK) return status;
-        set_inputs(trainer, &trainer->eval, iteration, 0, 0);
-        session_run(options->session, options->eval);
-        sum += *trainer->eval.loss;
+    RuntimeStatus status = RUNTIME_OK;
+    for (int64_t k = 0; k < options->eval_iters && status == RUNTIME_OK; k++) {
+        status = interrupt_requested() ? RUNTIME_STOPPED : estimate_batch(trainer, &source, iteration, k);
+        while (status == RUNTIME_OK && trainer->under_way > session_ahead(options->session))
+            status = collect_loss(trainer, &sum);
+    }
+    while (trainer->under_way > 0) {
+        RuntimeStatus collected = collect_loss(trainer, &sum);
+        if (collected != RUNTIME_OK) return collected;
     }
     *mean = sum / (double)options->eval_iters;
-    return RUNTIME_OK;
+    return status;
 }
 
 static RuntimeStatus report_evaluation(Trainer *trainer, int64_t iteration) {
@@ -171,38 +213,6 @@ static void read_ahead(Trainer *trainer, int64_t draw) {
     if (is_wanted && token_file_count(trainer->source.file) > NEAR_TOKENS) prefetch_start(trainer->prefetch, draw);
 }
 
-// Takes the batch into the program's inputs, starts reading the next one, runs.
-static RuntimeStatus run_batch(Trainer *trainer, const Bound *bound, int64_t draw) {
-    RuntimeStatus status = prefetch_take(trainer->prefetch, draw, bound->tokens, bound->targets, trainer->diags);
-    if (status != RUNTIME_OK) return status;
-    read_ahead(trainer, draw + 1);
-    session_run(trainer->options->session, bound->program);
-    return RUNTIME_OK;
-}
-
-static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration, StepRecord *record) {
-    const TrainOptions *options = trainer->options;
-    double start = clock_seconds(), sum = 0;
-    record->iteration = iteration;
-    record->learning_rate = schedule_rate(&options->schedule, iteration);
-    for (int64_t micro = 0; micro < options->accumulation; micro++) {
-        const Bound *bound = micro + 1 < options->accumulation ? &trainer->micro : &trainer->step;
-        set_inputs(trainer, bound, iteration, micro, record->learning_rate);
-        RuntimeStatus status = run_batch(trainer, bound, iteration * options->accumulation + micro);
-        if (status != RUNTIME_OK) return status;
-        sum += *bound->loss;
-        if (!isfinite(sum)) break; // a micro-batch's: its gradients are of no use either
-    }
-    record->loss = sum / (double)options->accumulation;
-    record->has_grad_norm = trainer->step.grad_norm != NULL;
-    record->grad_norm = record->has_grad_norm ? *trainer->step.grad_norm : 0;
-    if (!isfinite(sum) && options->accumulation > 1) record->grad_norm = NAN;
-    record->seconds = clock_seconds() - start;
-    record->tokens_per_second =
-        (double)options->accumulation * (double)options->batch_size * (double)options->block_size / record->seconds;
-    return RUNTIME_OK;
-}
-
 static void account(Trainer *trainer, const StepRecord *record) {
     TrainResult *result = trainer->result;
     trainer->times[result->iterations % KEPT_TIMES] = record->seconds;
@@ -237,6 +247,7 @@ static RuntimeStatus report_step(Trainer *trainer, const StepRecord *record) {
 static RuntimeStatus halt(Trainer *trainer, const StepRecord *record) {
     const TrainOptions *options = trainer->options;
     trainer->result->next_iteration = record->iteration;
+    trainer->is_halted = true;
     int keep_last = options->keep_last > 2 ? options->keep_last : 2; // the one before shall not make room for it
     bool is_saved = options->checkpoints && save_checkpoint(trainer, record->iteration, false, keep_last) == RUNTIME_OK;
     diag_error(trainer->diags, (Place){0}, "iteration %lld: loss is %f, grad_norm is %f: no update was made%s%s",
@@ -252,7 +263,6 @@ static RuntimeStatus halt(Trainer *trainer, const StepRecord *record) {
 
 static RuntimeStatus pass_over(Trainer *trainer, const StepRecord *record) {
     const TrainOptions *options = trainer->options;
-    weights_forget_accumulated(options->session, options->step);
     if (options->nonfinite == NONFINITE_HALT || trainer->skipped == NONFINITE_IN_A_ROW) return halt(trainer, record);
     char line[LINE_SIZE];
     snprintf(line, sizeof line, "iter %lld: loss is %f, grad_norm is %f: no update was made, skipped",
@@ -278,20 +288,131 @@ static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record
     return status;
 }
 
+// ---- runs: submitted in order, on a device several before the first of them is collected
+
+static RuntimeStatus finish_oldest(Trainer *trainer) {
+    const TrainOptions *options = trainer->options;
+    const Unfinished *oldest = &trainer->unfinished[trainer->first_unfinished++ % MOST_UNFINISHED];
+    bool has_grad_norm = program_slot(options->step, SLOT_OUTPUT, "grad_norm") != NULL;
+    double now = clock_seconds(), start = fmax(oldest->start, trainer->last_end);
+    double tokens = (double)options->accumulation * (double)options->batch_size * (double)options->block_size;
+    bool is_cut = !isfinite(oldest->loss) && options->accumulation > 1;
+    StepRecord record = {.iteration = oldest->iteration,
+                         .loss = oldest->loss / (double)options->accumulation,
+                         .grad_norm = is_cut ? NAN : has_grad_norm ? oldest->grad_norm : 0,
+                         .learning_rate = oldest->learning_rate,
+                         .seconds = now - start,
+                         .tokens_per_second = tokens / (now - start),
+                         .has_grad_norm = has_grad_norm};
+    trainer->last_end = now;
+    if (!trainer->has_failed) return finish_iteration(trainer, &record);
+    trainer->is_halted = options->nonfinite == NONFINITE_HALT && !isfinite(record.loss + record.grad_norm);
+    if (!trainer->is_halted) account(trainer, &record);
+    return RUNTIME_OK;
+}
+
+// The oldest run under way; with it, an iteration may be done.
+static RuntimeStatus collect_run(Trainer *trainer, bool wait, bool *is_done) {
+    const TrainOptions *options = trainer->options;
+    RunResult result;
+    if (!session_collect(options->session, wait, is_done, &result, trainer->diags)) return lose_device(trainer);
+    if (!*is_done) return RUNTIME_OK;
+    trainer->under_way--;
+    Unfinished *oldest = &trainer->unfinished[trainer->first_unfinished % MOST_UNFINISHED];
+    if (isfinite(oldest->loss)) oldest->loss += result.loss; // what follows one that is not is of no use
+    oldest->grad_norm = result.grad_norm;
+    if (trainer->is_halted || ++oldest->collected < options->accumulation) return RUNTIME_OK;
+    return finish_oldest(trainer);
+}
+
+static RuntimeStatus collect_all(Trainer *trainer) {
+    RuntimeStatus status = RUNTIME_OK;
+    bool is_done;
+    while (trainer->under_way > 0 && status == RUNTIME_OK) status = collect_run(trainer, true, &is_done);
+    return status;
+}
+
+// How many runs may stay under way behind those of this iteration: as many as take no longer than a moment.
+static int runs_ahead(const Trainer *trainer, int64_t iteration) {
+    const TrainOptions *options = trainer->options;
+    int most = session_ahead(options->session);
+    bool is_looked_at = options->grads_path && iteration == options->first_iteration;
+    if (most == 0 || is_looked_at) return 0;
+    if (trainer->result->iterations == 0) return 1;
+    double seconds = trainer->times[(trainer->result->iterations - 1) % KEPT_TIMES];
+    double runs = ahead_seconds * (double)options->accumulation / seconds;
+    return runs < 1 ? 1 : runs < most ? (int)runs : most;
+}
+
+// Takes the batch into the program's inputs, starts reading the next one, and starts the run.
+static RuntimeStatus submit_run(Trainer *trainer, int64_t iteration, int64_t micro, double rate) {
+    const TrainOptions *options = trainer->options;
+    const Bound *bound = micro + 1 < options->accumulation ? &trainer->micro : &trainer->step;
+    int64_t draw = iteration * options->accumulation + micro;
+    RunOrder order = {!trainer->has_begun ? RUN_ALONE : micro == 0 ? RUN_BEGINS : RUN_FOLLOWS,
+                      options->nonfinite == NONFINITE_SKIP ? NONFINITE_IN_A_ROW : 0};
+    set_inputs(trainer, bound, iteration, micro, rate);
+    RuntimeStatus status = prefetch_take(trainer->prefetch, draw, bound->tokens, bound->targets, trainer->diags);
+    if (status != RUNTIME_OK) return status;
+    read_ahead(trainer, draw + 1);
+    if (!session_submit(options->session, bound->program, order, trainer->diags)) return lose_device(trainer);
+    trainer->has_begun = true;
+    trainer->under_way++;
+    return RUNTIME_OK;
+}
+
+// One whose loss is not finite has gradients that are of no use: where that is known at once, the iteration ends there.
+static RuntimeStatus cut_short(Trainer *trainer) {
+    RuntimeStatus status =
+        weights_forget_accumulated(trainer->options->session, trainer->options->step, trainer->diags);
+    return status == RUNTIME_OK ? finish_oldest(trainer) : status;
+}
+
+static RuntimeStatus run_iteration(Trainer *trainer, int64_t iteration) {
+    const TrainOptions *options = trainer->options;
+    int ahead = runs_ahead(trainer, iteration);
+    Unfinished *mine = &trainer->unfinished[trainer->next_iteration++ % MOST_UNFINISHED];
+    *mine = (Unfinished){.iteration = iteration,
+                         .start = clock_seconds(),
+                         .learning_rate = schedule_rate(&options->schedule, iteration)};
+    for (int64_t micro = 0; micro < options->accumulation; micro++) {
+        RuntimeStatus status = submit_run(trainer, iteration, micro, mine->learning_rate);
+        for (bool is_done = true; status == RUNTIME_OK && trainer->under_way > 0 && is_done;)
+            status = collect_run(trainer, trainer->under_way > ahead, &is_done);
+        if (status != RUNTIME_OK) return status;
+        bool is_last = micro + 1 == options->accumulation;
+        if (!is_last && trainer->under_way == 0 && !isfinite(mine->loss)) return cut_short(trainer);
+    }
+    return RUNTIME_OK;
+}
+
 static RuntimeStatus run_loop(Trainer *trainer) {
     const TrainOptions *options = trainer->options;
     if (options->eval_only) return options->eval ? evaluate(trainer, options->first_iteration) : RUNTIME_OK;
     for (int64_t iteration = options->first_iteration; iteration <= options->max_iters; iteration++) {
         RuntimeStatus status = RUNTIME_OK;
-        if (options->eval && options->eval_interval > 0 && iteration % options->eval_interval == 0)
-            status = evaluate(trainer, iteration);
-        StepRecord record;
-        if (status == RUNTIME_OK) status = run_iteration(trainer, iteration, &record);
-        if (status == RUNTIME_OK) status = finish_iteration(trainer, &record);
-        if (status == RUNTIME_OK && interrupt_requested()) status = RUNTIME_STOPPED;
+        if (options->eval && options->eval_interval > 0 && iteration % options->eval_interval == 0) {
+            status = collect_all(trainer);
+            if (status == RUNTIME_OK) status = evaluate(trainer, iteration);
+        }
+        if (status == RUNTIME_OK) status = run_iteration(trainer, iteration);
+        if (status == RUNTIME_OK && interrupt_requested()) {
+            status = collect_all(trainer);
+            if (status == RUNTIME_OK) status = RUNTIME_STOPPED;
+        }
         if (status != RUNTIME_OK) return status;
     }
-    return RUNTIME_OK;
+    return collect_all(trainer);
+}
+
+// What was under way when the loop ended is done on a device all the same, and counts, unless it was halted.
+static RuntimeStatus settle(Trainer *trainer, RuntimeStatus status) {
+    const TrainOptions *options = trainer->options;
+    trainer->has_failed = true;
+    RuntimeStatus settled = collect_all(trainer);
+    if (trainer->is_halted && settled == RUNTIME_OK)
+        settled = weights_forget_accumulated(options->session, options->step, trainer->diags);
+    return status == RUNTIME_OK || status == RUNTIME_STOPPED ? (settled == RUNTIME_OK ? status : settled) : status;
 }
 
 // ---- before and after
@@ -369,7 +490,7 @@ RuntimeStatus train_run(const TrainOptions *options, TrainResult *result, Diags 
                          .result = result};
     interrupt_install();
     RuntimeStatus status = prepare(trainer);
-    if (status == RUNTIME_OK) status = run_loop(trainer);
+    if (status == RUNTIME_OK) status = settle(trainer, run_loop(trainer));
     status = save_last(trainer, status);
     summarise(trainer);
     interrupt_restore();

@@ -20,28 +20,50 @@ enum { INIT_IS_NORMAL = 0 };
 // ---- a slot and the slots that copy it
 
 typedef struct {
+    const ProgramSlot *slot;
     const SlotMap *map;
-    void *memory;
+    void *memory; // that the session maps
 } Target;
 
 typedef struct {
+    const Session *session;
     const ProgramSlot *slot;
     Target *targets;
     uint32_t count;
+    bool is_whole; // false: one of them cannot be mapped
 } Places;
 
 static bool is_place_of(const ProgramSlot *other, const ProgramSlot *slot) {
     return other == slot || (other->copy_of && strcmp(other->copy_of, slot->name) == 0);
 }
 
-static Places places_of(const Session *session, const Program *program, const ProgramSlot *slot, Arena *scratch) {
-    Places places = {slot, ARENA_ARRAY(scratch, Target, program->slot_count), 0};
-    for (uint32_t i = 0; i < program->slot_count; i++) {
+static bool has_padding(const ProgramSlot *slot) {
+    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
+}
+
+// To be written as a whole; their padding becomes zero. Ended by places_close.
+static Places places_open(const Session *session, const Program *program, const ProgramSlot *slot, Arena *scratch,
+                          Diags *diags) {
+    Places places = {session, slot, ARENA_ARRAY(scratch, Target, program->slot_count), 0, true};
+    for (uint32_t i = 0; i < program->slot_count && places.is_whole; i++) {
         const ProgramSlot *other = &program->slots[i];
-        if (is_place_of(other, slot))
-            places.targets[places.count++] = (Target){slot_map(other, scratch), session_data(session, other)};
+        if (!is_place_of(other, slot)) continue;
+        bool is_clear = !has_padding(other) || session_clear(session, other, diags);
+        Target target = {other, slot_map(other, scratch),
+                         is_clear ? session_map(session, other, MAP_WRITE, diags) : NULL};
+        places.is_whole = target.memory != NULL;
+        if (places.is_whole) places.targets[places.count++] = target;
     }
     return places;
+}
+
+static RuntimeStatus places_close(Places *places, Diags *diags) {
+    bool done = places->is_whole;
+    for (uint32_t t = 0; t < places->count; t++) {
+        Target *target = &places->targets[t];
+        done = session_unmap(places->session, target->slot, target->memory, MAP_WRITE, diags) && done;
+    }
+    return done ? RUNTIME_OK : RUNTIME_IO;
 }
 
 // Stored elements from number `first` on.
@@ -51,22 +73,18 @@ static void put_part(void *context, const float *values, int64_t first, int64_t 
         slot_pack_part(places->targets[t].map, values, first, count, places->targets[t].memory);
 }
 
-static bool has_padding(const ProgramSlot *slot) {
-    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
+RuntimeStatus weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
+                          Arena *scratch, Diags *diags) {
+    Places places = places_open(session, program, slot, scratch, diags);
+    if (places.is_whole) put_part(&places, values, 0, slot_elements(slot));
+    return places_close(&places, diags);
 }
 
-static void clear_padding(const Session *session, const Program *program, const ProgramSlot *slot) {
-    for (uint32_t i = 0; i < program->slot_count; i++) {
-        const ProgramSlot *other = &program->slots[i];
-        if (is_place_of(other, slot) && has_padding(other)) memset(session_data(session, other), 0, other->bytes);
-    }
-}
-
-void weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
-                 Arena *scratch) {
-    Places places = places_of(session, program, slot, scratch);
-    clear_padding(session, program, slot);
-    put_part(&places, values, 0, slot_elements(slot));
+RuntimeStatus weights_get(const Session *session, const ProgramSlot *slot, void *values, Arena *scratch, Diags *diags) {
+    void *memory = session_map(session, slot, MAP_READ, diags);
+    if (!memory) return RUNTIME_IO;
+    slot_unpack(slot, memory, values, scratch);
+    return session_unmap(session, slot, memory, MAP_READ, diags) ? RUNTIME_OK : RUNTIME_IO;
 }
 
 // ---- initial values
@@ -99,40 +117,31 @@ static void fill_chunks(void *context, int thread, int threads) {
     }
 }
 
-typedef struct {
-    char *bytes;
-    size_t count;
-} Zeros;
-
-static void zero_part(void *context, int thread, int threads) {
-    const Zeros *zeros = context;
-    size_t first = zeros->count / (size_t)threads * (size_t)thread;
-    size_t last = thread + 1 == threads ? zeros->count : zeros->count / (size_t)threads * (size_t)(thread + 1);
-    memset(zeros->bytes + first, 0, last - first);
-}
-
-static void initialise_slot(Session *session, const Program *program, const ProgramSlot *slot, uint64_t seed,
-                            Arena *scratch) {
+static RuntimeStatus initialise_slot(Session *session, const Program *program, const ProgramSlot *slot, uint64_t seed,
+                                     Arena *scratch, Diags *diags) {
     bool is_zero = slot->init != INIT_IS_NORMAL && slot->init_value == 0.0;
-    Zeros zeros = {session_data(session, slot), slot->bytes};
-    if (is_zero || has_padding(slot)) threads_run(session_threads(session), zero_part, &zeros);
-    if (is_zero || slot->copy_of) return; // its param fills a copy
+    if (is_zero) return session_clear(session, slot, diags) ? RUNTIME_OK : RUNTIME_IO;
+    if (slot->copy_of) return RUNTIME_OK; // its param fills a copy
     CHECK(slot->element == ELEMENT_F32);
-    Fill fill = {places_of(session, program, slot, scratch), random_key(seed, slot->name)};
-    threads_run(session_threads(session), fill_chunks, &fill);
+    Fill fill = {places_open(session, program, slot, scratch, diags), random_key(seed, slot->name)};
+    if (fill.places.is_whole) threads_run(session_threads(session), fill_chunks, &fill);
+    RuntimeStatus status = places_close(&fill.places, diags);
     arena_reset(scratch);
+    return status;
 }
 
-// Copies go first: what has padding is zeroed before its param fills it.
-void weights_initialise(Session *session, const Program *program, uint64_t seed) {
+// Copies go first: one that is zero at first is filled with its param.
+RuntimeStatus weights_initialise(Session *session, const Program *program, uint64_t seed, Diags *diags) {
     Arena *scratch = arena_create();
+    RuntimeStatus status = RUNTIME_OK;
     for (int copies = 1; copies >= 0; copies--)
-        for (uint32_t i = 0; i < program->slot_count; i++) {
+        for (uint32_t i = 0; i < program->slot_count && status == RUNTIME_OK; i++) {
             const ProgramSlot *slot = &program->slots[i];
             if (slot->kind == SLOT_STATE && (slot->copy_of != NULL) == copies)
-                initialise_slot(session, program, slot, seed, scratch);
+                status = initialise_slot(session, program, slot, seed, scratch, diags);
         }
     arena_free(scratch);
+    return status;
 }
 
 // ---- from a file
@@ -199,9 +208,10 @@ static RuntimeStatus load(Session *session, const Program *program, TensorFile *
         bool is_wanted = is_stored(slot) && (slot->is_param || with_moments);
         const TensorEntry *entry = is_wanted ? tensor_file_find(file, slot->name) : NULL;
         if (!entry) continue;
-        Places places = places_of(session, program, slot, scratch);
-        clear_padding(session, program, slot);
-        status = tensor_file_stream(file, entry, put_part, &places, diags);
+        Places places = places_open(session, program, slot, scratch, diags);
+        if (places.is_whole) status = tensor_file_stream(file, entry, put_part, &places, diags);
+        RuntimeStatus closed = places_close(&places, diags);
+        if (status == RUNTIME_OK) status = closed;
         arena_reset(scratch);
     }
     if (status == RUNTIME_OK) note_extra(program, file, diags);
@@ -218,12 +228,13 @@ RuntimeStatus weights_load_parameters(Session *session, const Program *program, 
 }
 
 // Gradients of micro-batches that belong to no update.
-void weights_forget_accumulated(const Session *session, const Program *program) {
+RuntimeStatus weights_forget_accumulated(Session *session, const Program *program, Diags *diags) {
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const ProgramSlot *slot = &program->slots[i];
-        if (slot->kind == SLOT_STATE && starts_with(slot->name, "accumulate."))
-            memset(session_data(session, slot), 0, slot->bytes);
+        if (slot->kind != SLOT_STATE || !starts_with(slot->name, "accumulate.")) continue;
+        if (!session_clear(session, slot, diags)) return RUNTIME_IO;
     }
+    return RUNTIME_OK;
 }
 
 // ---- to a file
@@ -260,13 +271,16 @@ static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot,
     float *values = ARENA_ARRAY(scratch, float, PART);
     RuntimeStatus status = RUNTIME_OK;
     int64_t elements = slot_elements(slot);
+    void *memory = session_map(session, slot, MAP_READ, diags);
+    if (!memory) return RUNTIME_IO;
     for (int64_t first = 0; first < elements && status == RUNTIME_OK; first += PART) {
         int64_t count = elements - first < PART ? elements - first : PART;
-        slot_unpack_part(map, session_data(session, slot), first, count, values);
-        if (is_finite && !all_finite(values, (size_t)count)) return refuse_nonfinite(slot, diags);
-        status = tensor_writer_data(writer, values, (size_t)count, diags);
+        slot_unpack_part(map, memory, first, count, values);
+        bool is_refused = is_finite && !all_finite(values, (size_t)count);
+        status = is_refused ? refuse_nonfinite(slot, diags) : tensor_writer_data(writer, values, (size_t)count, diags);
     }
-    return status;
+    bool done = session_unmap(session, slot, memory, MAP_READ, diags);
+    return status == RUNTIME_OK && !done ? RUNTIME_IO : status;
 }
 
 static RuntimeStatus write_slots(const Session *session, const Selection *selection, TensorWriter *writer,

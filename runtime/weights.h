@@ -8,13 +8,16 @@
 #include "runtime/session.h"
 #include "runtime/tensor_file.h"
 
-// A state's stored elements, into its slot and into every slot that copies it.
-void weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
-                 Arena *scratch);
+// A state's stored elements, into its slot and into every slot that copies it. RUNTIME_IO when a device fails, here and
+// below.
+RuntimeStatus weights_set(const Session *session, const Program *program, const ProgramSlot *slot, const void *values,
+                          Arena *scratch, Diags *diags);
+// The slot's stored elements.
+RuntimeStatus weights_get(const Session *session, const ProgramSlot *slot, void *values, Arena *scratch, Diags *diags);
 
 // Every state of `program` from its slot's init: constants, or normal(0, init_value) keyed by (seed, name, logical
 // index): the values depend neither on layout nor on order or number of threads.
-void weights_initialise(Session *session, const Program *program, uint64_t seed);
+RuntimeStatus weights_initialise(Session *session, const Program *program, uint64_t seed, Diags *diags);
 
 // Every parameter must be in the file with the stored extents (transposed or missing: RUNTIME_BAD_FILE, with both
 // shapes). Moments are read when the file has them, else left as they are. Tensors that the model does not have become
@@ -24,7 +27,7 @@ RuntimeStatus weights_load(Session *session, const Program *program, TensorFile 
 // Parameters only: a new training that starts from them.
 RuntimeStatus weights_load_parameters(Session *session, const Program *program, TensorFile *file, Diags *diags);
 // The gradients summed so far over micro-batches become zero.
-void weights_forget_accumulated(const Session *session, const Program *program);
+RuntimeStatus weights_forget_accumulated(Session *session, const Program *program, Diags *diags);
 
 // Of the tensors of a checkpoint.
 size_t weights_file_bytes(const Program *program);

@@ -25,7 +25,8 @@ static int check_small(BenchRun *run, Lane *lane, const CheckReference *referenc
     if (!variant.choices) return EXIT_USAGE;
     int status = lane_compile_as(small, &run->target, &variant, &request, &training);
     if (status == EXIT_DONE) status = training_session(small, &training);
-    if (status == EXIT_DONE) check_compare(reference, &training.model, training.session, &lane->variant->errors);
+    if (status == EXIT_DONE)
+        status = check_compare(reference, &training.model, training.session, &lane->variant->errors, small->diags);
     training.threads = NULL; // the bench's own
     training_free(&training);
     return status;
@@ -35,9 +36,10 @@ static int check_lane(BenchRun *run, Lane *lane, const CheckReference *reference
     if (!full) return check_small(run, lane, reference, shape);
     int status = lane->training.session ? EXIT_DONE : lane_open(run, lane);
     if (status != EXIT_DONE) return status;
-    check_compare(reference, &lane->training.model, lane->training.session, &lane->variant->errors);
+    status = check_compare(reference, &lane->training.model, lane->training.session, &lane->variant->errors,
+                           run->command->diags);
     lane_close(lane); // its states are the check's now
-    return EXIT_DONE;
+    return status;
 }
 
 // The lanes from `first` on that share its config.

@@ -106,8 +106,9 @@ int lane_open(BenchRun *run, Lane *lane) {
     lane->training.threads = run->threads;
     int status = training_session(&lane->command, &lane->training);
     if (status != EXIT_DONE) return status;
-    weights_initialise(lane->training.session, lane->training.model.programs[MODEL_STEP],
-                       (uint64_t)config_int(lane->command.config, "seed"));
+    status = weights_initialise(lane->training.session, lane->training.model.programs[MODEL_STEP],
+                                (uint64_t)config_int(lane->command.config, "seed"), run->command->diags);
+    if (status != EXIT_DONE) return status;
     lane->next_iteration = 0;
     lane->variant->resident_bytes = fmax(lane->variant->resident_bytes, resident_bytes() - before);
     return EXIT_DONE;

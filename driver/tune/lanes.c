@@ -138,10 +138,11 @@ static void rest_lane(void *context, TuneLane *resting) {
 
 // ---- training them
 
-static void begin_again(CompiledLane *lane) {
+static bool begin_again(CompiledLane *lane) {
     const Program *step = lane->training.model.programs[MODEL_STEP];
-    weights_initialise(lane->training.session, step, (uint64_t)config_int(lane->command.config, "seed"));
     lane->next_iteration = 0;
+    return weights_initialise(lane->training.session, step, (uint64_t)config_int(lane->command.config, "seed"),
+                              lane->command.diags) == RUNTIME_OK;
 }
 
 static bool wake(TuneLanes *lanes, CompiledLane *lane) {
@@ -153,8 +154,7 @@ static bool wake(TuneLanes *lanes, CompiledLane *lane) {
     double needed = (double)bytes[MEMORY_STATE] + (double)bytes[MEMORY_ARENA] + (double)bytes[MEMORY_SCRATCH];
     if (!memory_fits(needed)) return false;
     if (training_session(&lane->command, &lane->training) != EXIT_DONE) return false;
-    begin_again(lane);
-    return true;
+    return begin_again(lane);
 }
 
 typedef struct {
@@ -204,7 +204,7 @@ static unsigned long long hash_states(const CompiledLane *lane) {
         if (slot->kind != SLOT_STATE || slot->copy_of || slot->element != ELEMENT_F32) continue;
         size_t count = (size_t)slot_elements(slot);
         float *values = memory_allocate_array(count + 1, sizeof *values);
-        slot_unpack(slot, session_data(lane->training.session, slot), values, scratch);
+        weights_get(lane->training.session, slot, values, scratch, lane->command.diags);
         unsigned long long pair[2] = {hash_text(slot->name),
                                       hash_bytes(values, count * sizeof *values)};
         sum += hash_bytes(pair, sizeof pair);
@@ -221,7 +221,7 @@ static bool bits_of_lane(void *context, TuneLane *asked, unsigned long long *has
     CompiledLane *lane = (CompiledLane *)asked;
     Steps steps;
     if (!wake(lanes, lane)) return false;
-    begin_again(lane);
+    if (!begin_again(lane)) return false;
     if (!train(lane, BITS_STEPS, &steps)) return false;
     *hash = hash_states(lane);
     return true;

@@ -34,10 +34,13 @@ static CudaResult add_take(Building *building, CudaNode *node) {
                      .entries = CUDA_RING_ENTRIES,
                      .cursor = session->cursor,
                      .arena = session->blocks[MEMORY_ARENA],
+                     .rate = UINT64_MAX,
                      .count = bound->input_count};
-    for (uint32_t i = 0; i < bound->input_count; i++)
-        take.moves[i] = (CudaMove){bound->inputs[i].slot->buffer.offset, bound->inputs[i].entry_offset,
-                                   (bound->inputs[i].slot->bytes + 3) / 4 * 4};
+    for (uint32_t i = 0; i < bound->input_count; i++) {
+        const ProgramSlot *slot = bound->inputs[i].slot;
+        if (strcmp(slot->name, "learning_rate") == 0) take.rate = slot->buffer.offset;
+        take.moves[i] = (CudaMove){slot->buffer.offset, bound->inputs[i].entry_offset, (slot->bytes + 3) / 4 * 4};
+    }
     void *arguments[] = {&take};
     return add_node(building, session->take, CUDA_TAKE_BLOCKS, CUDA_SERVICE_THREADS, 0, arguments, &building->last,
                     building->last != NULL, node);

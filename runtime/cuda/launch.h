@@ -63,14 +63,31 @@ typedef struct {
     unsigned long long to, from, bytes;
 } CudaMove;
 
-// sinter_take: copies the inputs of run number *cursor from entry *cursor % entries of the ring into the arena.
+// At the beginning of each entry of the ring: how its run follows those before it (see RunOrder in runtime/session.h).
 typedef struct {
-    unsigned long long ring, entry_bytes, entries, cursor, arena;
+    unsigned place;     // 0 alone, 1 begins, 2 follows, 3 aside
+    unsigned forgiven;
+} CudaOrder;
+enum { CUDA_ORDER_BYTES = 16 };  // that many belong to it
+
+// What the runs of a session leave to the next ones.
+typedef struct {
+    unsigned long long run;        // number of the one that is under way
+    unsigned long long unsound;    // not 0: a result of this iteration was not finite
+    unsigned long long in_a_row;   // so many iterations before it were not sound
+    unsigned long long is_minded;  // whether the result of this run counts
+} CudaCursor;
+
+// sinter_take: copies the inputs of run number cursor.run from entry run % entries of the ring into the arena. Where
+// the run must not update anything, it writes NaN as the learning rate. rate: offset in the arena, UINT64_MAX: there is
+// none.
+typedef struct {
+    unsigned long long ring, entry_bytes, entries, cursor, arena, rate;
     unsigned long long count;
     CudaMove moves[CUDA_MOST_MOVES];
 } CudaTake;
 
-// sinter_give: writes results[*cursor % entries], its number last, and moves the cursor on. Offsets in the arena;
+// sinter_give: writes results[run % entries], its number last, and moves the cursor on. Offsets in the arena;
 // UINT64_MAX: the program has no such output, and NaN is written.
 typedef struct {
     unsigned long long results, entries, cursor, arena, loss, grad_norm;

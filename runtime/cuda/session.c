@@ -20,9 +20,9 @@ enum {
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-// Bytes of a ring entry: every input of the program, each at a multiple of 16.
+// Bytes of a ring entry: its order, and every input of the program, each at a multiple of 16.
 static bool entry_bytes(const CudaProgram *program, size_t *bytes) {
-    *bytes = 0;
+    *bytes = CUDA_ORDER_BYTES;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         size_t slot;
         if (program->slots[i].kind != SLOT_INPUT) continue;
@@ -33,7 +33,7 @@ static bool entry_bytes(const CudaProgram *program, size_t *bytes) {
 
 static bool measure(const CudaSessionSettings *settings, size_t blocks[CUDA_BLOCKS], size_t *entry) {
     blocks[MEMORY_STATE] = blocks[MEMORY_ARENA] = ALIGNMENT;
-    *entry = 16;
+    *entry = CUDA_ORDER_BYTES;
     for (int p = 0; p < settings->program_count; p++) {
         const CudaProgram *program = &settings->programs[p];
         size_t bytes;
@@ -134,7 +134,7 @@ static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {
 }
 
 static void bind_inputs(CudaBound *bound, const CudaProgram *program) {
-    size_t offset = 0;
+    size_t offset = CUDA_ORDER_BYTES;
     bound->program = program;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         if (program->slots[i].kind != SLOT_INPUT) continue;
@@ -266,13 +266,14 @@ bool cuda_session_flush(CudaSession *session, Diags *diags) {
     return cuda_check(driver, result, "start a step", diags);
 }
 
-bool cuda_session_submit(CudaSession *session, const CudaProgram *program, Diags *diags) {
+bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags) {
     const CudaDriver *driver = session->settings.driver;
     CHECK(cuda_session_under_way(session) < CUDA_RING_ENTRIES);  // the entry's last reader has given its result
     CudaBound *bound = find_bound(session, program);
     if (session->noted != bound && !cuda_session_flush(session, diags)) return false;
     session->noted = bound;
     size_t offset = entry_offset(session, session->submitted);
+    memcpy(session->staging + offset, &order, sizeof order);
     CudaResult result = driver->copy_to_device_async(session->ring + offset, session->staging + offset,
                                                      session->entry_bytes, session->copies);
     if (result == CUDA_OK)
@@ -290,7 +291,8 @@ static bool still_runs(CudaSession *session, Diags *diags) {
 }
 
 static bool is_given(const CudaSession *session, uint64_t run) {
-    // What comes with the number was written before it. (A fence of its own is more than the thread sanitizer can follow.)
+    // What comes with the number was written before it. (A fence of its own is more than the thread sanitizer can
+    // follow.)
     return __atomic_load_n(&session->results[run % CUDA_RING_ENTRIES].run, __ATOMIC_ACQUIRE) == run + 1;
 }
 
@@ -344,4 +346,12 @@ bool cuda_session_read(CudaSession *session, void *to, ProgramBuffer from, size_
     CHECK(bytes <= session->block_bytes[from.memory] - from.offset);
     return drain(session, diags) && cuda_check(driver, driver->copy_to_host(to, cuda_address(session, from), bytes),
                                                "give back what was to be read", diags);
+}
+
+bool cuda_session_clear(CudaSession *session, ProgramBuffer at, size_t bytes, Diags *diags) {
+    const CudaDriver *driver = session->settings.driver;
+    CHECK(bytes <= session->block_bytes[at.memory] - at.offset);
+    return cuda_session_flush(session, diags) &&
+           cuda_check(driver, driver->fill_async(cuda_address(session, at), 0, bytes, session->compute),
+                      "clear its memory", diags);
 }

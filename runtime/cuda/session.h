@@ -13,7 +13,7 @@
 
 #include "runtime/cuda/device.h"
 #include "runtime/cuda/launch.h"
-#include "runtime/status.h"
+#include "runtime/session.h"
 
 typedef struct CudaSession CudaSession;
 
@@ -42,7 +42,7 @@ void cuda_session_free(CudaSession *session);  // NULL is allowed; waits for wha
 void *cuda_session_input(CudaSession *session, const CudaProgram *program, const char *name);
 // Starts the next run, or, with several steps a launch, notes it until so many are together. Waits only when the ring
 // is full; all runs but CUDA_RING_ENTRIES - 1 must have been collected. False after a diagnostic.
-bool cuda_session_submit(CudaSession *session, const CudaProgram *program, Diags *diags);
+bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags);
 // Starts what is noted.
 bool cuda_session_flush(CudaSession *session, Diags *diags);
 
@@ -58,5 +58,16 @@ uint64_t cuda_session_under_way(const CudaSession *session);  // runs submitted 
 // Copies, behind all runs so far: these wait. Uncollected results stay.
 bool cuda_session_write(CudaSession *session, ProgramBuffer to, const void *from, size_t bytes, Diags *diags);
 bool cuda_session_read(CudaSession *session, void *to, ProgramBuffer from, size_t bytes, Diags *diags);
+// Zeros; does not wait.
+bool cuda_session_clear(CudaSession *session, ProgramBuffer at, size_t bytes, Diags *diags);
+
+// ---- behind runtime/session.h: session_runs.c
+
+// A Session whose runs and states are on the GPU: programs[i] has the slots of settings->programs[i]. What outlives it
+// is as of cuda_session_create.
+RuntimeStatus cuda_session_begin(const CudaSessionSettings *settings, const Program *const *programs,
+                                 ThreadPool *threads, Session **session, Diags *diags);
+// NULL for a session that is not on a GPU.
+CudaSession *cuda_session_of(const Session *session);
 
 #endif

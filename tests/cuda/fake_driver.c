@@ -4,19 +4,28 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime/cuda/driver.h"
 
+#ifdef FAKE_LIBRARY
+#define FAKE_CALL
+#else
+#define FAKE_CALL static
+#endif
+
 FakeDriver fake_driver;
 
-enum { MOST_CALLS = 64, MOST_NODES = 512, MOST_EDGES = 16, MOST_OPERATIONS = 4096, MOST_ARGUMENTS = 16 };
+enum { MOST_CALLS = 64, MOST_STREAMS = 64, MOST_OPERATIONS = 4096 };
 
 static struct {
     const char *name;
     int count;
 } calls[MOST_CALLS];
 static long held;
+#ifndef FAKE_LIBRARY
 static LibraryTable real_table;
+#endif
 
 // Counts the call; its error when it is the one to fail.
 static int begin(const char *name) {
@@ -44,7 +53,7 @@ long fake_held(void) { return held; }
 // ---- queues
 
 typedef struct {
-    enum { COPY, FILL, RECORD, WAIT, GRAPH } kind;
+    enum { COPY, FILL, RECORD, WAIT, GRAPH, KERNEL } kind;
     void *to;
     const void *from;
     size_t bytes;
@@ -52,57 +61,100 @@ typedef struct {
     struct CUevent_st *event;
     long event_number;  // WAIT: of the record that it waits for
     struct CUgraphExec_st *exec;
+    struct CUgraphNode_st *node;
 } Operation;
 
 struct CUevent_st {
     long recorded, reached;  // numbers of records put into queues, and done
+    double time;             // of the last one done
 };
 struct CUstream_st {
     Operation operations[MOST_OPERATIONS];
     size_t first, end;
     int error;
 };
+// A node is what its handle is; graphs share their nodes with what is instantiated of them.
 struct CUgraphNode_st {
     const FakeKernel *kernel;
-    unsigned blocks;
-    _Alignas(16) unsigned char arguments[MOST_ARGUMENTS][512];
-    int before[MOST_EDGES], before_count;
+    unsigned blocks, threads, shared_bytes;
+    void **arguments;   // each of its own
+    int *before, before_count;
+    int number;
 };
 struct CUgraph_st {
-    struct CUgraphNode_st nodes[MOST_NODES];
-    int count;
+    struct CUgraphNode_st **nodes;
+    int count, owners;
 };
 struct CUgraphExec_st {
-    struct CUgraph_st graph;
-};
-struct CUfunc_st {
-    const FakeKernel *kernel;
+    struct CUgraph_st *graph;
 };
 
-static struct CUstream_st *streams[8];
+static struct CUstream_st *streams[MOST_STREAMS];
 
-static void run_node(const struct CUgraphNode_st *node) {
-    void *arguments[MOST_ARGUMENTS];
-    for (int i = 0; i < node->kernel->argument_count; i++) arguments[i] = (void *)node->arguments[i];
-    for (unsigned block = 0; block < node->blocks; block++) node->kernel->run(arguments, block, node->blocks);
+static void *zeroed(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory) abort();
+    return memory;
+}
+
+// The values that `arguments` point at, each copied.
+static void **copy_arguments(const FakeKernel *kernel, void *const *arguments) {
+    void **copies = zeroed((size_t)kernel->argument_count + 1, sizeof *copies);
+    for (int i = 0; i < kernel->argument_count; i++) {
+        size_t bytes = kernel->argument_sizes ? kernel->argument_sizes[i] : kernel->argument_bytes;
+        copies[i] = memcpy(zeroed(1, bytes), arguments[i], bytes);
+    }
+    return copies;
+}
+
+static bool run_node(const struct CUgraphNode_st *node) {
+    const FakeKernel *kernel = node->kernel;
+    if (kernel->run_grid)
+        return kernel->run_grid(kernel->context, node->arguments, node->blocks, node->threads, node->shared_bytes);
+    for (unsigned block = 0; block < node->blocks; block++) kernel->run(node->arguments, block, node->blocks);
+    return true;
 }
 
 // Any node whose predecessors are done may come next: a generator picks.
-static void run_graph(const struct CUgraph_st *graph) {
-    bool done[MOST_NODES] = {false};
-    for (int left = graph->count; left > 0; left--) {
-        int ready[MOST_NODES], ready_count = 0;
+static bool run_graph(const struct CUgraph_st *graph) {
+    bool *done = zeroed((size_t)graph->count, sizeof *done), runs = true;
+    int *ready = zeroed((size_t)graph->count, sizeof *ready);
+    for (int left = graph->count; left > 0 && runs; left--) {
+        int ready_count = 0;
         for (int n = 0; n < graph->count; n++) {
             bool is_ready = !done[n];
-            for (int b = 0; b < graph->nodes[n].before_count; b++) is_ready &= done[graph->nodes[n].before[b]];
+            for (int b = 0; b < graph->nodes[n]->before_count; b++) is_ready &= done[graph->nodes[n]->before[b]];
             if (is_ready) ready[ready_count++] = n;
         }
         if (ready_count == 0) abort();  // a cycle
         fake_driver.order = fake_driver.order * 1664525u + 1013904223u;
         int chosen = ready[(fake_driver.order >> 16) % (unsigned)ready_count];
-        run_node(&graph->nodes[chosen]);
+        runs = run_node(graph->nodes[chosen]);
         done[chosen] = true;
     }
+    free(done);
+    free(ready);
+    return runs;
+}
+
+static void release_node(struct CUgraphNode_st *node) {
+    for (int i = 0; i < node->kernel->argument_count; i++) free(node->arguments[i]);
+    free(node->arguments);
+    free(node->before);
+    free(node);
+}
+
+static void release_graph(struct CUgraph_st *graph) {
+    if (--graph->owners > 0) return;
+    for (int n = 0; n < graph->count; n++) release_node(graph->nodes[n]);
+    free(graph->nodes);
+    free(graph);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 // One operation, unless it has to wait. True when the queue moved.
@@ -114,11 +166,18 @@ static bool advance(struct CUstream_st *stream) {
     switch (operation->kind) {
     case COPY: memcpy(operation->to, operation->from, operation->bytes); break;
     case FILL: memset(operation->to, operation->byte, operation->bytes); break;
-    case RECORD: operation->event->reached++; break;
+    case RECORD:
+        operation->event->reached++;
+        operation->event->time = now();
+        break;
     case WAIT: break;
     case GRAPH:
         if (fake_driver.launch_error) stream->error = fake_driver.launch_error;
-        else run_graph(&operation->exec->graph);
+        else if (!run_graph(operation->exec->graph)) stream->error = CUDA_LAUNCH_FAILED;
+        break;
+    case KERNEL:
+        if (!run_node(operation->node)) stream->error = CUDA_LAUNCH_FAILED;
+        release_node(operation->node);
         break;
     }
     return true;
@@ -127,51 +186,54 @@ static bool advance(struct CUstream_st *stream) {
 void fake_run_all(void) {
     for (bool moved = true; moved;) {
         moved = false;
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < MOST_STREAMS; i++)
             if (streams[i]) moved |= advance(streams[i]);
     }
 }
 
 static void put(struct CUstream_st *stream, Operation operation) {
+    if (stream->end - stream->first == MOST_OPERATIONS) abort();
     stream->operations[stream->end++ % MOST_OPERATIONS] = operation;
 }
 
 // ---- the calls, under the driver's own names
 
-static int cuInit(unsigned flags) {
+FAKE_CALL int cuInit(unsigned flags) {
     BEGIN();
     return flags == 0 ? 0 : 1;
 }
-static int cuDriverGetVersion(int *version) {
+FAKE_CALL int cuDriverGetVersion(int *version) {
     BEGIN();
     *version = fake_driver.version;
     return 0;
 }
-static int cuGetErrorName(int error, const char **name) {
-    *name = error == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : error == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : "CUDA_ERROR_OF_A_TEST";
+FAKE_CALL int cuGetErrorName(int error, const char **name) {
+    *name = error == 2     ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : error == 719 ? "CUDA_ERROR_LAUNCH_FAILED"
+                           : "CUDA_ERROR_OF_A_TEST";
     return 0;
 }
-static int cuGetErrorString(int error, const char **text) {
+FAKE_CALL int cuGetErrorString(int error, const char **text) {
     *text = error == 2 ? "out of memory" : error == 719 ? "unspecified launch failure" : "words of a test";
     return 0;
 }
-static int cuDeviceGetCount(int *count) {
+FAKE_CALL int cuDeviceGetCount(int *count) {
     BEGIN();
     *count = fake_driver.devices;
     return 0;
 }
-static int cuDeviceGet(int *device, int ordinal) {
+FAKE_CALL int cuDeviceGet(int *device, int ordinal) {
     BEGIN();
     *device = ordinal;
     return 0;
 }
-static int cuDeviceGetName(char *name, int length, int device) {
+FAKE_CALL int cuDeviceGetName(char *name, int length, int device) {
     (void)device;
     BEGIN();
     strncpy(name, fake_driver.device_name, (size_t)length);
     return 0;
 }
-static int cuDeviceGetAttribute(int *value, int attribute, int device) {
+FAKE_CALL int cuDeviceGetAttribute(int *value, int attribute, int device) {
     (void)device;
     BEGIN();
     switch (attribute) {
@@ -184,36 +246,36 @@ static int cuDeviceGetAttribute(int *value, int attribute, int device) {
     }
     return 0;
 }
-static int cuDeviceTotalMem_v2(size_t *bytes, int device) {
+FAKE_CALL int cuDeviceTotalMem_v2(size_t *bytes, int device) {
     (void)device;
     BEGIN();
     *bytes = fake_driver.memory_bytes;
     return 0;
 }
-static int cuDevicePrimaryCtxRetain(CudaContext *context, int device) {
+FAKE_CALL int cuDevicePrimaryCtxRetain(CudaContext *context, int device) {
     (void)device;
     BEGIN();
     held++;
     *context = (CudaContext)&held;
     return 0;
 }
-static int cuDevicePrimaryCtxRelease_v2(int device) {
+FAKE_CALL int cuDevicePrimaryCtxRelease_v2(int device) {
     (void)device;
     BEGIN();
     held--;
     return 0;
 }
-static int cuCtxSetCurrent(CudaContext context) {
+FAKE_CALL int cuCtxSetCurrent(CudaContext context) {
     BEGIN();
     return context ? 0 : 1;
 }
-static int cuMemGetInfo_v2(size_t *free_bytes, size_t *all) {
+FAKE_CALL int cuMemGetInfo_v2(size_t *free_bytes, size_t *all) {
     BEGIN();
     *free_bytes = fake_driver.free_bytes;
     *all = fake_driver.memory_bytes;
     return 0;
 }
-static int cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
+FAKE_CALL int cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
     BEGIN();
     void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     memset(memory, 0xff, bytes);  // what is not cleared is NaN
@@ -221,86 +283,89 @@ static int cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
     held++;
     return 0;
 }
-static int cuMemFree_v2(CudaAddress address) {
+FAKE_CALL int cuMemFree_v2(CudaAddress address) {
     BEGIN();
     free((void *)(uintptr_t)address);
     held--;
     return 0;
 }
-static int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
+FAKE_CALL int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
     (void)flags;
     BEGIN();
     *memory = malloc(bytes);
     held++;
     return 0;
 }
-static int cuMemFreeHost(void *memory) {
+FAKE_CALL int cuMemFreeHost(void *memory) {
     BEGIN();
     free(memory);
     held--;
     return 0;
 }
-static int cuMemHostGetDevicePointer_v2(CudaAddress *address, void *memory, unsigned flags) {
+FAKE_CALL int cuMemHostGetDevicePointer_v2(CudaAddress *address, void *memory, unsigned flags) {
     (void)flags;
     BEGIN();
     *address = (CudaAddress)(uintptr_t)memory;
     return 0;
 }
-static int cuMemcpyHtoD_v2(CudaAddress to, const void *from, size_t bytes) {
+FAKE_CALL int cuMemcpyHtoD_v2(CudaAddress to, const void *from, size_t bytes) {
     BEGIN();
     memcpy((void *)(uintptr_t)to, from, bytes);
     return 0;
 }
-static int cuMemcpyDtoH_v2(void *to, CudaAddress from, size_t bytes) {
+FAKE_CALL int cuMemcpyDtoH_v2(void *to, CudaAddress from, size_t bytes) {
     BEGIN();
     memcpy(to, (const void *)(uintptr_t)from, bytes);
     return 0;
 }
-static int cuMemcpyHtoDAsync_v2(CudaAddress to, const void *from, size_t bytes, CudaStream stream) {
+FAKE_CALL int cuMemcpyHtoDAsync_v2(CudaAddress to, const void *from, size_t bytes, CudaStream stream) {
     BEGIN();
     put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
     return 0;
 }
-static int cuMemsetD8Async(CudaAddress address, unsigned char byte, size_t bytes, CudaStream stream) {
+FAKE_CALL int cuMemsetD8Async(CudaAddress address, unsigned char byte, size_t bytes, CudaStream stream) {
     BEGIN();
     put(stream, (Operation){.kind = FILL, .to = (void *)(uintptr_t)address, .byte = byte, .bytes = bytes});
     return 0;
 }
-static int cuModuleLoadData(CudaModule *module, const void *image) {
+FAKE_CALL int cuModuleLoadData(CudaModule *module, const void *image) {
     BEGIN();
     if (!image) return 1;
     *module = (CudaModule)(uintptr_t)image;
+    if (fake_driver.modules.load) *module = fake_driver.modules.load(image);
+    if (!*module) return 200;  // CUDA_ERROR_INVALID_IMAGE
     held++;
     return 0;
 }
-static int cuModuleUnload(CudaModule module) {
-    (void)module;
+FAKE_CALL int cuModuleUnload(CudaModule module) {
     BEGIN();
+    if (fake_driver.modules.unload) fake_driver.modules.unload(module);
     held--;
     return 0;
 }
-static int cuModuleGetFunction(CudaFunction *function, CudaModule module, const char *name) {
-    static struct CUfunc_st functions[64];
-    (void)module;
+FAKE_CALL int cuModuleGetFunction(CudaFunction *function, CudaModule module, const char *name) {
     BEGIN();
+    if (fake_driver.modules.find) {
+        *function = (CudaFunction)(uintptr_t)fake_driver.modules.find(module, name);
+        return *function ? 0 : 500;
+    }
     for (size_t i = 0; i < fake_driver.kernel_count; i++) {
         if (strcmp(fake_driver.kernels[i].name, name) != 0) continue;
-        functions[i].kernel = &fake_driver.kernels[i];
-        *function = &functions[i];
+        *function = (CudaFunction)(uintptr_t)&fake_driver.kernels[i];
         return 0;
     }
     return 500;  // CUDA_ERROR_NOT_FOUND
 }
-static int cuFuncSetAttribute(CudaFunction function, int attribute, int value) {
+FAKE_CALL int cuFuncSetAttribute(CudaFunction function, int attribute, int value) {
     (void)function;
     BEGIN();
     return attribute == 8 && value > 0 ? 0 : 1;
 }
-static int cuStreamCreate(CudaStream *stream, unsigned flags) {
+FAKE_CALL int cuStreamCreate(CudaStream *stream, unsigned flags) {
     BEGIN();
     if (flags != 1) return 1;
     *stream = calloc(1, sizeof **stream);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < MOST_STREAMS; i++) {
         if (streams[i]) continue;
         streams[i] = *stream;
         break;
@@ -308,107 +373,129 @@ static int cuStreamCreate(CudaStream *stream, unsigned flags) {
     held++;
     return 0;
 }
-static int cuStreamDestroy_v2(CudaStream stream) {
+FAKE_CALL int cuStreamDestroy_v2(CudaStream stream) {
     BEGIN();
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < MOST_STREAMS; i++)
         if (streams[i] == stream) streams[i] = NULL;
     free(stream);
     held--;
     return 0;
 }
-static int cuStreamSynchronize(CudaStream stream) {
+FAKE_CALL int cuStreamSynchronize(CudaStream stream) {
     BEGIN();
     fake_run_all();
     return stream->error;
 }
-static int cuStreamQuery(CudaStream stream) {
+FAKE_CALL int cuStreamQuery(CudaStream stream) {
     BEGIN();
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < MOST_STREAMS; i++)
         if (streams[i]) advance(streams[i]);
     if (stream->error) return stream->error;
     return stream->first == stream->end ? 0 : CUDA_NOT_READY;
 }
-static int cuStreamWaitEvent(CudaStream stream, CudaEvent event, unsigned flags) {
+FAKE_CALL int cuStreamWaitEvent(CudaStream stream, CudaEvent event, unsigned flags) {
     (void)flags;
     BEGIN();
     put(stream, (Operation){.kind = WAIT, .event = event, .event_number = event->recorded});
     return 0;
 }
-static int cuEventCreate(CudaEvent *event, unsigned flags) {
+FAKE_CALL int cuEventCreate(CudaEvent *event, unsigned flags) {
     (void)flags;
     BEGIN();
     *event = calloc(1, sizeof **event);
     held++;
     return 0;
 }
-static int cuEventDestroy_v2(CudaEvent event) {
+FAKE_CALL int cuEventDestroy_v2(CudaEvent event) {
     BEGIN();
     free(event);
     held--;
     return 0;
 }
-static int cuEventRecord(CudaEvent event, CudaStream stream) {
+FAKE_CALL int cuEventRecord(CudaEvent event, CudaStream stream) {
     BEGIN();
     event->recorded++;
     put(stream, (Operation){.kind = RECORD, .event = event});
     return 0;
 }
-static int cuEventQuery(CudaEvent event) {
+FAKE_CALL int cuEventQuery(CudaEvent event) {
     BEGIN();
     return event->reached == event->recorded ? 0 : CUDA_NOT_READY;
 }
-static int cuEventSynchronize(CudaEvent event) {
+FAKE_CALL int cuEventSynchronize(CudaEvent event) {
     (void)event;
     BEGIN();
     fake_run_all();
     return 0;
 }
-static int cuEventElapsedTime(float *milliseconds, CudaEvent first, CudaEvent last) {
-    (void)first, (void)last;
+FAKE_CALL int cuEventElapsedTime(float *milliseconds, CudaEvent first, CudaEvent last) {
     BEGIN();
-    *milliseconds = 1;
+    *milliseconds = (float)(1e3 * (last->time - first->time));
     return 0;
 }
-static int cuGraphCreate(CudaGraph *graph, unsigned flags) {
+FAKE_CALL int cuGraphCreate(CudaGraph *graph, unsigned flags) {
     (void)flags;
     BEGIN();
-    *graph = calloc(1, sizeof **graph);
+    *graph = zeroed(1, sizeof **graph);
+    (*graph)->owners = 1;
     held++;
     return 0;
 }
-static int cuGraphDestroy(CudaGraph graph) {
+FAKE_CALL int cuGraphDestroy(CudaGraph graph) {
     BEGIN();
-    free(graph);
+    release_graph(graph);
     held--;
     return 0;
 }
-static int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
-                                   const CudaKernelNode *kernel) {
+
+static struct CUgraphNode_st *make_node(const CudaKernelNode *kernel) {
+    struct CUgraphNode_st *node = zeroed(1, sizeof *node);
+    node->kernel = (const FakeKernel *)(uintptr_t)kernel->function;
+    node->blocks = kernel->grid[0];
+    node->threads = kernel->block[0];
+    node->shared_bytes = kernel->shared_bytes;
+    node->arguments = copy_arguments(node->kernel, kernel->arguments);
+    return node;
+}
+
+FAKE_CALL int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
+                                      const CudaKernelNode *kernel) {
     BEGIN();
-    if (count > MOST_EDGES || graph->count == MOST_NODES) abort();
-    *node = &graph->nodes[graph->count++];
-    (*node)->kernel = kernel->function->kernel;
-    (*node)->blocks = kernel->grid[0];
-    for (int i = 0; i < (*node)->kernel->argument_count; i++)
-        memcpy((*node)->arguments[i], kernel->arguments[i], (*node)->kernel->argument_bytes);
-    for (size_t i = 0; i < count; i++) (*node)->before[(*node)->before_count++] = (int)(before[i] - graph->nodes);
+    *node = make_node(kernel);
+    (*node)->number = graph->count++;
+    graph->nodes = realloc(graph->nodes, (size_t)graph->count * sizeof *graph->nodes);
+    graph->nodes[(*node)->number] = *node;
+    (*node)->before = zeroed(count, sizeof(int));
+    for (size_t i = 0; i < count; i++) (*node)->before[(*node)->before_count++] = before[i]->number;
     return 0;
 }
-static int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags) {
+FAKE_CALL int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags) {
     (void)flags;
     BEGIN();
-    *exec = calloc(1, sizeof **exec);
-    (*exec)->graph = *graph;
+    *exec = zeroed(1, sizeof **exec);
+    (*exec)->graph = graph;
+    graph->owners++;
     held++;
     return 0;
 }
-static int cuGraphExecDestroy(CudaGraphExec exec) {
+FAKE_CALL int cuGraphExecDestroy(CudaGraphExec exec) {
     BEGIN();
+    release_graph(exec->graph);
     free(exec);
     held--;
     return 0;
 }
-static int cuGraphLaunch(CudaGraphExec exec, CudaStream stream) {
+FAKE_CALL int cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                             unsigned block_y, unsigned block_z, unsigned shared_bytes, CudaStream stream,
+                             void **arguments, void **extra) {
+    (void)extra;
+    BEGIN();
+    if (grid_y * grid_z * block_y * block_z != 1) return 1;
+    CudaKernelNode kernel = {function, {grid_x, 1, 1}, {block_x, 1, 1}, shared_bytes, arguments, NULL, NULL, NULL};
+    put(stream, (Operation){.kind = KERNEL, .node = make_node(&kernel)});
+    return 0;
+}
+FAKE_CALL int cuGraphLaunch(CudaGraphExec exec, CudaStream stream) {
     BEGIN();
     put(stream, (Operation){.kind = GRAPH, .exec = exec});
     return 0;
@@ -416,6 +503,7 @@ static int cuGraphLaunch(CudaGraphExec exec, CudaStream stream) {
 
 // ---- the library
 
+#ifndef FAKE_LIBRARY
 #define ROW(name) {#name, (void *)name}
 static const struct {
     const char *name;
@@ -462,6 +550,7 @@ static const struct {
                  ROW(cuGraphAddKernelNode_v2),
                  ROW(cuGraphInstantiateWithFlags),
                  ROW(cuGraphExecDestroy),
+                 ROW(cuLaunchKernel),
                  ROW(cuGraphLaunch)};
 
 static void *fake_open(const char *path) {
@@ -476,6 +565,7 @@ static void *fake_symbol(void *library, const char *name) {
     return real_table.symbol(library, name);
 }
 static const char *fake_error(void) { return "cannot open shared object file"; }
+#endif
 
 void fake_install(void) {
     memset(calls, 0, sizeof calls);
@@ -488,8 +578,12 @@ void fake_install(void) {
                                .minor = 0,
                                .memory_bytes = 150754820096,
                                .free_bytes = 150000000000};
+#ifndef FAKE_LIBRARY
     if (library_table.open != fake_open) real_table = library_table;
     library_table = (LibraryTable){fake_open, fake_symbol, fake_error, real_table.exists};
+#endif
 }
 
+#ifndef FAKE_LIBRARY
 void fake_remove(void) { library_table = real_table; }
+#endif

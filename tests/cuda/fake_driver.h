@@ -14,7 +14,18 @@ typedef struct {
     size_t argument_bytes;  // of each argument
     int argument_count;
     void (*run)(void **arguments, unsigned block, unsigned blocks);  // one block of the grid
+    // In its place: the whole grid, with arguments of these sizes. False: the launch fails.
+    bool (*run_grid)(void *context, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes);
+    void *context;
+    const unsigned *argument_sizes;
 } FakeKernel;
+
+// Where kernels come from, for a driver that loads modules; all NULL: they are those of the list below.
+typedef struct {
+    void *(*load)(const void *image);  // NULL: it is no module
+    void (*unload)(void *module);
+    const FakeKernel *(*find)(void *module, const char *name);
+} FakeModules;
 
 typedef struct {
     bool has_library;
@@ -29,6 +40,7 @@ typedef struct {
     unsigned order;          // seed for the order of nodes
     const FakeKernel *kernels;
     size_t kernel_count;
+    FakeModules modules;
 } FakeDriver;
 
 extern FakeDriver fake_driver;

@@ -29,6 +29,7 @@ static unsigned (*set_place)(unsigned block, unsigned blocks, unsigned thread);
 
 static const char service_head[] =
     "#define __global__\n#define __launch_bounds__(n)\n"
+    "#define bool _Bool\n"
     "static struct { unsigned x; } blockIdx, gridDim, threadIdx;\n"
     "static float __int_as_float(int i) { float f; __builtin_memcpy(&f, &i, 4); return f; }\n"
     "static void __threadfence_system(void) { __sync_synchronize(); }\n"
@@ -96,10 +97,12 @@ static void run_copy(void **arguments, unsigned block, unsigned blocks) {  // fr
     *(float *)argument(arguments, 1) = *(float *)argument(arguments, 0);
 }
 
+#define KERNEL(text, bytes, count, function) \
+    {.name = text, .argument_bytes = bytes, .argument_count = count, .run = function}
 static const FakeKernel fake_kernels[] = {
-    {"sinter_take", sizeof(CudaTake), 1, run_take}, {"sinter_give", sizeof(CudaGive), 1, run_give},
-    {"sum", sizeof(CudaAddress), 3, run_sum},       {"update", sizeof(CudaAddress), 2, run_update},
-    {"copy", sizeof(CudaAddress), 2, run_copy},
+    KERNEL("sinter_take", sizeof(CudaTake), 1, run_take), KERNEL("sinter_give", sizeof(CudaGive), 1, run_give),
+    KERNEL("sum", sizeof(CudaAddress), 3, run_sum),       KERNEL("update", sizeof(CudaAddress), 2, run_update),
+    KERNEL("copy", sizeof(CudaAddress), 2, run_copy),
 };
 
 static const CudaKernel kernels[] = {{.name = "sum", .buffer_count = 3, .threads = 128, .shared_bytes = 100 << 10},
@@ -198,7 +201,7 @@ static void submit_step(Bench *bench, int number) {
     assert_non_null(rate);
     for (int i = 0; i < TOKENS; i++) tokens[i] = number + i % 3;
     *rate = 1.0f / (float)(number + 1);
-    assert_true(cuda_session_submit(bench->session, &programs[0], bench->diags));
+    assert_true(cuda_session_submit(bench->session, &programs[0], (CudaOrder){0}, bench->diags));
 }
 
 // What step `number` adds.
@@ -303,7 +306,7 @@ static void programs_take_turns(void **state) {
     assert_null(cuda_session_input(bench->session, &programs[1], "learning_rate"));
     submit_step(bench, 0);
     submit_step(bench, 1);
-    assert_true(cuda_session_submit(bench->session, &programs[1], bench->diags));
+    assert_true(cuda_session_submit(bench->session, &programs[1], (CudaOrder){0}, bench->diags));
     submit_step(bench, 2);
     collect(bench);
     assert_true(collect(bench).loss == added(0) + added(1));
@@ -404,7 +407,7 @@ static void a_failing_launch_is_said_at_once(void **state) {
         fake_driver.failing_call = fake_calls(names[i]) + 1;
         fake_driver.error = 999;
         cuda_session_input(bench->session, &programs[0], "tok");
-        assert_false(cuda_session_submit(bench->session, &programs[0], bench->diags));
+        assert_false(cuda_session_submit(bench->session, &programs[0], (CudaOrder){0}, bench->diags));
         assert_int_equal(diags_errors(bench->diags), i + 1);
     }
 }

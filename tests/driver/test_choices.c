@@ -236,7 +236,8 @@ static void check_choices(Command *command, const CheckReference *reference, con
     assert_non_null(training->threads);
     assert_int_equal(training_session(command, training), EXIT_DONE);
     CheckErrors errors;
-    check_compare(reference, &training->model, training->session, &errors);
+    assert_int_equal(check_compare(reference, &training->model, training->session, &errors, command->diags),
+                     RUNTIME_OK);
     if (!errors.passed)
         fail_msg("value %g (%s), gradient %g (%s), update %g (%s) with\n%s", errors.value.error, errors.value.name,
                  errors.gradient.error, errors.gradient.name, errors.update.error, errors.update.name, source);

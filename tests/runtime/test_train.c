@@ -164,7 +164,7 @@ static Training training_create(Fixture *fixture) {
     assert_int_equal(session_create(programs, 3, training.pool, &options->session, fixture->diags), RUNTIME_OK);
     assert_int_equal(token_file_open(path, 2, &options->train_tokens, fixture->diags), RUNTIME_OK);
     assert_int_equal(token_file_open(path, 2, &options->validation_tokens, fixture->diags), RUNTIME_OK);
-    weights_initialise(options->session, &step_program, 1);
+    assert_int_equal(weights_initialise(options->session, &step_program, 1, fixture->diags), RUNTIME_OK);
     poisoned_step = -1;
     poisoned_end = 0;
     return training;

@@ -101,8 +101,8 @@ static const float *unpacked(Fixture *fixture, Opened opened, const Program *pro
 static void initial_values_ignore_layout_and_threads(void **state) {
     Fixture *fixture = *state;
     Opened one = open_session(fixture, &panels, 1), three = open_session(fixture, &plain, 3);
-    weights_initialise(one.session, &panels, 1337);
-    weights_initialise(three.session, &plain, 1337);
+    weights_initialise(one.session, &panels, 1337, fixture->diags);
+    weights_initialise(three.session, &plain, 1337, fixture->diags);
     const float *w = unpacked(fixture, one, &panels, "w");
     assert_memory_equal(w, unpacked(fixture, three, &plain, "w"), 200 * sizeof *w);
     double sum = 0, squares = 0;
@@ -113,7 +113,7 @@ static void initial_values_ignore_layout_and_threads(void **state) {
     assert_true(fabs(sum / 200) < 0.15 && fabs(sqrt(squares / 200) - 0.5) < 0.1);
     for (int i = 0; i < 24; i++)
         assert_true(unpacked(fixture, one, &panels, "b")[i] == 2);
-    weights_initialise(three.session, &plain, 1338);
+    weights_initialise(three.session, &plain, 1338, fixture->diags);
     assert_memory_not_equal(w, unpacked(fixture, three, &plain, "w"), 200 * sizeof *w);
     close_session(one);
     close_session(three);
@@ -122,11 +122,11 @@ static void initial_values_ignore_layout_and_threads(void **state) {
 static void initialised_again(void **state) {
     Fixture *fixture = *state;
     Opened fresh = open_session(fixture, &panels, 1), used = open_session(fixture, &panels, 2);
-    weights_initialise(fresh.session, &panels, 9);
+    weights_initialise(fresh.session, &panels, 9, fixture->diags);
     for (uint32_t i = 0; i < panels.slot_count; i++)
         if (panels.slots[i].kind == SLOT_STATE)
             memset(session_data(used.session, &panels.slots[i]), 0x7f, panels.slots[i].bytes);
-    weights_initialise(used.session, &panels, 9);
+    weights_initialise(used.session, &panels, 9, fixture->diags);
     for (uint32_t i = 0; i < panels.slot_count; i++) {
         const ProgramSlot *slot = &panels.slots[i];
         if (slot->kind != SLOT_STATE) continue;
@@ -139,7 +139,7 @@ static void initialised_again(void **state) {
 static void copies_follow_their_param(void **state) {
     Fixture *fixture = *state;
     Opened opened = open_session(fixture, &panels, 2);
-    weights_initialise(opened.session, &panels, 5);
+    weights_initialise(opened.session, &panels, 5, fixture->diags);
     const float *w = unpacked(fixture, opened, &panels, "w");
     assert_memory_equal(w, unpacked(fixture, opened, &panels, panel_slots[6].name), 200 * sizeof *w);
     const float *memory = session_data(opened.session, &panel_slots[6]);
@@ -148,7 +148,7 @@ static void copies_follow_their_param(void **state) {
     float ones[200];
     for (int i = 0; i < 200; i++)
         ones[i] = 1;
-    weights_set(opened.session, &panels, &panel_slots[0], ones, fixture->arena);
+    weights_set(opened.session, &panels, &panel_slots[0], ones, fixture->arena, fixture->diags);
     assert_memory_equal(ones, unpacked(fixture, opened, &panels, "w"), sizeof ones);
     assert_memory_equal(ones, unpacked(fixture, opened, &panels, panel_slots[6].name), sizeof ones);
     close_session(opened);
@@ -157,7 +157,7 @@ static void copies_follow_their_param(void **state) {
 static void save_and_load(void **state) {
     Fixture *fixture = *state;
     Opened opened = open_session(fixture, &panels, 2);
-    weights_initialise(opened.session, &panels, 1);
+    weights_initialise(opened.session, &panels, 1, fixture->diags);
     float moments[200];
     for (int i = 0; i < 200; i++)
         moments[i] = (float)i;

@@ -1,0 +1,169 @@
+// A model on a GPU: plans -> kernels' text -> cubins -> a session. See gpu.h; driver/gpu_none.c stands for it
+// otherwise.
+#include <string.h>
+
+#include "codegen/cuda/cubins.h"
+#include "driver/gpu.h"
+#include "runtime/cuda/session.h"
+
+struct Gpu {
+    const CudaDriver *driver;
+    const Nvrtc *nvrtc;
+    const CudaDevice *device;
+};
+
+struct GpuModel {
+    Arena *arena;               // cubins, programs
+    const Gpu *gpu;
+    CudaCode *code;
+    CudaImages images;
+    CubinReport report;
+    const Program **programs;   // in the order of code->programs
+};
+
+// ---- the device
+
+// In the words of its first complaint.
+static const char *first_words(Arena *arena, const Diags *diags) {
+    Text text = text_create(arena);
+    diags_render(diags, &text);
+    const char *words = text_string(&text), *mark = "error: ";
+    if (strncmp(words, mark, strlen(mark)) == 0) words += strlen(mark);
+    return arena_copy_range(arena, words, strcspn(words, "\n"));
+}
+
+const Gpu *gpu_open(Arena *arena, const char **why) {
+    Gpu *gpu = ARENA_NEW(arena, Gpu);
+    Diags *diags = diags_create(arena);
+    CudaDevice *devices;
+    Target unused;
+    gpu->driver = cuda_driver_open(arena, why);
+    if (!gpu->driver) {
+        *why = arena_format(arena, "no usable GPU: %s", *why);
+        return NULL;
+    }
+    if (cuda_devices(arena, gpu->driver, &devices, diags) == 0) {
+        *why = arena_format(arena, "no usable GPU: %s", first_words(arena, diags));
+        return NULL;
+    }
+    gpu->device = &devices[0];
+    if (!target_of_gpu(gpu->device->architecture, &unused)) {
+        *why = arena_format(arena, "kernels are made for %s, and %s is %s", target_known_gpus, gpu->device->name,
+                            gpu->device->architecture);
+        return NULL;
+    }
+    gpu->nvrtc = nvrtc_open(arena, why);
+    if (!gpu->nvrtc) {
+        *why = arena_format(arena, "no compiler for the GPU: %s", *why);
+        return NULL;
+    }
+    if (nvrtc_knows(gpu->nvrtc, gpu->device->architecture)) return gpu;
+    *why = arena_format(arena, "NVRTC %s (%s) is too old for %s: it does not know %s", nvrtc_version(gpu->nvrtc),
+                        nvrtc_path(gpu->nvrtc), gpu->device->name, gpu->device->architecture);
+    return NULL;
+}
+
+const char *gpu_name(const Gpu *gpu) { return gpu->device->name; }
+
+double gpu_peak(const Gpu *gpu) { return gpu->device->peaks.f32; }
+
+Target gpu_target(const Gpu *gpu) {
+    const CudaDevice *device = gpu->device;
+    Target target;
+    CHECK(target_of_gpu(device->architecture, &target));
+    target.cores = device->multiprocessors;
+    target.l1_bytes = (double)device->shared_bytes;
+    target.l2_bytes = (double)device->l2_bytes / device->multiprocessors;
+    target.l3_bytes = (double)device->l2_bytes;
+    if (device->peaks.f32 > 0) target.peak_flops = device->peaks.f32;
+    if (device->peaks.bandwidth > 0) target.bandwidth = device->peaks.bandwidth;
+    return target;
+}
+
+bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags) {
+    const CudaDriver *driver = gpu->driver;
+    CudaContext context;
+    CudaResult result = driver->context_retain(&context, gpu->device->number);
+    if (!cuda_check(driver, result, "be used", diags)) return false;
+    result = driver->context_use(context);
+    if (result == CUDA_OK) result = driver->memory_info(free_bytes, all_bytes);
+    driver->context_release(gpu->device->number);
+    return cuda_check(driver, result, "say what memory is free", diags);
+}
+
+// ---- a model
+
+// What the rest of the house sees of a program: its slots, and its steps by name.
+static Program *program_of(Arena *arena, const CudaProgram *from) {
+    ProgramStep *steps = ARENA_ARRAY(arena, ProgramStep, (size_t)from->launch_count + 1);
+    for (uint32_t i = 0; i < from->launch_count; i++) {
+        const CudaLaunch *launch = &from->launches[i];
+        steps[i] = (ProgramStep){
+            .pieces = 1, .id = launch->id, .label = launch->label, .flops = launch->flops, .bytes = launch->bytes};
+    }
+    Program *program = ARENA_NEW(arena, Program);
+    *program = (Program){.name = from->name,
+                         .steps = steps,
+                         .step_count = from->launch_count,
+                         .slots = from->slots,
+                         .slot_count = from->slot_count,
+                         .state_bytes = from->state_bytes,
+                         .arena_bytes = from->arena_bytes};
+    return program;
+}
+
+GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
+                      const Target *target, CodegenReport *report, Program **programs, Diags *diags) {
+    CudaReport printed = {.tiles = report->tiles};
+    CudaCode *code = codegen_cuda(plans, names, count, target, &printed, diags);
+    if (!code) return NULL;
+    Arena *arena = arena_create();
+    GpuModel *model = ARENA_NEW(arena, GpuModel);
+    *model = (GpuModel){.arena = arena, .gpu = gpu, .code = code};
+    if (!cubins_make(gpu->nvrtc, report->cache, arena, code, gpu->device->architecture, &model->images, &model->report,
+                     diags)) {
+        gpu_model_free(model);
+        return NULL;
+    }
+    report->lower_seconds += printed.lower_seconds + printed.print_seconds;
+    report->emit_seconds += model->report.seconds;
+    report->kernels += printed.kernels;
+    report->distinct_kernels += printed.distinct_kernels;
+    report->recalled = model->report.recalled == model->report.units;
+    model->programs = ARENA_ARRAY(arena, const Program *, (size_t)count);
+    for (int i = 0; i < count; i++) model->programs[i] = programs[i] = program_of(arena, &code->programs[i]);
+    return model;
+}
+
+void gpu_model_free(GpuModel *model) {
+    if (!model) return;
+    cuda_code_free(model->code);
+    arena_free(model->arena);
+}
+
+GpuReport gpu_model_report(const GpuModel *model) {
+    return (GpuReport){model->report.seconds, model->report.units, model->report.recalled};
+}
+
+// ---- a session
+
+static CudaSessionSettings settings_of(const GpuModel *model) {
+    return (CudaSessionSettings){.driver = model->gpu->driver,
+                                 .device = model->gpu->device,
+                                 .kernels = model->code->kernels,
+                                 .kernel_count = model->code->kernel_count,
+                                 .images = &model->images,
+                                 .programs = model->code->programs,
+                                 .program_count = model->code->program_count,
+                                 .steps_per_launch = 1};
+}
+
+bool gpu_bytes(const GpuModel *model, size_t *bytes) {
+    CudaSessionSettings settings = settings_of(model);
+    return cuda_session_bytes(&settings, bytes);
+}
+
+RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags) {
+    CudaSessionSettings settings = settings_of(model);
+    return cuda_session_begin(&settings, model->programs, threads, session, diags);
+}

@@ -1,0 +1,76 @@
+// fake_driver.c as a libcuda.so.1: a GPU whose kernels the emulation runs, for the built program as a user runs it.
+//
+// SINTER_FAKE_GPU may say what it is like: "none", "old", "small" (memory of 4 MB), "broken" (every launch fails).
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/cuda/emulator.h"
+#include "tests/cuda/fake_cubin.h"
+#include "tests/cuda/fake_driver.h"
+
+typedef struct {
+    Emulated *emulated;
+    void (*entry)(void **arguments);
+} Entry;
+
+static void *load(const void *image) {
+    const FakeCubin *head = image;
+    char path[] = "/tmp/sinter-fake-module-XXXXXX";
+    if (strcmp(head->mark, FAKE_CUBIN_MARK) != 0) return NULL;
+    int file = mkstemp(path);
+    if (file < 0) return NULL;
+    bool written = write(file, head + 1, head->bytes) == (ssize_t)head->bytes;
+    close(file);
+    void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    unlink(path);
+    return library;
+}
+
+static void unload(void *library) { dlclose(library); }
+
+static bool run_grid(void *context, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes) {
+    static unsigned long long seed;
+    const Entry *entry = context;
+    Arena *arena = arena_create();
+    EmulatedLaunch launch = {.emulated = entry->emulated,
+                             .entry = entry->entry,
+                             .buffers = arguments,
+                             .blocks = blocks,
+                             .threads = threads,
+                             .shared_bytes = shared_bytes,
+                             .seed = ++seed};
+    const char *wrong = emulate(arena, &launch);
+    if (wrong) fprintf(stderr, "emulated kernel: %s\n", wrong);
+    arena_free(arena);
+    return !wrong;
+}
+
+static const FakeKernel *find(void *library, const char *name) {
+    char symbol[300];
+    FakeKernel *kernel = calloc(1, sizeof *kernel);
+    Entry *entry = calloc(1, sizeof *entry);
+    snprintf(symbol, sizeof symbol, "enter_%s", name);
+    *(void **)&entry->entry = dlsym(library, symbol);
+    entry->emulated = dlsym(library, "emulated");
+    snprintf(symbol, sizeof symbol, "sizes_%s", name);
+    kernel->argument_sizes = dlsym(library, symbol);
+    if (!entry->entry || !kernel->argument_sizes) return NULL;
+    while (kernel->argument_sizes[kernel->argument_count]) kernel->argument_count++;
+    kernel->run_grid = run_grid;
+    kernel->context = entry;
+    return kernel;
+}
+
+static __attribute__((constructor)) void begin(void) {
+    const char *kind = getenv("SINTER_FAKE_GPU");
+    fake_install();
+    fake_driver.modules = (FakeModules){load, unload, find};
+    if (!kind) return;
+    if (strcmp(kind, "none") == 0) fake_driver.devices = 0;
+    if (strcmp(kind, "old") == 0) fake_driver.version = 11080;
+    if (strcmp(kind, "small") == 0) fake_driver.memory_bytes = fake_driver.free_bytes = 4 << 20;
+    if (strcmp(kind, "broken") == 0) fake_driver.launch_error = 719;
+}

@@ -1,0 +1,146 @@
+// The built program on a GPU that is none (fake_library.c, fake_nvrtc.c): train, resume, sample, check and every
+// refusal, as a user sees them. The kernels are the real ones, run by the emulation.
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/e2e/run.h"
+
+#define MODEL                                                                                                          \
+    "--n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=2 --gradient_accumulation_steps=1 --data_dir=. "   \
+    "--dataset=data --vocab_size=32 --eval_interval=2 --eval_iters=2 --log_interval=1 --warmup_iters=1 "               \
+    "--learning_rate=1e-2 --keep_last=1 "
+
+static void run_ok(const char *arguments) { expect(0, "", arguments); }
+
+static bool log_has(const char *text) { return run_shell("grep -qF -- \"%s\" log", text) == 0; }
+
+// The tensors of the folders' checkpoints: all behind their heads, which tell times and folders.
+static bool same_tensors(const char *a, const char *b) {
+    return run_shell("for d in %s %s; do f=$d/ckpt.safetensors; n=$(od -An -tu8 -N8 $f | tr -d ' '); "
+                     "tail -c +$((n + 9)) $f | cksum; done | uniq | wc -l | grep -qx 1", a, b) == 0;
+}
+
+static bool same_lines(const char *pattern, const char *a, const char *b) {
+    return run_shell("grep -o '%s' %s >a; grep -o '%s' %s >b; [ -s a ] && cmp a b", pattern, a, pattern, b) == 0;
+}
+
+// Tokens below 32, of no meaning.
+static int set_up(void **state) {
+    if (run_setup(state) != 0 || run_shell("mkdir data") != 0) return -1;
+    uint16_t tokens[3000];
+    for (uint32_t i = 0, x = 7; i < 3000; i++) tokens[i] = (uint16_t)((x = x * 1664525u + 1013904223u) >> 27);
+    write_bytes("data/train.bin", tokens, sizeof tokens);
+    write_bytes("data/val.bin", tokens, sizeof tokens);
+    return 0;
+}
+
+// ---- tests
+
+static void trains_and_resumes_exactly(void **state) {
+    (void)state;
+    run_ok("train " MODEL "--device=cuda --max_iters=6 --out_dir=whole");
+    assert_true(log_has("device: NVIDIA H200"));
+    assert_true(log_has("in all of the GPU"));
+    run_ok("train " MODEL "--device=cuda --max_iters=6 --out_dir=again");
+    assert_true(same_tensors("whole", "again"));
+    run_ok("train " MODEL "--device=cuda --max_iters=3 --out_dir=parts");
+    assert_false(same_tensors("whole", "parts"));
+    run_ok("train --device=cuda --init_from=resume --max_iters=6 --out_dir=parts");
+    assert_true(same_tensors("whole", "parts"));
+    assert_true(same_lines("\"iter\":[0-9]*,\"loss\":[^,]*", "whole/metrics.jsonl", "parts/metrics.jsonl"));
+}
+
+static void accumulates_and_drops_out(void **state) {
+    (void)state;
+    run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.2 --max_iters=4 --out_dir=one");
+    run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.2 --max_iters=4 --out_dir=two");
+    assert_true(same_tensors("one", "two"));
+    run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.0 --max_iters=4 --out_dir=two");
+    assert_false(same_tensors("one", "two"));
+}
+
+static void evaluates_only(void **state) {
+    (void)state;
+    run_ok("train " MODEL "--device=cuda --max_iters=2 --out_dir=eval");
+    run_ok("train --device=cuda --init_from=resume --eval_only=True --out_dir=eval");
+    assert_true(log_has("step 3: train loss"));
+}
+
+static void is_chosen_where_it_is(void **state) {
+    (void)state;
+    run_ok("train " MODEL "--max_iters=1 --out_dir=auto");
+    assert_true(log_has("device: NVIDIA H200"));
+}
+
+static void samples(void **state) {
+    (void)state;
+    run_ok("train " MODEL "--device=cuda --max_iters=1 --out_dir=spoken");
+    run_ok("sample --device=cuda --out_dir=spoken --num_samples=2 --max_new_tokens=4");
+    assert_true(log_has("---------------"));
+
+}
+
+static void checks_against_the_reference(void **state) {
+    (void)state;
+    run_ok("check " MODEL "--device=cuda --full");
+    assert_true(log_has("passed"));
+    run_ok("check " MODEL "--device=cuda --full --fuse=op");
+}
+
+// The first update is far too large: what follows is not finite, and updates nothing.
+static void what_is_not_finite_is_not_applied(void **state) {
+    (void)state;
+#define WILD "train " MODEL "--device=cuda --eval_interval=0 --decay_lr=False --learning_rate=1e18 --max_iters=8 "
+    expect(6, "iteration 1: loss is", WILD "--out_dir=wild");
+    assert_true(log_has("the state before it is in wild/ckpt.safetensors"));
+    run_ok("train " MODEL
+           "--device=cuda --eval_interval=0 --decay_lr=False --learning_rate=1e18 --max_iters=0 --out_dir=tame");
+    assert_true(same_tensors("wild", "tame"));
+    expect(6, "3 iterations before it were skipped", WILD "--nonfinite=skip --out_dir=skips");
+    assert_true(log_has("iteration 4: loss is"));
+    assert_true(same_tensors("skips", "tame"));
+}
+
+static void with_gpu(const char *kind, int code, const char *words, const char *arguments) {
+    if (kind) setenv("SINTER_FAKE_GPU", kind, 1);
+    expect(code, words, arguments);
+    unsetenv("SINTER_FAKE_GPU");
+}
+
+static void every_refusal_is_a_line_and_an_exit_code(void **state) {
+    (void)state;
+#define TRAIN "train " MODEL "--device=cuda --max_iters=1 --out_dir=refused"
+    with_gpu("none", 2, "device 'cuda': no usable GPU: the driver finds no GPU", TRAIN);
+    with_gpu("old", 2, "the driver is for CUDA 11.8; 12.0 or newer is needed", TRAIN);
+    with_gpu("small", 4, "MB of the GPU's memory", "train " MODEL "--device=cuda --n_embd=256 --out_dir=refused");
+    with_gpu("broken", 5, "the GPU cannot", TRAIN);
+    with_gpu(NULL, 2, "dtype 'int8' is not in this build", TRAIN " --dtype=int8");
+    const char *path = getenv("LD_LIBRARY_PATH");
+    char *kept = path ? strdup(path) : NULL;
+    unsetenv("LD_LIBRARY_PATH");
+    with_gpu(NULL, 2, "no usable GPU: ", TRAIN);
+    if (kept) setenv("LD_LIBRARY_PATH", kept, 1);
+    free(kept);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trains_and_resumes_exactly),
+        cmocka_unit_test(accumulates_and_drops_out),
+        cmocka_unit_test(evaluates_only),
+        cmocka_unit_test(is_chosen_where_it_is),
+        cmocka_unit_test(samples),
+        cmocka_unit_test(checks_against_the_reference),
+        cmocka_unit_test(what_is_not_finite_is_not_applied),
+        cmocka_unit_test(every_refusal_is_a_line_and_an_exit_code),
+    };
+    return cmocka_run_group_tests(tests, set_up, run_teardown);
+}
