@@ -75,6 +75,8 @@ const char *blas_version(Arena *arena);   // what OpenBLAS says of itself, and t
 // device and dtype must be ones this build has; opens the GPU when it is to be used. `auto` is a GPU where there is
 // one, and where there is none the echo says why. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);
+// The same for `what`, which runs on processors only: `auto` is one, `cuda` is refused.
+int check_processor(Command *command, const char *what);
 // What is compiled for: this machine's processor, or its GPU.
 Target command_target(const Command *command);
 

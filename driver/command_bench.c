@@ -216,7 +216,7 @@ static int replay(Command *command, const char *path) {
 }
 
 int command_bench(Command *command) {
-    int status = check_device(command);
+    int status = check_processor(command, "bench");
     if (status == EXIT_DONE) status = check_counts(command);
     if (status == EXIT_DONE) status = check_writable(command, config_string(command->config, "json"));
     if (status == EXIT_DONE) status = check_writable(command, config_string(command->config, "report"));

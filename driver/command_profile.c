@@ -116,7 +116,7 @@ static int measure(Command *command, Training *training, Products *products) {
 }
 
 int command_profile(Command *command) {
-    int status = check_device(command);
+    int status = check_processor(command, "profile");
     if (status == EXIT_DONE) status = check_steps(command);
     if (status == EXIT_DONE) status = training_check_numbers(command);
     if (status == EXIT_DONE) status = configure_vocabulary(command);

@@ -118,11 +118,9 @@ static int choose_device(Command *command, const char *device) {
     return EXIT_USAGE;
 }
 
-int check_device(Command *command) {
-    const char *device = config_string(command->config, "device"), *dtype = config_string(command->config, "dtype");
+static int check_numbers(Command *command) {
+    const char *dtype = config_string(command->config, "dtype");
     Diags *diags = command->diags;
-    int status = choose_device(command, device);
-    if (status != EXIT_DONE) return status;
     if (!text_equal(dtype, "float32")) {
         diag_error(diags, config_find(command->config, "dtype")->place,
                    "dtype '%s' is not in this build; it computes in float32", dtype);
@@ -135,4 +133,17 @@ int check_device(Command *command) {
         return EXIT_USAGE;
     }
     return EXIT_DONE;
+}
+
+int check_device(Command *command) {
+    int status = choose_device(command, config_string(command->config, "device"));
+    return status == EXIT_DONE ? check_numbers(command) : status;
+}
+
+int check_processor(Command *command, const char *what) {
+    const char *device = config_string(command->config, "device");
+    if (text_equal(device, "auto") || text_equal(device, "cpu")) return check_numbers(command);
+    diag_error(command->diags, config_find(command->config, "device")->place,
+               "device '%s': %s measures processors only (cpu, auto)", device, what);
+    return EXIT_USAGE;
 }

@@ -123,6 +123,9 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu("small", 4, "MB of the GPU's memory", "train " MODEL "--device=cuda --n_embd=256 --out_dir=refused");
     with_gpu("broken", 5, "the GPU cannot", TRAIN);
     with_gpu(NULL, 2, "dtype 'int8' is not in this build", TRAIN " --dtype=int8");
+    with_gpu(NULL, 2, "--tune compares programs of processors", TRAIN " --tune=on");
+    with_gpu(NULL, 2, "device 'cuda': profile measures processors only", "profile " MODEL "--device=cuda");
+    with_gpu(NULL, 2, "device 'cuda': bench measures processors only", "bench " MODEL "--device=cuda");
     const char *path = getenv("LD_LIBRARY_PATH");
     char *kept = path ? strdup(path) : NULL;
     unsetenv("LD_LIBRARY_PATH");
