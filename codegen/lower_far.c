@@ -36,10 +36,11 @@ bool lower_is_far(const Lowering *lowering, uint32_t output) {
     const Value *value = lower_output(lowering, output);
     double most = far_part * lowering->target->l3_bytes;
     bool is_update = value->next_of != VALUE_NONE;
-    if (all_memory(lowering) <= most || value->is_over || value->space == SPACE_SCRATCH) return false;
+    if (all_memory(lowering) <= most || value->is_over || value->rounds || value->space == SPACE_SCRATCH) return false;
     if (is_update && step_reads(lowering->step, value->next_of)) return false;
-    if (cut_is_summed(plan, lowering->step)) return false;
-    double bytes = bytes_until_read(plan, (uint32_t)(lowering->step - plan->steps) + 1, lowering->step->outputs[output]);
+    if (cut_is_summed(plan, lowering->step) || cut_sums_rounds(plan, lowering->step)) return false;
+    uint32_t next = (uint32_t)(lowering->step - plan->steps) + 1;
+    double bytes = bytes_until_read(plan, next, lowering->step->outputs[output]);
     if (is_update) bytes += bytes_until_read(plan, 0, value->next_of);
     return bytes > most;
 }

@@ -34,6 +34,11 @@ static NodeId find_contract(const Lowering *lowering) {
     BUG("product box %s has no contraction", lowering->step->label);
 }
 
+// Summed indices of all blocks of a piece.
+static int64_t summed_at_once(const Product *product) {
+    return product->round ? product->round : lower_extent(product->lowering, product->contraction.summed);
+}
+
 // ---- the tile
 
 // The panel after this one, into the cache while this one is at work: each tile of rows asks for its share of the
@@ -75,7 +80,7 @@ static void open_range_of_sum(const Product *product, const Block *block) {
 }
 
 static void open_block(const Product *product, const Block *block) {
-    int64_t total = lower_extent(product->lowering, product->contraction.summed);
+    int64_t total = summed_at_once(product);
     if (open_prefetching(product, block->start, block->count ? block->count : total)) return;
     if (block->count == 0) {
         lower_open_summed(product->lowering, product->contraction.summed);
@@ -127,13 +132,14 @@ static TileValue multiply_tile(const Product *product, const Block *block) {
     return tile;
 }
 
-static void store_outputs(const Product *product) {
+static void store_outputs(const Product *product, TileValue tile) {
     Lowering *lowering = product->lowering;
     uint32_t count = lowering->step->output_count;
     TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
     for (uint32_t i = 0; i < count; i++)
         if (!product->chains[i])
             values[i] = evaluator_value(lowering->evaluator, lower_output_node(lowering, i), lowering->env);
+    if (product->round) values[0] = rounds_result(product, values[0], tile);
     for (uint32_t i = 0; i < count; i++)
         if (!product->chains[i]) lower_store(lowering, i, values[i]);
 }
@@ -165,7 +171,7 @@ static void emit_panel(Product *product, const Block *block, TileIndex start, in
     }
     TileValue tile = multiply_tile(product, block);
     if (block->ends) {
-        store_outputs(product);
+        store_outputs(product, tile);
         sums_take(product, lane);
     } else {
         lower_store(lowering, 0, tile);
@@ -226,10 +232,11 @@ static bool reads_down_columns(const Product *product) {
 static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
-    int64_t total = lower_extent(lowering, summed);
+    int64_t total = summed_at_once(product);
     if (cut_is_summed(lowering->plan, lowering->step) || target_is_gpu(lowering->target)) return 0;
     bool down_columns = reads_down_columns(product);
-    if (total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM) || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
+    bool is_short = total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM);
+    if (is_short || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;
     if (lower_output(lowering, 0)->is_over) return 0;   // the epilogue reads what lies there
     double room = down_columns ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
@@ -240,26 +247,28 @@ static int64_t block_size(const Product *product) {
 
 static void emit_blocks(Product *product) {
     TileBuilder *builder = product->lowering->builder;
-    int64_t block = product->block, total = lower_extent(product->lowering, product->contraction.summed);
+    int64_t block = product->block, total = summed_at_once(product);
+    TileIndex begin = product->round ? product->lowering->share : tile_index(0);
     if (product->sums_range) {
         emit_panels(product, &(Block){.start = product->lowering->share, .count = product->range, .ends = true});
         return;
     }
     if (block == 0) {
-        emit_panels(product, &(Block){.ends = true});
+        emit_panels(product, &(Block){.start = begin, .count = product->round, .ends = true});
         return;
     }
     int64_t before_last = (total - 1) / block;   // whole blocks, the last one left out
-    emit_panels(product, &(Block){.start = tile_index(0), .count = block});
+    emit_panels(product, &(Block){.start = begin, .count = block});
     if (before_last > 1) {
         int depth = tile_open_loops(builder);
         TileValue middle = tile_loop(builder, LOOP_PLAIN, "block", before_last - 1, 0, 0, false);
-        TileIndex start = tile_index_plus(tile_index(block), middle, block);
+        TileIndex start = tile_index_plus(tile_index_sum(begin, tile_index(block), 1), middle, block);
         emit_panels(product, &(Block){.start = start, .count = block, .continues = true});
         lower_close(product->lowering, depth);
     }
     int64_t done = before_last * block;
-    emit_panels(product, &(Block){.start = tile_index(done), .count = total - done, .continues = true, .ends = true});
+    TileIndex last = tile_index_sum(begin, tile_index(done), 1);
+    emit_panels(product, &(Block){.start = last, .count = total - done, .continues = true, .ends = true});
 }
 
 // ---- the loops around it
@@ -324,7 +333,7 @@ static void open_rows_of_cut(Product *product) {
     DimSet cut_set = lower_cut_set(lowering);
     product->rows = contraction->rows;
     product->row_count = lower_extent(lowering, product->rows);
-    if (open_ranged(product)) return;
+    if (open_ranged(product) || rounds_open(product)) return;
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
     if (cut_set && cut_leads_rows(product, cut) && cut->dims.rank == contraction->rows.rank) {
         open_own_rows(product, cut);
@@ -354,10 +363,11 @@ static bool streams_panels(const Product *product) {
     const Lowering *lowering = product->lowering;
     const Contraction *contraction = &product->contraction;
     const Node *operand = graph_node(lowering->region, contraction->lanes_operand);
-    if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || product->row_pieces || lowering->step->band.is_set ||
+    bool is_even = !product->row_pieces && !lowering->step->band.is_set;
+    if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || !is_even ||
         lower_merged_suffix(lowering, contraction->summed) != contraction->summed.rank)
         return false;
-    int64_t summed = product->block ? product->block : lower_extent(lowering, contraction->summed);
+    int64_t summed = product->block ? product->block : summed_at_once(product);
     if ((double)(summed * product->tile_lanes) * sizeof(float) > lowering->target->l2_bytes / 4) return false;
     const Value *value = &lowering->plan->values[lowering->step->operands[operand->attr.integer]];
     if (dim_list_set(&lowering->step->cut.dims) & dim_list_set(&value->order)) return false;
@@ -368,28 +378,39 @@ static bool streams_panels(const Product *product) {
 
 // ---- blocks of rows
 
-// Rows of which half of a core's cache holds what all panels read of them; 0: all of them fit, or they cannot be
-// divided so.
-static int64_t row_block(const Product *product) {
+// Rows of which half of a core's cache holds what all panels read of them.
+int64_t product_most_rows(const Product *product) {
     const Lowering *lowering = product->lowering;
-    int64_t summed = lower_extent(lowering, product->contraction.summed), rows = product->row_count;
+    int64_t summed = summed_at_once(product);
+    if (product->row_pieces || lower_extent(lowering, product->lanes) <= product->tile_lanes) return INT64_MAX;
     if (product->sums_range) summed = product->range;
     else if (cut_is_summed(lowering->plan, lowering->step)) summed /= lowering->step->cut.pieces;
     if (product->block) summed = product->block;
-    int64_t most = (int64_t)(0.5 * lowering->target->l2_bytes) / (summed * (int64_t)sizeof(float));
-    if (product->row_pieces || rows <= most || lower_extent(lowering, product->lanes) <= product->tile_lanes) return 0;
+    return (int64_t)(0.5 * lowering->target->l2_bytes) / (summed * (int64_t)sizeof(float));
+}
+
+// 0: all of them fit, or they cannot be divided so.
+int64_t product_row_block(const Product *product) {
+    int64_t most = product_most_rows(product), rows = product->row_count;
+    if (rows <= most) return 0;
     for (int64_t block = most; block >= most / 4 && block > (int64_t)product->tile_rows; block--)
         if (rows % block == 0) return block;
     return 0;
 }
 
 static void open_row_blocks(Product *product) {
-    int64_t block = row_block(product);
+    int64_t block = product_row_block(product);
     if (block == 0) return;
     int64_t count = product->row_count / block;
     TileValue number = tile_loop(product->lowering->builder, LOOP_PLAIN, "rows", count, 0, 0, false);
     product->first_row = tile_index_plus(product->first_row, number, block);
     product->row_count = block;
+}
+
+void product_emit_rows(Product *product) {
+    open_row_blocks(product);
+    sums_begin(product);
+    emit_blocks(product);
 }
 
 void lower_product(Lowering *lowering) {
@@ -400,9 +421,10 @@ void lower_product(Lowering *lowering) {
     open_outer(&product);
     product.block = block_size(&product);
     product.streams = streams_panels(&product);
-    lowering->revisits = product.block > 0;
-    open_row_blocks(&product);
-    sums_begin(&product);
-    emit_blocks(&product);
+    lowering->revisits = product.block > 0 || product.round > 0;
+    if (product.round)
+        rounds_emit(&product);
+    else
+        product_emit_rows(&product);
     lower_close(lowering, 0);
 }

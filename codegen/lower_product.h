@@ -1,4 +1,4 @@
-// A product on its way to a tile program: what lower_product.c and lower_sums.c share. Private to them.
+// A product on its way to a tile program: what lower_product.c, lower_rounds.c and lower_sums.c share. Private to them.
 #ifndef SINTER_CODEGEN_LOWER_PRODUCT_H
 #define SINTER_CODEGEN_LOWER_PRODUCT_H
 
@@ -21,8 +21,21 @@ typedef struct {
     bool sums_range;           // which is summed over; else it is the rows dim
     int64_t range;
     DimId along;
-    int *chains;               // by output: local buffer of a folded sum's chains, 16 for each row; 0: it is no such sum
+    int64_t round;             // > 0: the piece is of one round of many, which sums so many indices, from `share` on
+    TileIndex part;            // the piece's number in its round
+    TileValue ends_sum;        // whether its round is the last
+    int *chains;               // by output: local buffer of a folded sum's chains, 16 for each row; 0: no such sum
 } Product;
+
+// ---- lower_product.c
+int64_t product_most_rows(const Product *product);         // that stay in a core's cache from panel to panel
+int64_t product_row_block(const Product *product);         // equal blocks of so many; 0: no need, or there are none
+void product_emit_rows(Product *product);                  // row_count rows from first_row on
+
+// ---- lower_rounds.c
+bool rounds_open(Product *product);                        // false: it is no sum over rounds
+TileValue rounds_result(const Product *product, TileValue value, TileValue tile);
+void rounds_emit(const Product *product);
 
 // ---- lower_sums.c
 int64_t sums_lanes(const Lowering *lowering);              // of one sum; 0: there is none

@@ -4,7 +4,7 @@
 //       ->  rows BT 768 step 128
 //             lanes F 512 step 64
 //               tile = 0
-//               loop C:  tile += x[rows] * w[lanes]      by the backend: 128 bytes of C at a time, through shared memory
+//               loop C:  tile += x[rows] * w[lanes]    by the backend: 128 bytes of C at a time, through shared memory
 //               store epilogue(tile)
 //
 // A sum that is cut in groups is a block of threads for each group, which stores its part.

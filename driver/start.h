@@ -20,8 +20,8 @@ typedef struct {
 // The newest sound checkpoint of out_dir, open; those left out are told on stderr. EXIT_DONE or EXIT_BAD_FILE.
 int newest_checkpoint(Command *command, Checkpoints *checkpoints, TensorFile **file);
 
-// Claims out_dir (no two trainings write in one), removes what interrupted saves left there, opens what --init_from says;
-// for resume the checkpoint's spec and keys become the command's. EXIT_DONE, or an exit code after diagnostics.
+// Claims out_dir (no two trainings write in one), removes what interrupted saves left there, opens what --init_from
+// says; for resume the checkpoint's spec and keys become the command's. EXIT_DONE, or an exit code after diagnostics.
 int start_open(Command *command, Start *start);
 // Warns when out_dir has not the room for two checkpoints of so many bytes.
 void start_check_room(const Command *command, const Start *start, double checkpoint, FILE *out);

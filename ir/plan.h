@@ -68,10 +68,11 @@ typedef struct {
                            // whoever writes the param writes it too
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
     bool in_place;         // next_of: written over the state's own memory
+    uint32_t rounds;       // > 1: TEMPORARY that steps of so many rounds alone touch; one of them lies in memory
     bool is_over;          // TEMPORARY: written over an operand of its step, which nobody reads later:
     ValueId over;
     Space space;
-    size_t offset, bytes;  // bytes: multiple of 64; of one piece in SPACE_SCRATCH
+    size_t offset, bytes;  // bytes: multiple of 64; of one piece in SPACE_SCRATCH, of one round with rounds
 } Value;
 
 // ---- boxes
@@ -95,10 +96,20 @@ typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
 //     gradient of weights, cut(B):           outputs have no B; each group has a part of the output of its own
 //     gradient of keys, cut(B,H,T):          outputs have B and H; a group has all pieces of its (B,H), and no parts
 // A cut with groups along several dims is in equal pieces, each a range of the last dim at one place of the others.
+//
+// Successive steps with `rounds`, all of one number, run round after round: all threads run one round's pieces of each
+// step, then those of the next round. `over` are rows: round r has the r-th of `rounds` equal ranges of them. A step
+// whose outputs have them is cut along them, and pieces/rounds successive pieces are one round. A product that sums
+// over them is cut along its own rows; it runs all of its pieces in each round and goes on with the sums where the
+// round before left them.
+//     logits of 1024 rows, their loss and gradients, cut(B,T)/4 rounds 2 over(B,T): rows 0..511, then 512..1023
+//     gradient of the vocabulary's weights, cut(V)/2 rounds 2 over(B,T): both pieces in each round
 typedef struct {
     DimList dims;          // in the order of the flat rows; empty: one piece
     int64_t total;         // product of their extents, 1 when empty
     uint32_t pieces, groups;   // groups 0: every piece by itself
+    uint32_t rounds;       // 0: none
+    DimList over;
 } Cut;
 
 typedef struct {
@@ -165,6 +176,10 @@ const Cut **plan_windows(const Plan *plan, const StepNest *nest, Arena *arena);
 // How many of the cut's dims, the first ones, a step's outputs have. The others it sums over, piece by piece.
 int cut_kept(const Plan *plan, const Step *step);
 bool cut_is_summed(const Plan *plan, const Step *step);
+// The step after the last one that runs round by round with `first`; first + 1 when it has no rounds.
+uint32_t plan_rounds_end(const Plan *plan, uint32_t first);
+// Whether a step with rounds is a product that sums over their rows.
+bool cut_sums_rounds(const Plan *plan, const Step *step);
 // A cut in ranges of its last dim: rows of a piece, and pieces for each place of the other dims.
 typedef struct {
     int64_t rows, pieces;
@@ -173,6 +188,9 @@ typedef struct {
 bool cut_in_ranges(const Graph *dims, const Cut *cut, CutRanges *ranges);
 // Whether a cut's pieces are equal contiguous ranges of the layout, in multiples of 64 bytes.
 bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype);
+// Whether a cut's rounds are equal contiguous ranges of the layout, and the bytes of one.
+bool cut_rounds_lead(const Graph *dims, const Cut *cut, const Layout *layout);
+size_t value_round_bytes(const Value *value);
 
 // What a copy of a param is called: "w in (C/32, F, C%32)".
 const char *copy_name(Arena *arena, const Graph *dims, const char *param, const Layout *layout);

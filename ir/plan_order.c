@@ -77,11 +77,54 @@ static const char *check_joined(const Plan *plan, uint32_t s, const StepNest *ne
     return cut_equal(&step->cut, &plan->steps[s - 1].cut) ? NULL : "is chained to a step that is cut otherwise";
 }
 
+static NodeId find_contract(const Graph *region) {
+    for (NodeId id = 0; id < graph_nodes(region); id++)
+        if (graph_node(region, id)->op == OP_CONTRACT) return id;
+    return NODE_NONE;
+}
+
+// A product that goes on, round after round, with the one sum that it makes.
+static const char *check_sum_of_rounds(const Plan *plan, const Step *step) {
+    const Value *output = &plan->values[step->outputs[0]];
+    NodeId contract = find_contract(step->region);
+    if (contract == NODE_NONE || step->output_count != 1 || output->dtype != DTYPE_F32 || step->engine != ENGINE_TILES)
+        return "sums over rounds and is no product of tiles with one result";
+    Contraction contraction = contraction_of(step->region, contract, output->order);
+    bool fits = dim_list_equal(&contraction.summed, &step->cut.over) &&
+                dim_list_equal(&contraction.rows, &step->cut.dims) && contraction.batch.rank == 0;
+    return fits ? NULL : "sums over other dims than its rounds, or is cut along other dims than its rows";
+}
+
+static const char *check_rounds(const Plan *plan, uint32_t s) {
+    const Step *step = &plan->steps[s];
+    const Cut *cut = &step->cut, *before = s ? &plan->steps[s - 1].cut : NULL;
+    if (cut->rounds == 0) return NULL;
+    if (cut->groups || step->joined) return "has rounds and is of a strand";
+    bool goes_on = before && before->rounds;
+    if (goes_on && (before->rounds != cut->rounds || !dim_list_equal(&before->over, &cut->over)))
+        return "has other rounds than the step before";
+    int64_t rows = graph_elements(plan->dims, dim_list_set(&cut->over));
+    if (rows % cut->rounds != 0) return "has rounds of different numbers of rows";
+    if (cut_sums_rounds(plan, step)) return check_sum_of_rounds(plan, step);
+    bool fits = dim_list_equal(&cut->dims, &cut->over) && cut->pieces % cut->rounds == 0;
+    return fits ? NULL : "has rounds that are not whole pieces of its rows";
+}
+
+// What a round reads of the steps that it runs with is of that round: its own pieces, or the rows that it sums over.
+static const char *check_read_in_rounds(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer) {
+    const Step *step = &plan->steps[s];
+    if (step->cut.rounds == 0 || plan_rounds_end(plan, writer) <= s) return NULL;
+    if (cut_sums_rounds(plan, &plan->steps[writer])) return "reads a sum before its last round:";
+    return cut_sums_rounds(plan, step) || step->edges[k] == EDGE_SAME ? NULL : "reads other rounds than its own:";
+}
+
 static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t writer, const uint32_t *epochs,
                               const StepNest *nest) {
     const Step *step = &plan->steps[s];
     if (writer == STEP_NONE) return step->edges[k] == EDGE_NONE ? NULL : "has an edge to a value that no step writes";
     if (step->edges[k] == EDGE_NONE) return "has no edge to the step that writes";
+    const char *wrong = check_read_in_rounds(plan, s, k, writer);
+    if (wrong) return wrong;
     if (epochs[s] > epochs[writer]) return NULL;
     if (step->edges[k] == EDGE_ALL) return "needs all pieces of an operand without a wait after its writer:";
     const Cut *cut = plan_shared_cut(plan, nest, writer, s);
@@ -98,6 +141,7 @@ const char *plan_check_edges(const Plan *plan, Arena *arena) {
         const Step *step = &plan->steps[s];
         const char *wrong = check_cut(plan, step);
         if (!wrong) wrong = check_joined(plan, s, nest);
+        if (!wrong) wrong = check_rounds(plan, s);
         if (wrong) return arena_format(arena, "step %u (%s) %s", s, step->label, wrong);
         for (uint32_t k = 0; planned && k < step->operand_count; k++) {
             wrong = check_edge(plan, s, k, writers[step->operands[k]], epochs, nest);
@@ -122,6 +166,25 @@ static Life time_of(const Plan *plan, ValueId id, uint32_t s, uint32_t epoch, co
     return (Life){nest[s].chain, plan_chain_end(plan, nest[s].chain) - 1};
 }
 
+static void extend_life(Life *life, uint32_t first, uint32_t last) {
+    if (life->first > first) life->first = first;
+    if (life->last < last) life->last = last;
+}
+
+// Rounds come back to their first step: what they touch is alive as long as they run.
+static void extend_over_rounds(const Plan *plan, const uint32_t *epochs, Life *lives) {
+    for (uint32_t s = 0, end; s < plan->step_count; s = end) {
+        end = plan_rounds_end(plan, s);
+        for (uint32_t r = s; r < end && plan->steps[s].cut.rounds; r++) {
+            const Step *step = &plan->steps[r];
+            for (uint32_t k = 0; k < step->operand_count; k++)
+                extend_life(&lives[step->operands[k]], epochs[r], epochs[end - 1]);
+            for (uint32_t k = 0; k < step->output_count; k++)
+                extend_life(&lives[step->outputs[k]], epochs[s], epochs[end - 1]);
+        }
+    }
+}
+
 static Life *find_lives(const Plan *plan, Arena *arena) {
     uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
     const StepNest *nest = plan_nest(plan, arena);
@@ -140,6 +203,7 @@ static Life *find_lives(const Plan *plan, Arena *arena) {
             uint32_t last = time_of(plan, id, s, epochs[s], windows[id], nest).last;
             if (lives[id].last < last) lives[id].last = last;
         }
+    extend_over_rounds(plan, epochs, lives);
     return lives;
 }
 
@@ -211,6 +275,23 @@ static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, 
     return NULL;
 }
 
+// One round of it lies in memory: the steps that touch it run round by round together.
+static const char *check_value_of_rounds(const Plan *plan, ValueId id, uint32_t writer, Arena *arena) {
+    const Value *value = &plan->values[id];
+    const Step *step = &plan->steps[writer];
+    uint32_t end = plan_rounds_end(plan, writer);
+    bool fits = value->kind == VALUE_TEMPORARY && value->space == SPACE_ARENA && step->cut.rounds == value->rounds &&
+                !cut_sums_rounds(plan, step) && cut_rounds_lead(plan->dims, &step->cut, &value->layout);
+    if (!fits)
+        return arena_format(arena, "value %%%u has rounds, and those of step %u are no ranges of it", id, writer);
+    if (value->bytes && value->bytes != (value_round_bytes(value) + 63) / 64 * 64)
+        return arena_format(arena, "value %%%u has other bytes than one of its rounds", id);
+    for (uint32_t s = end; s < plan->step_count; s++)
+        if (step_reads(&plan->steps[s], id))
+            return arena_format(arena, "value %%%u has rounds and is read behind them by step %u", id, s);
+    return NULL;
+}
+
 // ---- states written in place
 
 // True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map, or before
@@ -249,9 +330,9 @@ static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writ
     if (value->over >= plan->value_count) return arena_format(arena, "value %%%u is written over no value", id);
     const Value *operand = &plan->values[value->over];
     bool is_kept = value->kind == VALUE_OUTPUT && value->next_of == VALUE_NONE;
-    bool alike = (value->kind == VALUE_TEMPORARY || is_kept) && operand->kind == VALUE_TEMPORARY && value->space == operand->space &&
-                 value->bytes == operand->bytes && value->offset == operand->offset &&
-                 layout_equal(&value->layout, &operand->layout);
+    bool alike = (value->kind == VALUE_TEMPORARY || is_kept) && operand->kind == VALUE_TEMPORARY &&
+                 value->space == operand->space && value->rounds == operand->rounds && value->bytes == operand->bytes &&
+                 value->offset == operand->offset && layout_equal(&value->layout, &operand->layout);
     if (!alike) return arena_format(arena, "value %%%u is written over %%%u, which is not like it", id, value->over);
     if (!step_reads(&plan->steps[writers[id]], value->over))
         return arena_format(arena, "value %%%u is written over %%%u, which its step does not read", id, value->over);
@@ -270,6 +351,8 @@ const char *plan_check_memory(const Plan *plan, Arena *arena) {
         if (plan->values[id].in_place) wrong = check_in_place(plan, id, writers[id], epochs, arena);
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].space == SPACE_SCRATCH) wrong = check_scratch(plan, id, writers[id], windows[id], arena);
+    for (ValueId id = 0; id < plan->value_count && !wrong; id++)
+        if (plan->values[id].rounds) wrong = check_value_of_rounds(plan, id, writers[id], arena);
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)
         if (plan->values[id].is_over) wrong = check_over(plan, id, writers, arena);
     if (wrong || plan->arena_bytes == 0) return wrong;

@@ -148,6 +148,14 @@ static bool parse_parts(Parser *p, Value *value) {
     return true;
 }
 
+static bool parse_value_rounds(Parser *p, Value *value) {
+    int64_t rounds;
+    if (!token_take_word(&p->tokens, "rounds")) return !p->tokens.failed;
+    if (!token_expect_integer(&p->tokens, "the rounds", 2, UINT32_MAX, &rounds)) return false;
+    value->rounds = (uint32_t)rounds;
+    return true;
+}
+
 static bool parse_value_name(Parser *p, Value *value) {
     if (value->kind == VALUE_INPUT || value->kind == VALUE_STATE) {
         LeafId id;
@@ -182,7 +190,8 @@ static bool parse_value(Parser *p) {
     if (!token_expect_symbol(&p->tokens, '%') || !parse_next_number(p, "value %", plan->value_count)) return false;
     Value value = {.next_of = VALUE_NONE};
     if (!parse_value_kind(p, &value) || !parse_value_type(p, &value) || !parse_layout(p, &value.layout) ||
-        !parse_band(p, &value.band) || !parse_parts(p, &value) || !parse_value_name(p, &value) || !parse_value_memory(p, &value))
+        !parse_band(p, &value.band) || !parse_parts(p, &value) ||
+        !parse_value_rounds(p, &value) || !parse_value_name(p, &value) || !parse_value_memory(p, &value))
         return false;
     plan->values = arena_grow(plan->arena, plan->values, &p->value_capacity, plan->value_count + 1, sizeof(Value));
     plan->values[plan->value_count++] = value;
@@ -211,6 +220,22 @@ static bool parse_engine(Parser *p, Step *step) {
     return true;
 }
 
+static bool parse_groups(Parser *p, Cut *cut) {
+    int64_t groups;
+    if (!token_take_word(&p->tokens, "groups")) return !p->tokens.failed;
+    if (!token_expect_integer(&p->tokens, "the groups", 1, UINT32_MAX, &groups)) return false;
+    cut->groups = (uint32_t)groups;
+    return true;
+}
+
+static bool parse_rounds(Parser *p, Cut *cut) {
+    int64_t rounds;
+    if (!token_take_word(&p->tokens, "rounds")) return !p->tokens.failed;
+    if (!token_expect_integer(&p->tokens, "the rounds", 2, UINT32_MAX, &rounds)) return false;
+    cut->rounds = (uint32_t)rounds;
+    return token_expect_word(&p->tokens, "over") && parse_dims_in_parentheses(p, &cut->over);
+}
+
 static bool parse_cut(Parser *p, Cut *cut) {
     int64_t pieces;
     if (!parse_dims_in_parentheses(p, &cut->dims) || !token_expect_symbol(&p->tokens, '/') ||
@@ -218,11 +243,7 @@ static bool parse_cut(Parser *p, Cut *cut) {
         return false;
     cut->pieces = (uint32_t)pieces;
     cut->total = graph_elements(p->dims, dim_list_set(&cut->dims));
-    if (!token_take_word(&p->tokens, "groups")) return !p->tokens.failed;
-    int64_t groups;
-    if (!token_expect_integer(&p->tokens, "the groups", 1, UINT32_MAX, &groups)) return false;
-    cut->groups = (uint32_t)groups;
-    return true;
+    return parse_groups(p, cut) && parse_rounds(p, cut);
 }
 
 static bool parse_tile(Parser *p, Step *step) {

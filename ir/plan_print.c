@@ -67,6 +67,7 @@ static void print_value(const Plan *plan, ValueId id, Text *out) {
     print_layout(plan->dims, &value->layout, out);
     print_band(plan->dims, &value->band, out);
     if (value->parts > 1) text_append(out, " parts %u", value->parts);
+    if (value->rounds > 1) text_append(out, " rounds %u", value->rounds);
     if (value->leaf) {
         text_append(out, " ");
         leaf_print(plan->dims, value->leaf, value->kind == VALUE_INPUT, out);
@@ -111,6 +112,8 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
         print_dims_note(plan->dims, "cut", step->cut.dims, out);
         text_append(out, "/%u", step->cut.pieces);
         if (step->cut.groups) text_append(out, " groups %u", step->cut.groups);
+        if (step->cut.rounds) text_append(out, " rounds %u", step->cut.rounds);
+        if (step->cut.rounds) print_dims_note(plan->dims, "over", step->cut.over, out);
     }
     if (step->wait) text_append(out, " wait");
     if (step->joined) text_append(out, " joined");

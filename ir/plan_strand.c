@@ -24,9 +24,21 @@ StepNest *plan_nest(const Plan *plan, Arena *arena) {
     return nest;
 }
 
+uint32_t plan_rounds_end(const Plan *plan, uint32_t first) {
+    uint32_t end = first + 1;
+    if (plan->steps[first].cut.rounds == 0) return end;
+    while (end < plan->step_count && plan->steps[end].cut.rounds) end++;
+    return end;
+}
+
+bool cut_sums_rounds(const Plan *plan, const Step *step) {
+    DimSet rows = dim_list_set(&step->cut.over);
+    return step->cut.rounds > 0 && !(rows & dim_list_set(&plan->values[step->outputs[0]].order));
+}
+
 bool cut_equal(const Cut *a, const Cut *b) {
     return a->pieces == b->pieces && a->groups == b->groups && a->total == b->total &&
-           dim_list_equal(&a->dims, &b->dims);
+           dim_list_equal(&a->dims, &b->dims) && a->rounds == b->rounds && dim_list_equal(&a->over, &b->over);
 }
 
 bool cut_refines(const Cut *fine, const Cut *coarse) {
@@ -96,6 +108,14 @@ static bool dims_lead(const Graph *dims, const DimList *cut, const Layout *layou
             if (piece->dims.dims[k] != cut->dims[done++]) return false;
     }
     return done == cut->rank;
+}
+
+bool cut_rounds_lead(const Graph *dims, const Cut *cut, const Layout *layout) {
+    return cut->rounds && cut->total % cut->rounds == 0 && dims_lead(dims, &cut->dims, layout);
+}
+
+size_t value_round_bytes(const Value *value) {
+    return (size_t)layout_elements(&value->layout) * dtype_bytes(value->dtype) / value->rounds;
 }
 
 bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, DType dtype) {

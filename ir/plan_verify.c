@@ -21,7 +21,7 @@ static const char *check_layout(const Plan *plan, const Value *value) {
     int64_t elements = graph_elements(plan->dims, dims);
     if (layout_elements(&value->layout) < elements) return "has a layout with too few elements";
     size_t least = (size_t)layout_elements(&value->layout) * dtype_bytes(value->dtype);
-    if (value->space == SPACE_SCRATCH) least = 0;  // one piece: plan_check_memory
+    if (value->space == SPACE_SCRATCH || value->rounds) least = 0;  // one piece or round: plan_check_memory
     if (value->bytes && (value->bytes % 64 != 0 || value->bytes < least)) return "has a wrong number of bytes";
     return NULL;
 }

@@ -4,7 +4,6 @@
 
 #include "passes/plan_measure.h"
 
-#define NO_STEP STEP_NONE
 
 // By step of the plan: whether it is made a second time, and which steps then read that: those from `from` on.
 typedef struct {
@@ -16,15 +15,16 @@ typedef struct {
     const Plan *plan;            // as it came
     PassContext *context;
     Arena *scratch;
-    const uint32_t *writer;      // by value; NO_STEP
-    uint32_t *overwriter;        // by value: the step that writes over that state; NO_STEP
+    const uint32_t *writer;      // by value; STEP_NONE
+    uint32_t *overwriter;        // by value: the step that writes over that state; STEP_NONE
     bool *in_strand;             // by step
     Again *again;                // by step: what is decided so far
 } Remaking;
 
 // Who reads a value, and when, seen from the peak.
 typedef struct {
-    uint32_t before, epoch;      // the first one behind it: this step of the plan, or made again right before; NO_STEP
+    uint32_t before, epoch;      // the first one behind it: this step of the plan, or made again right before it;
+                                 // STEP_NONE
     uint32_t last;               // epoch of the last one
     bool at_peak, by_copy;       // one reads in the epoch of the peak; one until then is made again
 } LateReads;

@@ -30,7 +30,7 @@ static ValueId *operands_of(const Builder *builder, const Step *step, bool is_co
     for (uint32_t k = 0; k < step->operand_count; k++) {
         ValueId id = step->operands[k];
         uint32_t writer = builder->remaking->writer[id];
-        const Again *again = writer == NO_STEP ? NULL : &builder->remaking->again[writer];
+        const Again *again = writer == STEP_NONE ? NULL : &builder->remaking->again[writer];
         bool is_late = again && again->made && (is_copy || at >= again->from);
         operands[k] = is_late ? builder->now[id] : id;
     }
@@ -54,7 +54,7 @@ static void make(Builder *builder, uint32_t s);
 static void make_operands(Builder *builder, const Step *step, bool is_copy, uint32_t at) {
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = builder->remaking->writer[step->operands[k]];
-        if (writer == NO_STEP || !builder->remaking->again[writer].made) continue;
+        if (writer == STEP_NONE || !builder->remaking->again[writer].made) continue;
         if (is_copy || at >= builder->remaking->again[writer].from) make(builder, writer);
     }
 }
@@ -98,7 +98,7 @@ Plan again_plan(const Remaking *remaking, Arena *arena, Trial *trial) {
     const Plan *plan = remaking->plan;
     Builder builder = start(remaking, arena, trial);
     for (uint32_t first = 0, end; first < plan->step_count; first = end) {
-        end = plan_strand_end(plan, first);
+        end = plan->steps[first].cut.rounds ? plan_rounds_end(plan, first) : plan_strand_end(plan, first);
         builder.before = first;
         for (uint32_t s = first; s < end; s++) make_operands(&builder, &plan->steps[s], false, s);
         for (uint32_t s = first; s < end; s++) {

@@ -18,7 +18,7 @@ static void find_late_reads(Trial *trial) {
     Plan *plan = &trial->plan;
     trial->reads = ARENA_ARRAY(trial->arena, LateReads, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++)
-        trial->reads[id] = (LateReads){.before = NO_STEP, .epoch = NO_STEP};
+        trial->reads[id] = (LateReads){.before = STEP_NONE, .epoch = STEP_NONE};
     for (uint32_t s = plan->step_count; s-- > 0;)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             LateReads *reads = &trial->reads[plan->steps[s].operands[k]];
@@ -162,10 +162,10 @@ static bool add_operand(Weighing *weighing, ValueId id) {
     const Remaking *remaking = weighing->remaking;
     const Value *value = &remaking->plan->values[id];
     uint32_t writer = remaking->writer[id], overwriter = remaking->overwriter[id];
-    if (overwriter != NO_STEP && overwriter < weighing->before)
+    if (overwriter != STEP_NONE && overwriter < weighing->before)
         return refuse(weighing, arena_format(weighing->now->arena, "to make it, the old %s is needed",
                                              value_name(remaking->plan, id)));
-    if (writer == NO_STEP) return true;
+    if (writer == STEP_NONE) return true;
     if (value->space == SPACE_SCRATCH)
         return refuse(weighing,
                       arena_format(weighing->now->arena, "to make it, %s is needed, which lives in a strand only",
@@ -197,7 +197,7 @@ static bool add_step(Weighing *weighing, uint32_t s) {
 // The first reader behind the peak of anything that the step makes.
 static LateReads late_reads(const Remaking *remaking, const Trial *now, uint32_t s) {
     const Step *step = &remaking->plan->steps[s];
-    LateReads first = {.before = NO_STEP, .epoch = NO_STEP};
+    LateReads first = {.before = STEP_NONE, .epoch = STEP_NONE};
     for (uint32_t k = 0; k < step->output_count; k++) {
         const LateReads *reads = &now->reads[step->outputs[k]];
         if (reads->before < first.before) first = *reads;

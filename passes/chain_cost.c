@@ -73,7 +73,7 @@ static int64_t places(const Strands *strands, const Chain *chain) {
 
 // Each piece of a strand belongs to one of its groups, with all ranges of it.
 static int64_t groups_of(const Strands *strands, const Chain *chain) {
-    return chain->strand == NO_STEP ? places(strands, chain) : strands->plan->steps[chain->strand].cut.groups;
+    return chain->strand == STEP_NONE ? places(strands, chain) : strands->plan->steps[chain->strand].cut.groups;
 }
 
 static bool choose_rows(const Strands *strands, Chain *chain) {
@@ -120,7 +120,7 @@ static void count_step(const Strands *strands, const Chain *chain, uint32_t s, O
     const Step *step = &plan->steps[s];
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
-        if (writer != NO_STEP && chain->in[writer]) *moved += chain_value_bytes(plan, step->operands[k]);
+        if (writer != STEP_NONE && chain->in[writer]) *moved += chain_value_bytes(plan, step->operands[k]);
         else count_other(strands, chain, s, k, others);
     }
     for (uint32_t k = 0; k < step->output_count; k++) {
@@ -141,12 +141,12 @@ static void count_step(const Strands *strands, const Chain *chain, uint32_t s, O
 static double far_part(const Strands *strands, const Chain *chain, uint32_t last) {
     const Target *target = strands->context->target;
     const Plan *plan = strands->plan;
-    if (chain->strand == NO_STEP) return 1;
+    if (chain->strand == STEP_NONE) return 1;
     double pieces = (double)plan->steps[chain->strand].cut.pieces / target->cores, held = 0;
     for (ValueId id = 0; id < plan->value_count; id++) {
         uint32_t writer = strands->writer[id], reader = strands->last_reader[id];
         bool is_held =
-            plan->values[id].space == SPACE_SCRATCH && writer <= last && reader >= chain->first && reader != NO_STEP;
+            plan->values[id].space == SPACE_SCRATCH && writer <= last && reader >= chain->first && reader != STEP_NONE;
         held += is_held ? chain_value_bytes(plan, id) / pieces : 0;
     }
     double hits = held > 0 ? fmin(1, l3_part * target->l3_bytes / held) : 1;
@@ -174,7 +174,7 @@ const char *chain_weigh(const Strands *strands, Chain *chain) {
     chain->moved_bytes = moved;
     chain->pays = by_piece < by_step;
     const char *inside = "";
-    if (chain->strand != NO_STEP)
+    if (chain->strand != STEP_NONE)
         inside = arena_format(strands->scratch, " in %u of the strand", strands->plan->steps[chain->strand].cut.pieces);
     return arena_format(
         strands->scratch,
@@ -193,7 +193,7 @@ bool chain_weigh_again(const Strands *strands, const Chain *chain, const char **
         flops += plan->steps[s].form == FORM_PRODUCT ? plan->steps[s].flops : 0;
     double stored = 3 * far_part(strands, chain, chain->reader) * chain->kept_bytes / target->bandwidth;
     double made = chain->again_flops / target->peak_flops;
-    double most = chain->strand == NO_STEP ? memory_part * flops / target->peak_flops : 0;
+    double most = chain->strand == STEP_NONE ? memory_part * flops / target->peak_flops : 0;
     *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB", 1e3 * made,
                            1e3 * stored, 1e-6 * chain->kept_bytes);
     if (most > 0) *reason = arena_format(strands->scratch, "%s; up to %.3g ms for memory", *reason, 1e3 * most);

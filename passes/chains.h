@@ -5,7 +5,7 @@
 #include "passes/strands.h"
 
 typedef struct {
-    uint32_t strand;           // inside of which it lies: the strand's first step; NO_STEP: in none
+    uint32_t strand;           // inside of which it lies: the strand's first step; STEP_NONE: in none
     DimList dims;              // what it is cut along: all dims of its large values but the innermost
     DimId along;               // the last of them, whose ranges are the pieces
     uint32_t first, last;      // steps
@@ -14,7 +14,7 @@ typedef struct {
     bool pays;
     double moved_bytes;        // of large values that no longer pass through memory
     bool *again;               // by step: makes what is read later
-    uint32_t reader;           // the first step that does; NO_STEP: none
+    uint32_t reader;           // the first step that does; STEP_NONE: none
     double kept_bytes;         // of what is read later, stored
     double again_flops;        // made again
 } Chain;

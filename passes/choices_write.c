@@ -146,7 +146,7 @@ static void write_step(Writing *writing, const Plan *plan, const Step *step) {
     if (step->tile_rows)
         add_line(writing, arena_format(writing->arena, "tile %s at %s %ux%u", step->label,
                                        only_place(writing, plan, step), step->tile_rows, step->tile_lanes));
-    if (!step->joined && step->cut.groups == 0) write_chunk(writing, plan, step);
+    if (!step->joined && step->cut.groups == 0 && step->cut.rounds == 0) write_chunk(writing, plan, step);
 }
 
 static void write_strand(Writing *writing, const Plan *plan, const Ledger *ledger) {

@@ -133,7 +133,8 @@ static const char *fold_refusal(const Folding *folding, uint32_t s, uint32_t p, 
     int64_t run = graph_elements(plan->dims, summed);
     int64_t lanes = graph_elements(plan->dims, dim_list_set(&contraction.lanes));
     if (is_of_strand(plan, p) || is_of_strand(plan, s)) return "it is in a strand";
-    if (product->cut.groups || value->parts > 1) return "pieces of the product add to what others left";
+    if (product->cut.groups || value->parts > 1 || cut_sums_rounds(plan, product))
+        return "pieces of the product add to what others left";
     if (value->dtype != DTYPE_F32) return arena_format(plan->arena, "the product writes %s", dtype_name(value->dtype));
     if (contraction.batch.rank || product->band.is_set) return "the product is of several matrices, or of a band";
     if (!ends_with(&contraction.lanes, summed))

@@ -80,7 +80,7 @@ static bool is_operand(const Graph *region, NodeId base, uint32_t k) {
 // Whether step s writes each element of an output after all that is read of the operand for it, and for no other.
 static bool reads_before_it_writes(const Overs *overs, uint32_t s, uint32_t output, uint32_t k) {
     const Step *step = &overs->plan->steps[s];
-    if (step->engine != ENGINE_TILES) return false;
+    if (step->engine != ENGINE_TILES || cut_sums_rounds(overs->plan, step)) return false;
     Scattering scattering = scattering_of(step->region);
     if (scattering.scatter != NODE_NONE)
         return is_operand(step->region, scattering.base, k) && covers(overs, overs->own[s][k], step->operands[k]);
@@ -96,7 +96,8 @@ static bool fits(const Value *output, const Value *operand) {
     bool is_kept = output->kind == VALUE_OUTPUT && output->next_of == VALUE_NONE;
     return (output->kind == VALUE_TEMPORARY || is_kept) && operand->kind == VALUE_TEMPORARY &&
            output->space == operand->space &&
-           output->dtype == operand->dtype && output->bytes == operand->bytes && output->parts <= 1 && operand->parts <= 1 &&
+           output->rounds == operand->rounds && output->dtype == operand->dtype && output->bytes == operand->bytes &&
+           output->parts <= 1 && operand->parts <= 1 &&
            dim_list_set(&output->order) == dim_list_set(&operand->order) &&
            layout_equal(&output->layout, &operand->layout);
 }

@@ -61,7 +61,7 @@ static Search search_create(const Plan *plan, PassContext *context, Arena *scrat
     for (ValueId id = 0; id < plan->value_count; id++) remaking->overwriter[id] = STEP_NONE;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        remaking->in_strand[s] = plan_strand_end(plan, s) > s + 1 || step->joined;
+        remaking->in_strand[s] = plan_strand_end(plan, s) > s + 1 || step->joined || step->cut.rounds > 0;
         for (uint32_t k = 0; k < step->output_count; k++) {
             ValueId state = plan->values[step->outputs[k]].next_of;
             if (state != VALUE_NONE) remaking->overwriter[state] = s;

@@ -43,7 +43,7 @@ static bool is_large(const Strands *strands, ValueId id) {
         return false;
     const Target *target = strands->context->target;
     uint32_t strand = strand_of(strands, strands->writer[id]);
-    if (strand == NO_STEP) return chain_value_bytes(plan, id) > target->l2_bytes * target->cores;
+    if (strand == STEP_NONE) return chain_value_bytes(plan, id) > target->l2_bytes * target->cores;
     return chain_value_bytes(plan, id) / plan->steps[strand].cut.pieces > target->l2_bytes;
 }
 
@@ -87,7 +87,7 @@ static bool can_join(const Strands *strands, const Chain *chain, uint32_t s) {
     bool reads_large = false;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
-        if (writer == NO_STEP) continue;
+        if (writer == STEP_NONE) continue;
         if (chain->depends[writer]) return false;
         if (!chain->in[writer]) continue;
         if (sums(strands, chain, writer) || (cut & ~strand_own(strands, s, k, cut))) return false;
@@ -99,7 +99,7 @@ static bool can_join(const Strands *strands, const Chain *chain, uint32_t s) {
 static bool depends_on(const Strands *strands, const Chain *chain, const Step *step) {
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
-        if (writer != NO_STEP && (chain->in[writer] || chain->depends[writer])) return true;
+        if (writer != STEP_NONE && (chain->in[writer] || chain->depends[writer])) return true;
     }
     return false;
 }
@@ -124,7 +124,7 @@ static bool overwrites_what_is_read(const Strands *strands, const Chain *chain, 
 // Inside of a strand: behind its first step, which has the strand's cut, and cut along the strand's dims first.
 static bool can_begin(const Strands *strands, const Chain *chain) {
     if (!can_be_cut(strands, chain, chain->first)) return false;
-    if (chain->strand == NO_STEP) return true;
+    if (chain->strand == STEP_NONE) return true;
     DimList outer = chain->dims;
     const DimList *cut = &strands->plan->steps[chain->strand].cut.dims;
     if (chain->strand == chain->first || cut->rank >= outer.rank) return false;
@@ -143,7 +143,7 @@ static bool find_chain(const Strands *strands, ValueId value, Chain *chain) {
     chain->in = ARENA_ARRAY(strands->scratch, bool, plan->step_count);
     chain->depends = ARENA_ARRAY(strands->scratch, bool, plan->step_count);
     if (!can_begin(strands, chain)) return false;
-    uint32_t end = chain->strand == NO_STEP ? plan->step_count : plan_strand_end(plan, chain->strand);
+    uint32_t end = chain->strand == STEP_NONE ? plan->step_count : plan_strand_end(plan, chain->strand);
     for (uint32_t s = first; s < end; s++) {
         chain->in[s] = s == first || can_join(strands, chain, s);
         if (chain->in[s]) chain->last = s;
@@ -161,7 +161,7 @@ static bool find_chain(const Strands *strands, ValueId value, Chain *chain) {
 // The steps of the chain that make `value`.
 static void mark_makers(const Strands *strands, const Chain *chain, ValueId value, bool *again) {
     uint32_t writer = strands->writer[value];
-    if (writer == NO_STEP || !chain->in[writer] || again[writer]) return;
+    if (writer == STEP_NONE || !chain->in[writer] || again[writer]) return;
     again[writer] = true;
     for (uint32_t k = 0; k < strands->plan->steps[writer].operand_count; k++)
         mark_makers(strands, chain, strands->plan->steps[writer].operands[k], again);
@@ -178,26 +178,26 @@ static bool reads_what_is_gone(const Plan *plan, const Chain *chain, uint32_t at
     return false;
 }
 
-// Large values of the chain that others read; the first of these readers, NO_STEP without any, or when they cannot be
+// Large values of the chain that others read; the first of these readers, STEP_NONE without any, or when they cannot be
 // made again: one of them is outside of the strand that the chain is inside of, or an operand is gone.
 static uint32_t find_later(const Strands *strands, Chain *chain) {
     const Plan *plan = strands->plan;
-    uint32_t reader = NO_STEP;
+    uint32_t reader = STEP_NONE;
     chain->again = ARENA_ARRAY(strands->scratch, bool, plan->step_count);
     for (uint32_t s = chain->first; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count && !chain->in[s]; k++) {
             ValueId id = plan->steps[s].operands[k];
             uint32_t writer = strands->writer[id];
-            bool of_chain = writer != NO_STEP && chain->in[writer];
+            bool of_chain = writer != STEP_NONE && chain->in[writer];
             if (!of_chain || !is_large_of(strands, chain, id) || strands->facts[writer].is_again) continue;
             chain->kept_bytes += chain->again[writer] ? 0 : chain_value_bytes(plan, id);
             mark_makers(strands, chain, id, chain->again);
-            if (reader == NO_STEP) reader = s;
-            if (strand_of(strands, s) != chain->strand) return NO_STEP;
+            if (reader == STEP_NONE) reader = s;
+            if (strand_of(strands, s) != chain->strand) return STEP_NONE;
         }
     for (uint32_t s = chain->first; s <= chain->last; s++)
         if (chain->again[s]) chain->again_flops += plan->steps[s].flops;
-    return reader != NO_STEP && reads_what_is_gone(plan, chain, reader) ? NO_STEP : reader;
+    return reader != STEP_NONE && reads_what_is_gone(plan, chain, reader) ? STEP_NONE : reader;
 }
 
 static ValueId copy_value(Plan *plan, ValueId id) {
@@ -298,7 +298,7 @@ static bool is_read_outside(const Plan *plan, const Chain *chain, ValueId id) {
 
 static void join(const Strands *strands, const Chain *chain) {
     Plan *plan = strands->plan;
-    bool is_nested = chain->strand != NO_STEP;
+    bool is_nested = chain->strand != STEP_NONE;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         Step *step = &plan->steps[s];
         step->cut = chain->cut;
@@ -346,7 +346,7 @@ static void make_chain(Strands *strands, Chain *chain) {
     put_in_order(strands, chain);
     strands_find_users(strands);
     chain->reader = find_later(strands, chain);
-    if (chain->reader != NO_STEP) {
+    if (chain->reader != STEP_NONE) {
         bool pays = chain_weigh_again(strands, chain, &reason);
         pays = report(strands, chain, "make again", pays, reason, chain->kept_bytes, -chain->again_flops);
         if (pays) make_again(strands, chain, chain->reader);

@@ -36,6 +36,10 @@ static bool value_bytes(const Value *value, size_t *bytes) {
     return size_align_up(count, ALIGNMENT, bytes);
 }
 
+static size_t bytes_of_round(const Value *value) {
+    return (value_round_bytes(value) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static void choose_space(Value *value) {
     if (value->space == SPACE_SCRATCH) return;
     bool is_state = value->kind == VALUE_STATE || value->next_of != VALUE_NONE;
@@ -53,6 +57,8 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
     const Cut **windows = plan_windows(plan, plan_nest(plan, plan->arena), plan->arena);
     for (ValueId id = 0; id < plan->value_count; id++)
         if (windows[id]) plan->values[id].bytes /= windows[id]->pieces;
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].rounds) plan->values[id].bytes = bytes_of_round(&plan->values[id]);
     return true;
 }
 
@@ -133,6 +139,29 @@ static uint32_t last_time(const Clock *clock, ValueId id, uint32_t epoch, uint32
     return is_of_strand(clock, id, s) ? plan_chain_end(clock->plan, clock->nest[s].chain) - 1 : s;
 }
 
+// Rounds come back to their first step: what they touch lives as long as they run.
+static void extend_over_rounds(const Plan *plan, uint32_t first, uint32_t begin, uint32_t end, MemoryBlock *blocks) {
+    for (uint32_t s = first; s < plan_rounds_end(plan, first); s++) {
+        const Step *step = &plan->steps[s];
+        for (uint32_t k = 0; k < step->operand_count; k++) extend(&blocks[step->operands[k]], end);
+        for (uint32_t k = 0; k < step->output_count; k++) {
+            MemoryBlock *block = &blocks[step->outputs[k]];
+            if (block->first > begin) block->first = begin;
+            extend(block, end);
+        }
+    }
+}
+
+static void extend_over_all_rounds(const Plan *plan, MemoryBlock *blocks) {
+    uint32_t epoch = 0;
+    for (uint32_t s = 0; s < plan->step_count;) {
+        uint32_t end = plan_rounds_end(plan, s), begin = epoch += s > 0 && plan->steps[s].wait;
+        for (uint32_t r = s + 1; r < end; r++) epoch += plan->steps[r].wait;
+        if (plan->steps[s].cut.rounds && !PLANTED(rounds_forgotten)) extend_over_rounds(plan, s, begin, epoch, blocks);
+        s = end;
+    }
+}
+
 // One block per value, by value id. States have blocks too; they are not placed.
 MemoryBlock *memory_lives(const Plan *plan) {
     MemoryBlock *blocks = ARENA_ARRAY(plan->arena, MemoryBlock, plan->value_count);
@@ -155,6 +184,7 @@ MemoryBlock *memory_lives(const Plan *plan) {
     }
     for (ValueId id = 0; id < plan->value_count; id++)
         if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_OUTPUT) extend(&blocks[id], epoch);
+    extend_over_all_rounds(plan, blocks);
     // An operand comes into being before what is written over it.
     for (uint32_t s = plan->step_count; s-- > 0;)
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {

@@ -54,7 +54,7 @@ static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, u
     bool can = can_be_cut(strands, s, cut), needs = strands->facts[s].writes_state;
     for (uint32_t k = 0; k < step->operand_count; k++) {
         uint32_t writer = strands->writer[step->operands[k]];
-        if (writer == NO_STEP || where[writer] == STRAND_BEFORE) continue;
+        if (writer == STEP_NONE || where[writer] == STRAND_BEFORE) continue;
         needs = true;
         bool later = where[writer] == STRAND_AFTER && !PLANTED(strand_reads_what_comes_later);
         if (later || (dims & ~strand_own(strands, s, k, dims))) can = false;

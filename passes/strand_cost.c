@@ -48,7 +48,7 @@ static Layout with_dim_in_front(const Graph *dims, DimId dim, const Layout *layo
 static bool is_private(const Strands *strands, const Strand *strand, ValueId id) {
     const Value *value = &strands->plan->values[id];
     bool has_cut = !(dim_list_set(&strand->cut.dims) & ~dim_list_set(&value->order));
-    return value->kind == VALUE_TEMPORARY && has_cut && !strand->leaves[id] && strands->last_reader[id] != NO_STEP;
+    return value->kind == VALUE_TEMPORARY && has_cut && !strand->leaves[id] && strands->last_reader[id] != STEP_NONE;
 }
 
 Layout strand_layout(const Strands *strands, const Strand *strand, ValueId id) {
@@ -75,7 +75,7 @@ static double held_at_once(const Strands *strands, const Strand *strand, bool ke
             ValueId id = step->outputs[k];
             uint32_t last = strands->last_reader[id];
             bool is_sum = strand_shares(strands, s, dim_list_set(&strand->cut.dims));
-            bool counts = kept_only ? strand_keeps(strands, strand, id) : last != NO_STEP && !is_sum;
+            bool counts = kept_only ? strand_keeps(strands, strand, id) : last != STEP_NONE && !is_sum;
             if (!counts) continue;
             alive += value_bytes(plan, id);
             ending[last] += value_bytes(plan, id);

@@ -4,7 +4,6 @@
 
 #include "passes/passes.h"
 
-#define NO_STEP STEP_NONE
 
 typedef enum { STRAND_BEFORE, STRAND_IN, STRAND_AFTER } StrandPlace;
 
@@ -35,7 +34,7 @@ typedef struct {
     Choice *wish;                     // about the strand; NULL: none
     Arena *scratch;
     StepFacts *facts;                 // by step
-    const uint32_t *writer, *last_reader;   // by value; NO_STEP
+    const uint32_t *writer, *last_reader;   // by value; STEP_NONE
     StepNest *nest;                   // by step
 } Strands;
 
@@ -44,13 +43,13 @@ Strands strands_create(Plan *plan, PassContext *context, Arena *scratch);
 StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch);
 void strands_find_users(Strands *strands);   // anew, when steps have moved
 
-// The first step of the strand that a step is of with others; NO_STEP when it is of none.
+// The first step of the strand that a step is of with others; STEP_NONE when it is of none.
 static inline uint32_t strand_of(const Strands *strands, uint32_t step) {
     uint32_t first = strands->nest[step].strand;
-    return plan_strand_end(strands->plan, first) > first + 1 ? first : NO_STEP;
+    return plan_strand_end(strands->plan, first) > first + 1 ? first : STEP_NONE;
 }
 static inline bool strand_has(const Strand *strand, uint32_t step) {
-    return step != NO_STEP && strand->where[step] == STRAND_IN;
+    return step != STEP_NONE && strand->where[step] == STRAND_IN;
 }
 // Whether a step sums over the cut's dims, and each piece adds its share.
 static inline bool strand_shares(const Strands *strands, uint32_t step, DimSet cut) {

@@ -16,7 +16,8 @@ typedef struct {
     size_t offset;
 } ProgramBuffer;
 
-// What lies in scratch memory at one time: so many bytes, those of so many successive pieces.
+// Of a buffer that is never whole in memory: so many bytes of it lie there at one time, those of so many successive
+// pieces.
 typedef struct {
     size_t bytes;
     uint32_t pieces;
@@ -26,15 +27,19 @@ typedef struct {
     KernelFunction function;
     const void *context;             // for library calls; NULL for generated kernels
     const ProgramBuffer *buffers;
-    // By buffer in MEMORY_SCRATCH, 0 bytes elsewhere; NULL when there is none. For piece p the kernel gets
-    // scratch + offset - p / window.pieces * window.bytes and touches only that window: as if the whole buffer lay there.
+    // By buffer: of each in MEMORY_SCRATCH, and of those in the arena that lie there one round at a time. 0 bytes
+    // elsewhere; NULL when there is none. For piece p the kernel gets start - p / window.pieces * window.bytes and
+    // touches only that window: as if the whole buffer lay there.
     const ProgramWindow *windows;
     uint32_t buffer_count;
     uint32_t pieces;                 // thread t of n runs pieces [pieces*t/n, pieces*(t+1)/n)
-    uint32_t groups;                 // > 0: pieces come in so many equal groups, and threads take whole groups, in order
+    // > 0: successive steps of as many rounds run pieces/rounds of their pieces each, then the next ones, round after
+    // round. All threads must have finished a round before the next one begins.
+    uint32_t rounds;
+    uint32_t groups;                 // > 0: pieces come in so many equal groups, threads take whole groups, in order
     bool wait;                       // all threads must have finished every earlier step
-    bool joined;                     // runs with the step before: piece k of both, then piece k+1. Of as many pieces as the
-                                     // first step that it is joined to, or a multiple: then they are ranges of its pieces
+    bool joined;                     // runs with the step before: piece k of both, then piece k+1. Of as many pieces as
+                                     // the first step that it is joined to, or a multiple: ranges of its pieces
     bool chained;                    // runs with the step before range by range, inside of such a piece
     uint32_t id;                     // the Plan's step number, opaque here
     const char *label;

@@ -183,14 +183,23 @@ static uint32_t strand_end(const Program *program, uint32_t first) {
     return end;
 }
 
-// Where the pieces of thread `thread` of `count` begin, and those of the thread before it end.
-static int64_t first_piece(const ProgramStep *step, int thread, int count) {
-    int64_t units = step->groups ? step->groups : step->pieces;
-    int64_t first = PLANTED(last_piece_lost) ? units / count * thread : units * thread / count;
-    return first * (step->pieces / units);
+// The step after the last one that runs round by round with `first`, or with its strand.
+static uint32_t rounds_end(const Program *program, uint32_t first) {
+    uint32_t end = first;
+    while (end < program->step_count && program->steps[end].rounds)
+        end++;
+    return end > first ? end : strand_end(program, first);
 }
 
-// Runs one piece of a step. What lies in scratch is handed over as if the whole buffer lay there.
+// Where the pieces of thread `thread` of `count` begin in a round, and those of the thread before it end.
+static int64_t first_piece(const ProgramStep *step, int64_t round, int thread, int count) {
+    int64_t pieces = step->rounds ? step->pieces / step->rounds : step->pieces;
+    int64_t units = step->groups ? step->groups : pieces;
+    int64_t first = PLANTED(last_piece_lost) ? units / count * thread : units * thread / count;
+    return round * pieces + first * (pieces / units);
+}
+
+// Runs one piece of a step. What is never whole in memory is handed over as if the whole buffer lay there.
 static inline void run_piece(const Run *run, uint32_t s, int thread, int64_t piece) {
     const ProgramStep *step = &run->bound->program->steps[s];
     void *const *buffers = run->bound->buffers[s];
@@ -204,7 +213,8 @@ static inline void run_piece(const Run *run, uint32_t s, int thread, int64_t pie
         ProgramWindow window = step->windows[b];
         if (window.bytes) {
             int64_t at = piece / (PLANTED(window_of_each_range) ? 1 : window.pieces);
-            start += (uintptr_t)thread * run->session->scratch_bytes - (uintptr_t)at * window.bytes;
+            start -= (uintptr_t)at * window.bytes;
+            if (step->buffers[b].memory == MEMORY_SCRATCH) start += (uintptr_t)thread * run->session->scratch_bytes;
         }
         moved[b] = (void *)start;
     }
@@ -227,20 +237,27 @@ static inline __attribute__((always_inline)) void walk_strand(const Run *run, ui
     }
 }
 
-static inline __attribute__((always_inline)) void walk_steps(const Run *run, int thread, int count, TraceThread *trace) {
+static inline __attribute__((always_inline)) void walk_steps(const Run *run, int thread, int count,
+                                                             TraceThread *trace) {
     const Program *program = run->bound->program;
     if (trace) trace_add(trace, 0, TRACE_WAIT);
-    for (uint32_t s = 0; s < program->step_count;) {
-        uint32_t end = strand_end(program, s);
-        bool wait = program->steps[s].wait && !(PLANTED(barrier_passed) && s % 2);
-        if (wait) {
-            threads_barrier(run->session->threads, thread);
-            if (trace) trace_add(trace, s, TRACE_WAIT);
-        }
-        int64_t last = first_piece(&program->steps[s], thread + 1, count);
-        for (int64_t piece = first_piece(&program->steps[s], thread, count); piece < last; piece++)
-            walk_strand(run, s, end, thread, piece, trace);
-        s = end;
+    for (uint32_t first = 0; first < program->step_count;) {
+        uint32_t end = rounds_end(program, first), round = 0;
+        do {
+            for (uint32_t s = first, next; s < end; s = next) {
+                bool begins = round > 0 && s == first;
+                bool wait = (begins || program->steps[s].wait) && !(PLANTED(barrier_passed) && s % 2);
+                if (wait) {
+                    threads_barrier(run->session->threads, thread);
+                    if (trace) trace_add(trace, s, TRACE_WAIT);
+                }
+                next = strand_end(program, s);
+                int64_t last = first_piece(&program->steps[s], round, thread + 1, count);
+                for (int64_t piece = first_piece(&program->steps[s], round, thread, count); piece < last; piece++)
+                    walk_strand(run, s, next, thread, piece, trace);
+            }
+        } while (++round < program->steps[first].rounds);
+        first = end;
     }
 }
 

@@ -3,11 +3,12 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-// A thread runs at most all pieces of every step, and waits at most once before each, once to wake and once at the end.
+// A thread runs at most all pieces of every step, and waits at most once before each of its rounds, once to wake and
+// once at the end.
 static size_t most_slices(const Program *program) {
     size_t slices = 2;
     for (uint32_t s = 0; s < program->step_count; s++)
-        slices += 1 + (size_t)program->steps[s].pieces;
+        slices += 1 + (size_t)program->steps[s].rounds + (size_t)program->steps[s].pieces;
     return slices;
 }
 

@@ -90,14 +90,22 @@ static void lower_plans(Compilation *compilation) {
 
 // ---- programs
 
+// Those of all rounds.
+static uint32_t step_pieces(const Plan *plan, const Step *step) {
+    return cut_sums_rounds(plan, step) ? step->cut.pieces * step->cut.rounds : step->cut.pieces;
+}
+
 static const ProgramWindow *windows_of_step(Arena *arena, const Plan *plan, const Step *step, const Cut *const *cuts) {
     uint32_t count = step->operand_count + step->output_count;
     ProgramWindow *windows = NULL;
     for (uint32_t i = 0; i < count; i++) {
         ValueId id = step_buffer_value(step, i);
-        if (plan->values[id].space != SPACE_SCRATCH) continue;
+        const Value *value = &plan->values[id];
+        if (value->space != SPACE_SCRATCH && !value->rounds) continue;
         if (!windows) windows = ARENA_ARRAY(arena, ProgramWindow, count);
-        windows[i] = (ProgramWindow){plan->values[id].bytes, step->cut.pieces / cuts[id]->pieces};
+        windows[i] = value->rounds
+                         ? (ProgramWindow){value_round_bytes(value), step_pieces(plan, step) / value->rounds}
+                         : (ProgramWindow){value->bytes, step->cut.pieces / cuts[id]->pieces};
     }
     return windows;
 }
@@ -108,7 +116,8 @@ static ProgramStep build_step(const Compilation *compilation, Arena *arena, int 
     const Plan *plan = compilation->plans[plan_number];
     const Step *step = &plan->steps[number];
     ProgramStep result = {
-        .pieces = step->cut.pieces,
+        .pieces = step_pieces(plan, step),
+        .rounds = step->cut.rounds,
         .groups = step->cut.groups,
         .wait = step->wait,
         .joined = step->joined,

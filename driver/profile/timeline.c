@@ -20,11 +20,12 @@ static TimelineSlice described(const ProfiledProgram *profiled, const BoxTable *
                                .kind = cause_name(CAUSE_WAITING),
                                .piece = -1};
     const Step *step = &profiled->plan->steps[slice->step];
+    uint32_t pieces = profiled->program->steps[slice->step].pieces;
     return (TimelineSlice){.label = step->label,
                            .place = profiled->places[slice->step],
                            .kind = cause_name(table->boxes[profiled->boxes[slice->step]].cause),
                            .piece = slice->piece,
-                           .flops = step->flops / step->cut.pieces};
+                           .flops = step->flops / pieces};
 }
 
 void timeline_add_run(Timeline *timeline, const ProfiledProgram *profiled, const BoxTable *table, const Trace *trace) {

@@ -87,7 +87,8 @@ static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse 
     uint32_t in_parts = 0;
     for (ValueId id = 0; id < plan->value_count; id++) in_parts += plan->values[id].parts > 1;
     if (side->tensor_steps)
-        print_message(", %u products in tensor cores, %u of them in parts", side->tensor_steps / (unsigned)runs, in_parts);
+        print_message(", %u products in tensor cores, %u of them in parts", side->tensor_steps / (unsigned)runs,
+                      in_parts);
     print_message("\n");
     assert_true((side->tensor_steps > 0) == (tensor != TENSOR_ABSENT));
     side_free(side);

@@ -48,6 +48,10 @@ long=$(find base ir frontend passes codegen runtime driver tests -name '*.[ch]' 
     awk '$2 != "total" && $1 > 700 { print $2 " has " $1 " lines" }')
 [ -z "$long" ] || complain "one file, one idea (split at 700 lines):
 $long"
+wide=$(find base ir frontend passes codegen runtime driver include tests -name '*.[ch]' |
+    xargs awk 'length > 120 { print FILENAME ":" FNR }')
+[ -z "$wide" ] || complain "lines of more than 120 columns:
+$wide"
 
 [ "$failures" -eq 0 ] && echo "rooms: ok"
 exit "$failures"

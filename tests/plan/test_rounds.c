@@ -1,0 +1,148 @@
+// The verifier on rounds: the expected plan of tests/passes/plan_rounds/loss_head.ir with one thing changed, for each
+// rule.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "ir/plan.h"
+
+static Arena *arena;
+static const char *sound;
+
+static int setup(void **state) {
+    (void)state;
+    arena = arena_create();
+    size_t length;
+    const char *path = SOURCE_DIR "/tests/passes/plan_rounds/loss_head.ir";
+    const char *text = file_read_all(arena, path, 1 << 20, &length, diags_create(arena));
+    const char *line = text ? strstr(text, "\n---\n") : NULL;
+    sound = line ? line + 5 : NULL;
+    return sound ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    arena_free(arena);
+    return 0;
+}
+
+// What the parser, which verifies, says of the text; NULL when it is sound.
+static const char *complaint(const char *text) {
+    Diags *diags = diags_create(arena);
+    if (plan_parse(arena, "case", text, diags)) return NULL;
+    Text words = text_create(arena);
+    diags_render(diags, &words);
+    return text_string(&words);
+}
+
+// `text` with the first `from` behind `mark` replaced.
+static const char *edited(const char *text, const char *mark, const char *from, const char *to) {
+    const char *at = strstr(text, mark);
+    at = at ? strstr(at, from) : NULL;
+    if (!at) fail_msg("'%s' is not behind '%s'", from, mark);
+    return arena_format(arena, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static void expect(const char *text, const char *fragment) {
+    const char *words = complaint(text);
+    if (!words || !strstr(words, fragment)) fail_msg("'%s' is not in: %s", fragment, words ? words : "(accepted)");
+}
+
+static void sound_text_goes_both_ways(void **state) {
+    (void)state;
+    Plan *plan = plan_parse(arena, "case", sound, diags_create(arena));
+    assert_non_null(plan);
+    Text out = text_create(arena);
+    plan_print(plan, &out);
+    assert_string_equal(text_string(&out), sound);
+    assert_int_equal(plan_rounds_end(plan, 0), 5);
+    assert_int_equal(plan_rounds_end(plan, 5), 6);
+    assert_false(cut_sums_rounds(plan, &plan->steps[3]));
+    assert_true(cut_sums_rounds(plan, &plan->steps[4]));
+    assert_int_equal(value_round_bytes(&plan->values[3]), 512 * 96 * 4);
+}
+
+static void words_are_checked(void **state) {
+    (void)state;
+    expect(edited(sound, "step 0 ", "rounds 2", "rounds 1"), "the rounds");
+    expect(edited(sound, "step 0 ", "rounds 2 over(B,T)", "rounds 2"), "expected 'over'");
+    expect(edited(sound, "value %3 ", "rounds 2", "rounds 0"), "the rounds");
+}
+
+static void steps_have_the_same_rounds(void **state) {
+    (void)state;
+    expect(edited(sound, "step 1 ", "rounds 2", "rounds 4"), "step 1 (sum) has other rounds than the step before");
+    expect(edited(sound, "step 1 ", "over(B,T)", "over(B)"), "step 1 (sum) has other rounds than the step before");
+    expect(edited(sound, "step 0 ", "/4 rounds 2", "/4 groups 2 rounds 2"),
+           "step 0 (product) has rounds and is of a strand");
+    expect(edited(sound, "step 1 ", "over(B,T)", "over(B,T) joined"), "step 1 (sum) has rounds and is of a strand");
+}
+
+static void rounds_are_whole_pieces(void **state) {
+    (void)state;
+    expect(edited(sound, "step 0 ", "cut(B,T)/4", "cut(B,T)/5"),
+           "step 0 (product) has rounds that are not whole pieces of its rows");
+    expect(edited(sound, "step 0 ", "cut(B,T)/4", "cut(B)/2"),
+           "step 0 (product) has rounds that are not whole pieces of its rows");
+    const char *text = sound;
+    for (int s = 0; s < 5; s++) text = edited(text, arena_format(arena, "step %d ", s), "rounds 2", "rounds 3");
+    expect(text, "step 0 (product) has rounds of different numbers of rows");
+}
+
+static void sums_go_on_over_their_rows(void **state) {
+    (void)state;
+    expect(edited(sound, "step 4 ", "cut(V)/2", "cut(C)/2"), "or is cut along other dims than its rows");
+    // A row step that sums over the rows has no way to go on.
+    const char *text = edited(sound, "step 5 ", "cut()/1", "cut()/1 rounds 2 over(B,T)");
+    expect(text, "step 5 (sum) sums over rounds and is no product of tiles with one result");
+}
+
+// What is there after the last round only, or of another round, is not read in this one.
+static void reads_are_of_the_round(void **state) {
+    (void)state;
+    expect(edited(sound, "step 1 ", "over(B,T) flops 294912 bytes 401408\n  in %2 none, %3 same",
+                  "over(B,T) wait flops 294912 bytes 401408\n  in %2 none, %3 all"),
+           "step 1 (sum) reads other rounds than its own: value %3");
+}
+
+static void one_round_lies_in_memory(void **state) {
+    (void)state;
+    expect(edited(sound, "value %3 ", "bytes 196608", "bytes 393216"), "has other bytes than one of its rounds");
+    expect(edited(sound, "value %3 ", "rounds 2", "rounds 4"),
+           "value %3 has rounds, and those of step 0 are no ranges of it");
+    expect(edited(sound, "value %3 ", "(B, T, V)", "(V, B, T)"), "has rounds, and those of step 0 are no ranges of it");
+    expect(edited(sound, "value %6 ", "rounds 2 name \"grad.logits\" over %3 arena+0 bytes 196608",
+                  "name \"grad.logits\" over %3 arena+0 bytes 393216"),
+           "value %6 is written over %3, which is not like it");
+    // Nobody but the steps of its rounds ever sees it whole.
+    const char *text = edited(sound, "value %4 ", "f32[B,T] @ (B, T) arena", "f32[B,T] @ (B, T) rounds 2 arena");
+    expect(edited(text, "value %4 ", "bytes 4096", "bytes 2048"),
+           "value %4 has rounds and is read behind them by step 5");
+}
+
+// The first step comes again, for the next round, behind the last one.
+static void memory_lasts_through_all_rounds(void **state) {
+    (void)state;
+    expect(edited(sound, "value %9 ", "arena+262144", "arena+268288"),
+           "values %2 and %9 are alive at the same time in the same memory");
+    expect(edited(sound, "value %8 ", "arena+196608", "arena+131072"),
+           "values %3 and %8 are alive at the same time in the same memory");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sound_text_goes_both_ways, setup, teardown),
+        cmocka_unit_test_setup_teardown(words_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(steps_have_the_same_rounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(rounds_are_whole_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(sums_go_on_over_their_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(reads_are_of_the_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_round_lies_in_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_lasts_through_all_rounds, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
