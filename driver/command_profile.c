@@ -108,6 +108,7 @@ static int measure(Command *command, Training *training, Products *products) {
     ProfileRequest request = {command, training, (int)config_int(command->config, "steps")};
     status = profile_measure(&request, &profile, products->trace ? &timeline : NULL);
     if (status != EXIT_DONE) return status;
+    profile.machine.fma_flops = probe_peak(training->threads, profile.machine.fma_flops);
     profile_predict(command, training, &target, choices, &profile);
     Text text = text_create(command->arena);
     profile_print(&profile, config_bool(command->config, "full"), &text);

@@ -184,6 +184,12 @@ static double measure_flops(Measurement *task, bool quick) {
     return task->kernel->flops_per_repeat * (double)task->repeats * threads_count(task->threads) / seconds;
 }
 
+double probe_peak(ThreadPool *threads, double known) {
+    Measurement task = {.threads = threads, .kernel = probe_kernel()};
+    double peak = measure_flops(&task, true);
+    return peak > known ? peak : known;
+}
+
 // Four times the last cache, so that little of it is still there in the next round; within bounds.
 static size_t memory_floats(const ProbeResult *result) {
     const double smallest = 16 << 20, largest = 512 << 20;

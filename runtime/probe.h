@@ -23,6 +23,9 @@ typedef struct {
 // quick: about 10 ms and no memory, for the start of a training: bandwidths stay 0. Otherwise about a second, with
 // steadier figures.
 void probe_run(ThreadPool *threads, bool quick, ProbeResult *result);
+// The larger one of fma_flops as known so far and as measured now, in about 10 ms. A share of a machine is moved about
+// on it: two threads on one core reach half of what the same two reach a second later.
+double probe_peak(ThreadPool *threads, double known);
 // Only what needs no measuring (everything but the last four).
 void probe_describe(ProbeResult *result);
 double probe_barrier(ThreadPool *threads);  // under 1 ms: about 100 ns when the cores share a cache, 500 ns across

@@ -267,6 +267,7 @@ static int run_rounds(BenchRun *run) {
         int status = visit_all(run, round);
         if (status != EXIT_DONE) return status;
         bench->barriers[round + 1] = probe_barrier(run->threads);
+        bench->machine.peak_flops = probe_peak(run->threads, bench->machine.peak_flops);
     }
     bench->processor_share = (processor_seconds() - used) / (clock_seconds() - start) / threads_count(run->threads);
     for (size_t i = 0; i < bench->variant_count; i++)
