@@ -92,6 +92,20 @@ static bool depends_on(const Strands *strands, const Rounds *rounds, const Step 
     return false;
 }
 
+// Whether an earlier one of those that will run later reads a state that this step writes over.
+static bool must_follow(const Strands *strands, const Rounds *rounds, uint32_t s) {
+    const Plan *plan = strands->plan;
+    for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+        ValueId state = plan->values[plan->steps[s].outputs[k]].next_of;
+        for (uint32_t r = rounds->first; r < s && state != VALUE_NONE; r++) {
+            const Step *reader = &plan->steps[r];
+            for (uint32_t i = 0; i < reader->operand_count && (rounds->in[r] || rounds->depends[r]); i++)
+                if (reader->operands[i] == state) return true;
+        }
+    }
+    return false;
+}
+
 // What lies on a path from one of them to another is one of them.
 static void take_between(const Strands *strands, Rounds *rounds) {
     for (uint32_t s = rounds->last + 1; s-- > rounds->first;) {
@@ -115,7 +129,8 @@ static void find_steps(const Strands *strands, ValueId value, Rounds *rounds) {
     for (uint32_t s = first; s < plan->step_count; s++) {
         rounds->in[s] = s == first || reads_large(strands, rounds, &plan->steps[s]);
         if (rounds->in[s]) rounds->last = s;
-        rounds->depends[s] = !rounds->in[s] && depends_on(strands, rounds, &plan->steps[s]);
+        bool is_behind = depends_on(strands, rounds, &plan->steps[s]) || must_follow(strands, rounds, s);
+        rounds->depends[s] = !rounds->in[s] && is_behind;
     }
     take_between(strands, rounds);
 }
@@ -145,8 +160,11 @@ static const char *row_refusal(const Strands *strands, const Rounds *rounds, uin
     const Step *step = &plan->steps[s];
     DimSet over = dim_list_set(&rounds->over);
     if (over & ~strands->facts[s].cuttable) return "needs all rows at once";
-    for (uint32_t k = 0; k < step->output_count; k++)
-        if (!begins_with(&plan->values[step->outputs[k]].order, &rounds->over)) return "writes rows in another order";
+    for (uint32_t k = 0; k < step->output_count; k++) {
+        const Value *output = &plan->values[step->outputs[k]];
+        if (output->next_of != VALUE_NONE) return "writes over a state";
+        if (!begins_with(&output->order, &rounds->over)) return "writes rows in another order";
+    }
     if (step->form != FORM_PRODUCT) return NULL;
     Contraction contraction = product_contraction(plan, step);
     bool is_alike = dim_list_equal(&contraction.rows, &rounds->over) && contraction.batch.rank == 0;
