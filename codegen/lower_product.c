@@ -41,28 +41,53 @@ static int64_t summed_at_once(const Product *product) {
 
 // ---- the tile
 
+// What the epilogue reads at the tile's own place, a few rows at each of `shares` moments: all at once would be more
+// lines on their way than a core keeps track of, and the sum would wait for them.
+static void prefetch_epilogue(const Product *product, TileIndex moment, int64_t shares) {
+    Lowering *lowering = product->lowering;
+    const Contraction *contraction = &product->contraction;
+    DimSet tile = dim_list_set(&contraction->rows) | dim_list_set(&contraction->lanes);
+    int64_t rows_at_once = (product->tile_rows - 1) / shares + 1;
+    for (NodeId id = 0; id < graph_nodes(lowering->region); id++) {
+        const Node *node = graph_node(lowering->region, id);
+        bool is_factor = id == contraction->rows_operand || id == contraction->lanes_operand;
+        if (node->op != OP_OPERAND || node->dims != tile || is_factor || !lowering->live[id]) continue;
+        const Value *value = &lowering->plan->values[lowering->step->operands[node->attr.integer]];
+        TileIndex address = evaluator_address(lowering->evaluator, &value->layout, lowering->env);
+        int64_t stride = 0;
+        for (int i = 0; i < address.count; i++)
+            if (address.terms[i].value == product->row) stride = address.terms[i].coefficient;
+        address = tile_index_sum(address, moment, rows_at_once * stride);
+        for (int64_t i = 0; i < rows_at_once; i++, address.constant += stride)
+            tile_prefetch(lowering->builder, (int)node->attr.integer, address, true);
+    }
+}
+
 // The panel after this one, into the cache while this one is at work: each tile of rows asks for its share of the
-// lines, as many at a time as it has rows.
+// lines, as many at a time as it has rows. What the tile's end will read comes meanwhile.
 //
 //     loop ko K/R               R rows against K summed indices:  row r asks for lines r*K/R + ko
 //       prefetch w[next panel, r*K/R + ko]
+//       prefetch first row of y[rows + ko, lanes]
 //       loop ki R:  tile += x[rows] * w[lanes]
-static bool open_prefetching(const Product *product, TileIndex start, int64_t count) {
+static bool open_prefetching(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
+    int64_t count = block->count ? block->count : summed_at_once(product);
     int64_t shares = product->row_pieces ? 0 : count / product->row_count;
     if (!product->streams || product->ranged || shares < 1 || count % product->row_count != 0) return false;
     TileIndex outer = tile_index(0);
     if (shares > 1) outer = tile_index_of(tile_loop(lowering->builder, LOOP_PLAIN, "part", shares, 0, 0, false));
     TileIndex line = tile_index_plus(outer, product->row, shares);
-    lower_place(lowering, summed, tile_index_sum(start, line, 1));
+    lower_place(lowering, summed, tile_index_sum(block->start, line, 1));
     const Node *operand = graph_node(lowering->region, product->contraction.lanes_operand);
     const Layout *layout = &lowering->plan->values[lowering->step->operands[operand->attr.integer]].layout;
     TileIndex address = evaluator_address(lowering->evaluator, layout, lowering->env);
     address.constant += lower_extent(lowering, summed) * product->tile_lanes;
-    tile_prefetch(lowering->builder, operand->attr.integer, address);
+    tile_prefetch(lowering->builder, (int)operand->attr.integer, address, false);
+    if (block->ends) prefetch_epilogue(product, outer, shares);
     TileValue inner = tile_loop(lowering->builder, LOOP_PLAIN, "k", count / shares, 0, 0, false);
-    TileIndex begin = tile_index_sum(start, outer, count / shares);
+    TileIndex begin = tile_index_sum(block->start, outer, count / shares);
     lower_place(lowering, summed, tile_index_plus(begin, inner, 1));
     return true;
 }
@@ -80,8 +105,7 @@ static void open_range_of_sum(const Product *product, const Block *block) {
 }
 
 static void open_block(const Product *product, const Block *block) {
-    int64_t total = summed_at_once(product);
-    if (open_prefetching(product, block->start, block->count ? block->count : total)) return;
+    if (open_prefetching(product, block)) return;
     if (block->count == 0) {
         lower_open_summed(product->lowering, product->contraction.summed);
         return;
@@ -103,7 +127,7 @@ static void prefetch_next_rows(const Product *product) {
         if (loop->kind == TILE_LOOP && loop->loop == LOOP_ROWS)
             address.constant += address.terms[i].coefficient * product->tile_rows;
     }
-    tile_prefetch(lowering->builder, (int)lowering->step->operand_count, address);
+    tile_prefetch(lowering->builder, (int)lowering->step->operand_count, address, false);
 }
 
 // What the blocks or the pieces before have left. A chain from +0 never is -0, so adding it to +0 is exact.

@@ -42,7 +42,8 @@ typedef enum {
     TILE_ROW_REDUCE,           // 16-lane or 16-row accumulator -> one number (per lane), by the fixed tree
     TILE_RANDOM,               // f32 in [0,1): operands seed, step, micro (uniform i32), index
     TILE_SCATTER_ADD,          // buffer element(s) at index += operand, one after the other
-    TILE_PREFETCH              // buffer element(s) at index will be used soon; anywhere, since it changes nothing
+    TILE_PREFETCH              // buffer element(s) at index will be used soon; anywhere, since it changes nothing.
+                               // first_row: of the tile's rows the first alone, wherever the index takes it
 } TileKind;
 
 // Integer functions that addresses need, beside the pointwise Ops (ADD, SUB, MUL on i32 are the Ops).
@@ -89,6 +90,7 @@ typedef struct {
     TileValue operands[4];
     int operand_count;
     int buffer;                  // LOAD, STORE, SCATTER_ADD, PREFETCH
+    bool first_row;              // PREFETCH
     TileIndex index;             // LOAD, TABLE, STORE, SCATTER_ADD, PREFETCH, INDEX, RANDOM, bounded LOOP
     double number;               // CONST, ZERO
     const double *table;         // TABLE
@@ -151,7 +153,7 @@ TileValue tile_const(TileBuilder *builder, DType dtype, double number);
 TileValue tile_map(TileBuilder *builder, int function, DType dtype, const TileValue *operands, int count);
 TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex index);
 void tile_store(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
-void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index);
+void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index, bool first_row);
 void tile_scatter_add(TileBuilder *builder, int buffer, TileIndex index, TileValue value);
 uint32_t tile_given(const TileProgram *program);                 // buffers that are not local
 TileIndex tile_index(int64_t constant);

@@ -299,10 +299,11 @@ TileValue tile_load(TileBuilder *builder, int buffer, DType dtype, TileIndex ind
     return tile_add(builder, &op);
 }
 
-void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index) {
+void tile_prefetch(TileBuilder *builder, int buffer, TileIndex index, bool first_row) {
     TileOp op = {.kind = TILE_PREFETCH,
                  .dtype = DTYPE_F32,
                  .buffer = buffer,
+                 .first_row = first_row,
                  .index = tile_index_recombine(builder, index)};
     tile_add(builder, &op);
 }

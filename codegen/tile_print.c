@@ -101,7 +101,7 @@ static bool print_effect(const TileProgram *program, const TileOp *op, Text *out
         print_place(program, op, out);
         break;
     case TILE_PREFETCH:
-        text_append(out, "prefetch b%d", op->buffer);
+        text_append(out, "prefetch%s b%d", op->first_row ? " first row of" : "", op->buffer);
         print_place(program, op, out);
         break;
     case TILE_ACCUMULATE: text_append(out, "accumulate %s", function_name(op->function)); break;

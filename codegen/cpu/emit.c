@@ -135,6 +135,7 @@ void emit_parts(Emitter *emitter, uint32_t begin, uint32_t end, PartFilter filte
                 if (!takes_part(emit_shape(emitter, number), filter)) continue;
                 if (row == 0 && vector == 0) begin_cell(emitter, number);
                 uint8_t shape = is_whole(op) ? SHAPE_UNIFORM : emit_shape(emitter, number);
+                if (op->first_row) shape &= ~SHAPE_ROWS;
                 if ((row > 0 && !(shape & SHAPE_ROWS)) || (vector > 0 && !(shape & SHAPE_LANES))) continue;
                 emit_one(emitter, number, row, vector);
             }
