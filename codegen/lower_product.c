@@ -34,8 +34,7 @@ static NodeId find_contract(const Lowering *lowering) {
     BUG("product box %s has no contraction", lowering->step->label);
 }
 
-// Summed indices of all blocks of a piece.
-static int64_t summed_at_once(const Product *product) {
+int64_t product_summed_at_once(const Product *product) {
     return product->round ? product->round : lower_extent(product->lowering, product->contraction.summed);
 }
 
@@ -73,7 +72,7 @@ static void prefetch_epilogue(const Product *product, TileIndex moment, int64_t 
 static bool open_prefetching(const Product *product, const Block *block) {
     Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
-    int64_t count = block->count ? block->count : summed_at_once(product);
+    int64_t count = block->count ? block->count : product_summed_at_once(product);
     int64_t shares = product->row_pieces ? 0 : count / product->row_count;
     if (!product->streams || product->ranged || shares < 1 || count % product->row_count != 0) return false;
     TileIndex outer = tile_index(0);
@@ -253,10 +252,11 @@ static bool reads_down_columns(const Product *product) {
 
 // Three quarters of the first-level cache for a panel's part of a block, when rows are read down their columns: each
 // tile then reads all of them; else an eighth of a core's cache, so that a block of rows, a panel and the next one fit.
+// As few blocks as that makes, as equal as multiples of 64 are.
 static int64_t block_size(const Product *product) {
     const Lowering *lowering = product->lowering;
     DimList summed = product->contraction.summed;
-    int64_t total = summed_at_once(product);
+    int64_t total = product_summed_at_once(product);
     if (cut_is_summed(lowering->plan, lowering->step) || target_is_gpu(lowering->target)) return 0;
     bool down_columns = reads_down_columns(product);
     bool is_short = total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM);
@@ -265,13 +265,15 @@ static int64_t block_size(const Product *product) {
     if (lower_output(lowering, 0)->is_over) return 0;   // the epilogue reads what lies there
     double room = down_columns ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
     int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
-    int64_t block = fit / 64 * 64;
-    return block >= 64 && block < total ? block : 0;
+    int64_t most = fit / 64 * 64;
+    if (most < 64 || most >= total) return 0;
+    int64_t blocks = (total - 1) / most + 1;
+    return ((total - 1) / blocks / 64 + 1) * 64;
 }
 
-static void emit_blocks(Product *product) {
+void product_emit_blocks(Product *product) {
     TileBuilder *builder = product->lowering->builder;
-    int64_t block = product->block, total = summed_at_once(product);
+    int64_t block = product->block, total = product_summed_at_once(product);
     TileIndex begin = product->round ? product->lowering->share : tile_index(0);
     if (product->sums_range) {
         emit_panels(product, &(Block){.start = product->lowering->share, .count = product->range, .ends = true});
@@ -308,7 +310,7 @@ static bool cut_leads_rows(const Product *product, const Cut *cut) {
 // Equal pieces begin at a multiple of their length, so that their loops have one constant count.
 static void open_own_rows(Product *product, const Cut *cut) {
     if (cut->total % cut->pieces != 0) {
-        product->row_pieces = cut->pieces;
+        if (!rows_open_uneven(product, cut)) product->row_pieces = cut->pieces;
         return;
     }
     TileValue piece = tile_loop(product->lowering->builder, LOOP_PIECE, "piece", cut->pieces, cut->pieces, 0, false);
@@ -391,7 +393,7 @@ static bool streams_panels(const Product *product) {
     if (operand->op != OP_OPERAND || contraction->batch.rank > 0 || !is_even ||
         lower_merged_suffix(lowering, contraction->summed) != contraction->summed.rank)
         return false;
-    int64_t summed = product->block ? product->block : summed_at_once(product);
+    int64_t summed = product->block ? product->block : product_summed_at_once(product);
     if ((double)(summed * product->tile_lanes) * sizeof(float) > lowering->target->l2_bytes / 4) return false;
     const Value *value = &lowering->plan->values[lowering->step->operands[operand->attr.integer]];
     if (dim_list_set(&lowering->step->cut.dims) & dim_list_set(&value->order)) return false;
@@ -400,55 +402,21 @@ static bool streams_panels(const Product *product) {
            (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype) > lowering->target->l1_bytes;
 }
 
-// ---- blocks of rows
-
-// Rows of which half of a core's cache holds what all panels read of them.
-int64_t product_most_rows(const Product *product) {
-    const Lowering *lowering = product->lowering;
-    int64_t summed = summed_at_once(product);
-    if (product->row_pieces || lower_extent(lowering, product->lanes) <= product->tile_lanes) return INT64_MAX;
-    if (product->sums_range) summed = product->range;
-    else if (cut_is_summed(lowering->plan, lowering->step)) summed /= lowering->step->cut.pieces;
-    if (product->block) summed = product->block;
-    return (int64_t)(0.5 * lowering->target->l2_bytes) / (summed * (int64_t)sizeof(float));
-}
-
-// 0: all of them fit, or they cannot be divided so.
-int64_t product_row_block(const Product *product) {
-    int64_t most = product_most_rows(product), rows = product->row_count;
-    if (rows <= most) return 0;
-    for (int64_t block = most; block >= most / 4 && block > (int64_t)product->tile_rows; block--)
-        if (rows % block == 0) return block;
-    return 0;
-}
-
-static void open_row_blocks(Product *product) {
-    int64_t block = product_row_block(product);
-    if (block == 0) return;
-    int64_t count = product->row_count / block;
-    TileValue number = tile_loop(product->lowering->builder, LOOP_PLAIN, "rows", count, 0, 0, false);
-    product->first_row = tile_index_plus(product->first_row, number, block);
-    product->row_count = block;
-}
-
-void product_emit_rows(Product *product) {
-    open_row_blocks(product);
-    sums_begin(product);
-    emit_blocks(product);
-}
+// ---- the door
 
 void lower_product(Lowering *lowering) {
     Product product = {.lowering = lowering,
                        .tile_rows = lowering->step->tile_rows ? lowering->step->tile_rows : DEFAULT_ROWS,
                        .tile_lanes = lowering->step->tile_lanes ? lowering->step->tile_lanes : DEFAULT_LANES};
     product.contraction = contraction_of(lowering->region, find_contract(lowering), lower_output(lowering, 0)->order);
-    open_outer(&product);
+    product.round = rounds_length(lowering);
     product.block = block_size(&product);
+    open_outer(&product);
     product.streams = streams_panels(&product);
     lowering->revisits = product.block > 0 || product.round > 0;
     if (product.round)
         rounds_emit(&product);
     else
-        product_emit_rows(&product);
+        rows_emit(&product);
     lower_close(lowering, 0);
 }

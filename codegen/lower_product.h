@@ -1,4 +1,5 @@
-// A product on its way to a tile program: what lower_product.c, lower_rounds.c and lower_sums.c share. Private to them.
+// A product on its way to a tile program: what lower_product.c, lower_rows.c, lower_rounds.c and lower_sums.c share.
+// Private to them.
 #ifndef SINTER_CODEGEN_LOWER_PRODUCT_H
 #define SINTER_CODEGEN_LOWER_PRODUCT_H
 
@@ -11,6 +12,7 @@ typedef struct {
     uint32_t row_pieces; // > 0: the rows loop walks the piece's own range, of one of two lengths
     TileIndex first_row; // else: where the rows loop begins, and how many it walks
     int64_t row_count;
+    TileIndex end_row;   // of an uneven piece, which has row_count rows or one more; no terms: it is even
     TileValue row;       // the open rows loop
     DimList lanes;       // flat lanes
     int64_t tile_lanes;
@@ -28,11 +30,17 @@ typedef struct {
 } Product;
 
 // ---- lower_product.c
-int64_t product_most_rows(const Product *product);         // that stay in a core's cache from panel to panel
-int64_t product_row_block(const Product *product);         // equal blocks of so many; 0: no need, or there are none
-void product_emit_rows(Product *product);                  // row_count rows from first_row on
+int64_t product_summed_at_once(const Product *product);    // summed indices of all blocks of a piece
+void product_emit_blocks(Product *product);                // row_count rows from first_row on
+
+// ---- lower_rows.c
+bool rows_open_uneven(Product *product, const Cut *cut);   // false: its pieces are no blocks
+int64_t rows_that_fit(const Product *product);             // and stay in a core's cache from panel to panel
+int64_t rows_in_block(const Product *product);             // equal blocks of so many; 0: no need, or there are none
+void rows_emit(Product *product);                          // row_count rows from first_row on, by blocks
 
 // ---- lower_rounds.c
+int64_t rounds_length(const Lowering *lowering);           // summed indices of a round; 0: it is no sum over rounds
 bool rounds_open(Product *product);                        // false: it is no sum over rounds
 TileValue rounds_result(const Product *product, TileValue value, TileValue tile);
 void rounds_emit(const Product *product);

@@ -12,16 +12,20 @@
 #include "base/planted.h"
 #include "codegen/lower_product.h"
 
+int64_t rounds_length(const Lowering *lowering) {
+    const Cut *cut = &lowering->step->cut;
+    return cut_sums_rounds(lowering->plan, lowering->step) ? lower_extent(lowering, cut->over) / cut->rounds : 0;
+}
+
 bool rounds_open(Product *product) {
     Lowering *lowering = product->lowering;
     TileBuilder *builder = lowering->builder;
     const Cut *cut = &lowering->step->cut;
-    if (!cut_sums_rounds(lowering->plan, lowering->step)) return false;
+    if (product->round == 0) return false;
     uint32_t pieces = cut->pieces * cut->rounds;
     TileIndex piece = tile_index_of(tile_loop(builder, LOOP_PIECE, "piece", pieces, pieces, 0, false));
     TileIndex round = tile_index_divide(builder, piece, cut->pieces);
     product->part = tile_index_remainder(builder, piece, cut->pieces);
-    product->round = lower_extent(lowering, cut->over) / cut->rounds;
     lowering->share = tile_index_sum(tile_index(0), round, product->round);
     TileValue number = tile_index_value(builder, round);
     TileValue first[] = {tile_const(builder, DTYPE_I32, 0), number};
@@ -46,14 +50,14 @@ static void emit_range(const Product *product, int64_t start, int64_t count) {
     int depth = tile_open_loops(product->lowering->builder);
     range.first_row.constant += start;
     range.row_count = count;
-    product_emit_rows(&range);
+    rows_emit(&range);
     lower_close(product->lowering, depth);
 }
 
 // Rows that are left when the others are equal blocks.
 static int64_t rows_left(const Product *product) {
-    int64_t rows = product->row_count, most = product_most_rows(product);
-    if (rows <= most || product_row_block(product)) return 0;
+    int64_t rows = product->row_count, most = rows_that_fit(product);
+    if (rows <= most || rows_in_block(product)) return 0;
     return rows % ((rows + most - 1) / most);
 }
 
