@@ -178,6 +178,14 @@ static void keep_worst(WorstError *worst, double error, const char *name) {
     if (!worst->name || error > worst->error) *worst = (WorstError){error, name};
 }
 
+// By how much of itself the plan's products round a factor at most, beyond f32.
+static double rounding_unit(const Plan *plan) {
+    static const double units[TENSOR_KINDS] = {[TENSOR_TF32] = 0x1p-12, [TENSOR_BF16] = 0x1p-9, [TENSOR_F16] = 0x1p-12};
+    double most = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) most = fmax(most, units[plan->steps[s].tensor.kind]);
+    return most;
+}
+
 // The key third of a fused query-key-value bias has a gradient of exactly zero: softmax does not see a shift of all
 // scores of a row. Its computed gradient is rounding noise, to be compared with the scale of the whole tensor (which
 // output_error does); AdamW then amplifies that noise, bounded here by second moments that are not zero.
@@ -198,8 +206,11 @@ RuntimeStatus check_compare(const CheckReference *reference, const CompiledModel
                                : &errors->update,
                    output_error(&check, output), output->name);
     }
-    errors->passed = errors->value.error <= CHECK_VALUE_LIMIT && errors->gradient.error <= CHECK_GRADIENT_LIMIT &&
-                     errors->update.error <= CHECK_GRADIENT_LIMIT;
+    double unit = rounding_unit(model->plans[MODEL_STEP]);
+    double value_limit = fmax(CHECK_VALUE_LIMIT, CHECK_VALUE_UNITS * unit);
+    double gradient_limit = fmax(CHECK_GRADIENT_LIMIT, CHECK_GRADIENT_UNITS * unit);
+    errors->passed = errors->value.error <= value_limit && errors->gradient.error <= gradient_limit &&
+                     errors->update.error <= gradient_limit;
     return check.status;
 }
 

@@ -12,6 +12,10 @@
 // f32 rounding of sums of a few hundred terms stays well below these; a wrong formula does not.
 #define CHECK_VALUE_LIMIT 2e-6
 #define CHECK_GRADIENT_LIMIT 2e-5
+// Tensor cores round the factors of products: tf32 by up to 2^-12 of each, bf16 2^-9. In such units; a gradient comes
+// through twice as many products as the loss, and may be a small sum of large terms.
+#define CHECK_VALUE_UNITS 4
+#define CHECK_GRADIENT_UNITS 32
 
 typedef struct {
     double error;

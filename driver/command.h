@@ -77,6 +77,8 @@ const char *blas_version(Arena *arena);   // what OpenBLAS says of itself, and t
 int check_device(Command *command);
 // The same for `what`, which runs on processors only: `auto` is one, `cuda` is refused.
 int check_processor(Command *command, const char *what);
+// Whether there is the dtype that is asked for, on a GPU or on a processor: a diagnostic, else.
+bool check_dtype(Command *command, bool is_gpu);
 // What is compiled for: this machine's processor, or its GPU.
 Target command_target(const Command *command);
 

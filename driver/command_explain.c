@@ -52,6 +52,7 @@ static int write_pictures(Command *command, const Explained *shown) {
 }
 
 int command_explain(Command *command) {
+    if (!check_dtype(command, false)) return EXIT_USAGE;
     int status = configure_vocabulary(command);
     if (status != EXIT_DONE) return status;
     Target target = probed_target();

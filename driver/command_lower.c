@@ -206,6 +206,6 @@ int command_lower(Command *command) {
     status = configured_choices(command->arena, command->config, command->diags, &choices);
     if (status != EXIT_DONE) return status;
     Target target;
-    if (!configured_target(command, &target)) return EXIT_USAGE;
+    if (!configured_target(command, &target) || !check_dtype(command, target_is_gpu(&target))) return EXIT_USAGE;
     return lower(command, &target, choices);
 }

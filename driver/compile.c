@@ -21,7 +21,10 @@ OptimizerSettings optimizer_settings(const Config *config) {
     };
 }
 
-TensorKind configured_tensor(const Config *config) { return config_bool(config, "tf32") ? TENSOR_TF32 : TENSOR_NONE; }
+TensorKind configured_tensor(const Config *config) {
+    if (text_equal(config_string(config, "dtype"), "bfloat16")) return TENSOR_BF16;
+    return config_bool(config, "tf32") ? TENSOR_TF32 : TENSOR_NONE;
+}
 
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,
                    Ledger *ledger, StateTable *states, Diags *diags) {

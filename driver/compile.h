@@ -39,7 +39,7 @@ typedef struct {
 const char *model_program_name(ModelProgram program);   // "step", "micro", "eval", "logits"
 
 OptimizerSettings optimizer_settings(const Config *config);
-// What products on a GPU may round their operands to, by the key tf32.
+// What products on a GPU may round their operands to, by the keys dtype and tf32.
 TensorKind configured_tensor(const Config *config);
 // Spec -> Graph -> Plan of one program, no code yet. NULL with diagnostics.
 Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelProgram program, CompileRequest *request,

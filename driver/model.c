@@ -118,14 +118,25 @@ static int choose_device(Command *command, const char *device) {
     return EXIT_USAGE;
 }
 
+// What is missing for a dtype; NULL: nothing.
+static const char *dtype_refusal(const char *dtype, bool is_gpu) {
+    if (text_equal(dtype, "float32")) return NULL;
+    if (text_equal(dtype, "bfloat16"))
+        return is_gpu ? NULL : "products are rounded to it on GPUs (--device=cuda); a processor computes in float32";
+    if (text_equal(dtype, "float16"))
+        return "its gradients need a scaled loss, which this build has not; those of bfloat16 need none";
+    return "float32, or on a GPU bfloat16";
+}
+
+bool check_dtype(Command *command, bool is_gpu) {
+    const char *dtype = config_string(command->config, "dtype"), *why = dtype_refusal(dtype, is_gpu);
+    if (!why) return true;
+    return diag_error(command->diags, config_find(command->config, "dtype")->place, "dtype '%s': %s", dtype, why);
+}
+
 static int check_numbers(Command *command) {
-    const char *dtype = config_string(command->config, "dtype");
     Diags *diags = command->diags;
-    if (!text_equal(dtype, "float32")) {
-        diag_error(diags, config_find(command->config, "dtype")->place,
-                   "dtype '%s' is not in this build; it computes in float32", dtype);
-        return EXIT_USAGE;
-    }
+    if (!check_dtype(command, command->gpu != NULL)) return EXIT_USAGE;
     int64_t threads = config_int(command->config, "threads");
     if (threads < 0 || threads > THREADS_MAX) {
         diag_error(diags, config_find(command->config, "threads")->place, "threads = %lld: 0 (one for each core) to %d",

@@ -207,7 +207,7 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
                    .lanes = extent_of(plan, contraction.lanes),
                    .summed = extent_of(plan, contraction.summed),
                    .element_bytes = sizeof(float),
-                   .tensor_flops = target_tensor_flops(context->target, true),
+                   .tensor_flops = target_tensor_flops(context->target, context->tensor == TENSOR_TF32),
                    .target = context->target};
     Decision decision = {.pass = "choose_tensor", .what = "product by tensor cores", .place = step->place};
     decision.reason = refusal(plan, step, &contraction, &shape);

@@ -264,9 +264,11 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
                printer->tensor->threads, in_line, at_once, in_line);
     print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
                depth, panel->by_depth ? "line" : "along");
-    const char *place = panel->by_depth
-                            ? arena_format(printer->arena, "PLACE_BY_DEPTH(line, along / %d, %d)", WIDE, panel->pitch)
-                            : arena_format(printer->arena, "PLACE_BY_ROWS(line, along / %d)", WIDE);
+    const char *places = printer->tensor->places;
+    const char *place =
+        panel->by_depth
+            ? arena_format(printer->arena, "%s_BY_DEPTH(line, along / %d, %d)", places, WIDE, panel->pitch)
+            : arena_format(printer->arena, "%s_BY_ROWS(line, along / %d)", places, WIDE);
     if (at_once == 1) place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, ELEMENT, WIDE);
     if (!panel->is_rows) place = arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
     const char *address = element_text(printer, summing, panel), *count = count_text(printer, summing, panel, at_once);

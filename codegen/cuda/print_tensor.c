@@ -24,7 +24,12 @@ Tensor tensor_of(const TensorTile *tile) {
     tensor.row_tiles = (int)tile->rows / tensor.warps_rows / 16;
     tensor.lane_tiles = (int)tile->lanes / tensor.warps_lanes / 8;
     tensor.depth = TENSOR_LINE / 4;
-    CHECK(tile->kind == TENSOR_TF32 && tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
+    bool is_tf32 = tile->kind == TENSOR_TF32;
+    CHECK(is_tf32 || tile->kind == TENSOR_BF16);
+    tensor.together = is_tf32 ? 8 : 16;
+    tensor.word = is_tf32 ? "unsigned" : "Halves";
+    tensor.places = is_tf32 ? "PLACE" : "PAIRS";
+    CHECK(tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
     return tensor;
 }
 
@@ -131,7 +136,7 @@ static uint32_t open_tiles(Printer *printer) {
 
 // ---- the ring
 
-// What multiplies one stage: 32 bytes of each row's line at a time.
+// What multiplies one stage: so many summed indices at a time as one product of fragments takes.
 static void print_fragments(Printer *printer, const Panel *panel, const char *name, const char *first, int tiles) {
     const char *place = panel->by_depth ? "by_depth" : "by_rows";
     const char *pitch = panel->by_depth ? arena_format(printer->arena, "%d, ", panel->pitch) : "";
@@ -141,6 +146,13 @@ static void print_fragments(Printer *printer, const Panel *panel, const char *na
                tensor_name(printer->tensor->tile.kind), name, panel->is_rows ? "rows" : "lanes", pitch, first);
 }
 
+// Whether all of a stage at once would not find registers: rows that are read by depth are halves of many words.
+static bool is_scarce(const Printer *printer, const Summing *summing) {
+    const Tensor *tensor = printer->tensor;
+    bool is_large = tensor->resident > 1 && tensor->row_tiles * tensor->lane_tiles >= 16;
+    return is_large && summing->panels[0].by_depth && tensor->together == 16;
+}
+
 static void print_multiplication(Printer *printer, const Summing *summing) {
     const Tensor *tensor = printer->tensor;
     const TileOp *multiply = printer_op(printer, summing->multiply);
@@ -148,9 +160,9 @@ static void print_multiplication(Printer *printer, const Summing *summing) {
     print_line(printer, "const unsigned char *rows_panel = ring + (ahead + 1) %% %u * %d;", tensor->tile.stages,
                summing->stage_bytes);
     print_line(printer, "const unsigned char *lanes_panel = rows_panel + %d;", summing->panels[0].bytes);
-    print_line(printer, "UNROLL");
-    print_line(printer, "for (int part = 0; part < %d; part++) {", TENSOR_LINE / 32);
-    print_line(printer, "unsigned a[%d][4], b[%d][4];", tensor->row_tiles, tensor->lane_tiles / 2);
+    print_line(printer, is_scarce(printer, summing) ? "ROLLED" : "UNROLL");
+    print_line(printer, "for (int part = 0; part < %d; part++) {", tensor->depth / tensor->together);
+    print_line(printer, "%s a[%d][4], b[%d][4];", tensor->word, tensor->row_tiles, tensor->lane_tiles / 2);
     print_fragments(printer, &summing->panels[0], "a",
                     arena_format(printer->arena, "%d * (WARP / %d)", rows, tensor->warps_lanes), tensor->row_tiles);
     print_fragments(printer, &summing->panels[1], "b",

@@ -15,7 +15,9 @@ typedef struct Tensor {
     int warps_rows, warps_lanes, threads;
     int resident;                // blocks that find registers on a multiprocessor at once
     int row_tiles, lane_tiles;   // of a warp
-    int depth;                   // summed indices of a stage
+    int depth, together;         // summed indices of a stage, and of one product of fragments
+    const char *word;            // what a register of a fragment is in the text
+    const char *places;          // and how panels are called whose lines suit such fragments
 } Tensor;
 
 Tensor tensor_of(const TensorTile *tile);

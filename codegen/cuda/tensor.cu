@@ -42,6 +42,20 @@ INLINE void multiply_tf32(float *low, float *high, const unsigned *a, const unsi
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Two factors of successive summed indices in one register, each to the nearest of 7 bits, ties to even.
+typedef unsigned Halves;
+INLINE Halves round_bf16(float first, float second) {
+    Halves both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+    return both;
+}
+
+INLINE void multiply_bf16(float *low, float *high, const Halves *a, const Halves *b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(low[0]), "+f"(low[1]), "+f"(high[0]), "+f"(high[1])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 // To the nearest of 10 bits.
 INLINE unsigned round_tf32(unsigned bits) {
     unsigned rounded;
@@ -59,6 +73,9 @@ INLINE unsigned round_tf32(unsigned bits) {
 // Where piece `piece` of a line lies in a panel by rows, and, of 4-byte elements, in one by depth with lines of `pitch` bytes.
 #define PLACE_BY_ROWS(line, piece) ((line) * 128 + (((piece) ^ ((line) & 7)) << 4))
 #define PLACE_BY_DEPTH(line, piece, pitch) ((line) * (pitch) + (((piece) ^ (2 * ((line) & 3))) << 4))
+// The same where a thread takes two summed indices at once: what a half-warp reads of lines, a warp of every other line.
+#define PAIRS_BY_ROWS(line, piece) ((line) * 128 + (((piece) ^ (2 * ((line) & 3))) << 4))
+#define PAIRS_BY_DEPTH(line, piece, pitch) ((line) * (pitch) + (((piece) ^ ((line) & 6)) << 4))
 
 // ---- fragments of tf32: 16 rows (or two times 8 lanes) and 8 summed indices, those of the part-th 32 bytes of the panel
 
@@ -90,4 +107,43 @@ INLINE void lanes_by_depth_tf32(unsigned *b, const unsigned char *panel, int pit
     int first = row + (WARP_LANE >> 2), line = 8 * part + (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) b[i] = round_tf32(word_by_depth(panel, pitch, first + 8 * (i >> 1), line + 4 * (i & 1)));
+}
+
+// ---- fragments of bf16 out of panels of f32: the same, and 16 summed indices, which are rounded on their way
+
+INLINE Halves pair_by_rows(const unsigned char *panel, int row, int depth) {
+    const float2 both = *(const float2 *)(panel + PAIRS_BY_ROWS(row, depth >> 2) + 4 * (depth & 3));
+    return round_bf16(both.x, both.y);
+}
+
+INLINE void rows_by_rows_bf16(Halves *a, const unsigned char *panel, int row, int part) {
+    int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1));
+}
+
+INLINE void lanes_by_rows_bf16(Halves *b, const unsigned char *panel, int row, int part) {
+    int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) b[i] = pair_by_rows(panel, first + 8 * (i >> 1), depth + 8 * (i & 1));
+}
+
+INLINE float factor_by_depth(const unsigned char *panel, int pitch, int row, int line) {
+    return *(const float *)(panel + PAIRS_BY_DEPTH(line, row >> 2, pitch) + 4 * (row & 3));
+}
+
+INLINE Halves pair_by_depth(const unsigned char *panel, int pitch, int row, int line) {
+    return round_bf16(factor_by_depth(panel, pitch, row, line), factor_by_depth(panel, pitch, row, line + 1));
+}
+
+INLINE void rows_by_depth_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
+    int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = pair_by_depth(panel, pitch, first + 8 * (i & 1), line + 8 * (i >> 1));
+}
+
+INLINE void lanes_by_depth_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
+    int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
+    UNROLL
+    for (int i = 0; i < 4; i++) b[i] = pair_by_depth(panel, pitch, first + 8 * (i >> 1), line + 8 * (i & 1));
 }

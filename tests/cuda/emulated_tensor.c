@@ -100,27 +100,31 @@ void warp_load_matrices(EmulatedMatrices *const *brought) {
     for (int t = 0; t < WARP; t++) memcpy(brought[t]->to, words[t], sizeof words[t]);
 }
 
-static float factor(unsigned bits, bool exact) {
-    unsigned kept = exact ? bits : bits & ~0x1fffu;   // tensor cores do not look at the other bits
+static float factor(unsigned bits, int in_register, bool exact) {
+    unsigned kept = exact || in_register == 2 ? bits : bits & ~0x1fffu;   // tf32: nobody looks at the other bits
     float value;
     memcpy(&value, &kept, sizeof value);
     return value;
 }
 
-// a: register i of thread t is row t/4 + 8*(i%2), summed index t%4 + 4*(i/2); b: lane t/4, summed index t%4 + 4*i.
+// Summed indices are dealt out to 4 threads, then to their registers; successive ones are in one register. a: of row r
+// threads 4*(r%8) to 4*(r%8) + 3 have registers r/8 and r/8 + 2; b: of lane l threads 4*l to 4*l + 3 have both.
 static float sum_of(EmulatedProduct *const *brought, int row, int lane, float start, bool exact) {
     double wide = start;
     float chain = start;
-    for (int k = 0; k < 8; k++) {
-        float a = factor(brought[row % 8 * 4 + k % 4]->a[row / 8 + 2 * (k / 4)], exact);
-        float b = factor(brought[lane * 4 + k % 4]->b[k / 4], exact);
+    int in_register = brought[0]->in_register;
+    for (int k = 0; k < 8 * in_register; k++) {
+        int thread = k / in_register % 4, word = k % in_register, later = k / in_register / 4;
+        unsigned of_row = brought[row % 8 * 4 + thread]->a[(row / 8 + 2 * later) * in_register + word];
+        unsigned of_lane = brought[lane * 4 + thread]->b[later * in_register + word];
+        float a = factor(of_row, in_register, exact), b = factor(of_lane, in_register, exact);
         chain = fmaf(a, b, chain);
         wide += (double)a * b;
     }
     return exact ? chain : (float)wide;
 }
 
-void warp_multiply_tf32(EmulatedProduct *const *brought, bool exact) {
+void warp_multiply(EmulatedProduct *const *brought, bool exact) {
     float sums[WARP][4];
     for (int t = 0; t < WARP; t++)
         for (int i = 0; i < 4; i++) {

@@ -24,6 +24,6 @@ const char *copies_complaint(uint32_t threads);
 
 // ---- what the 32 threads of a warp do together: each brings a pointer
 void warp_load_matrices(EmulatedMatrices *const *brought);
-void warp_multiply_tf32(EmulatedProduct *const *brought, bool exact);
+void warp_multiply(EmulatedProduct *const *brought, bool exact);
 
 #endif

@@ -20,9 +20,12 @@ typedef struct {
     unsigned *to;
     const void *line;
 } EmulatedMatrices;
+// Factors are bits of f32. A register has one, or, of those of 16 bits, two: as they are rounded, or, in tensor cores
+// that do not round, as they were.
 typedef struct {
     float *low, *high;
     const unsigned *a, *b;
+    int in_register;
 } EmulatedProduct;
 
 typedef struct {
@@ -31,7 +34,7 @@ typedef struct {
     unsigned char *shared;                              // the block's shared memory
     bool exact;                                         // factors are not rounded, products are fused multiply-adds
     void (*load_matrices)(EmulatedMatrices *matrices);
-    void (*multiply_tf32)(EmulatedProduct *product);
+    void (*multiply)(EmulatedProduct *product);
     void (*copy)(void *to, const void *from, int bytes, int whole);
     void (*copies_end)(void);
     void (*copies_wait)(int count);
@@ -76,8 +79,21 @@ static inline __attribute__((always_inline)) void load_matrices(unsigned *to, co
 
 static inline __attribute__((always_inline)) void multiply_tf32(float *low, float *high, const unsigned *a,
                                                                 const unsigned *b) {
-    EmulatedProduct product = {low, high, a, b};
-    emulated.multiply_tf32(&product);
+    EmulatedProduct product = {low, high, a, b, 1};
+    emulated.multiply(&product);
+}
+
+typedef struct {
+    unsigned first, second;
+} Halves;
+typedef struct {
+    float x, y;
+} float2;
+
+static inline __attribute__((always_inline)) void multiply_bf16(float *low, float *high, const Halves *a,
+                                                                const Halves *b) {
+    EmulatedProduct product = {low, high, &a->first, &b->first, 2};
+    emulated.multiply(&product);
 }
 
 // To the nearest of 10 bits, ties away from zero; infinite and not a number stay so.
@@ -101,6 +117,14 @@ INLINE int __float_as_int(float value) {
     } both = {value};
     return both.bits;
 }
+
+// To the nearest of 7 bits, ties to even; infinite and not a number stay so.
+static inline unsigned bits_bf16(float value) {
+    unsigned bits = (unsigned)__float_as_int(value);
+    if (emulated.exact || (bits & 0x7f800000u) == 0x7f800000u) return bits;
+    return (bits + 0x7fffu + (bits >> 16 & 1)) & ~0xffffu;
+}
+static inline Halves round_bf16(float first, float second) { return (Halves){bits_bf16(first), bits_bf16(second)}; }
 #else
 // Stands between the common part and the kernels.
 #define EMULATED_SITES                                                                                                 \
@@ -111,7 +135,8 @@ INLINE int __float_as_int(float value) {
     "#define block_barrier() EMULATED_AT(emulated.block_barrier())\n"                                                  \
     "#define rows_by_rows_tf32(a, panel, row, part) EMULATED_AT(rows_by_rows_tf32(a, panel, row, part))\n"             \
     "#define lanes_by_rows_tf32(b, panel, row, part) EMULATED_AT(lanes_by_rows_tf32(b, panel, row, part))\n"           \
-    "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"
+    "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"                             \
+    "#define multiply_bf16(low, high, a, b) EMULATED_AT(multiply_bf16(low, high, a, b))\n"
 #endif
 
 #endif

@@ -122,7 +122,7 @@ static void meet(uint32_t me) {
         brought[i % WARP] = machine.fibers[i].brought;
     }
     if (mine.kind == MEET_MATRICES) warp_load_matrices((EmulatedMatrices **)brought);
-    if (mine.kind == MEET_PRODUCT) warp_multiply_tf32((EmulatedProduct **)brought, machine.launch->exact);
+    if (mine.kind == MEET_PRODUCT) warp_multiply((EmulatedProduct **)brought, machine.launch->exact);
     for (uint32_t i = first; i < end; i++) {
         if (!takes_part(me, i, &mine)) continue;
         uint32_t partner = (i % WARP) ^ (uint32_t)mine.distance;
@@ -149,7 +149,7 @@ static void load_matrices(EmulatedMatrices *matrices) {
     wait_for(MEET_MATRICES, ~0u, 0, 0);
 }
 
-static void multiply_tf32(EmulatedProduct *product) {
+static void multiply(EmulatedProduct *product) {
     machine.fibers[machine.current].brought = product;
     wait_for(MEET_PRODUCT, ~0u, 0, 0);
 }
@@ -266,7 +266,7 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     emulated->block_barrier = block_barrier;
     emulated->exact = launch->exact;
     emulated->load_matrices = load_matrices;
-    emulated->multiply_tf32 = multiply_tf32;
+    emulated->multiply = multiply;
     emulated->copy = copy;
     emulated->copies_end = group_copies;
     emulated->copies_wait = wait_for_copies;

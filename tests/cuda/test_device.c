@@ -93,6 +93,11 @@ static void checks_against_the_reference(void **state) {
     run_ok("check " MODEL "--device=cuda --full");
     assert_true(log_has("passed"));
     run_ok("check " MODEL "--device=cuda --full --fuse=op");
+    assert_int_equal(run_shell("echo 'make product by tensor cores' >tensor.choices"), 0);
+#define ROUNDS "check " MODEL "--device=cuda --full --n_embd=32 --block_size=16 --choices=tensor.choices "
+    run_ok(ROUNDS "--tf32=True");
+    run_ok(ROUNDS "--dtype=bfloat16");
+    assert_int_equal(run_shell("grep -q 'worst gradient error [0-9.]*e-0[23] ' log"), 0);   // it rounds
 }
 
 // The first update is far too large: what follows is not finite, and updates nothing.
@@ -122,7 +127,8 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu("old", 2, "the driver is for CUDA 11.8; 12.0 or newer is needed", TRAIN);
     with_gpu("small", 4, "MB of the GPU's memory", "train " MODEL "--device=cuda --n_embd=256 --out_dir=refused");
     with_gpu("broken", 5, "the GPU cannot", TRAIN);
-    with_gpu(NULL, 2, "dtype 'int8' is not in this build", TRAIN " --dtype=int8");
+    with_gpu(NULL, 2, "dtype 'int8': float32, or on a GPU bfloat16", TRAIN " --dtype=int8");
+    with_gpu(NULL, 2, "dtype 'float16': its gradients need a scaled loss", TRAIN " --dtype=float16");
     with_gpu(NULL, 2, "--tune compares programs of processors", TRAIN " --tune=on");
     with_gpu(NULL, 2, "device 'cuda': profile measures processors only", "profile " MODEL "--device=cuda");
     with_gpu(NULL, 2, "device 'cuda': bench measures processors only", "bench " MODEL "--device=cuda");

@@ -223,7 +223,7 @@ static const char *const product_text = "graph \"products\"\n"
                                         "%5 = tanh f32[J,N] %4\n"
                                         "output \"y\" %5\n";
 
-static Plan *plan_of_products(Arena *arena, const Target *target, uint32_t rows, uint32_t lanes, uint32_t stages) {
+static Plan *plan_of_products(Arena *arena, const Target *target, TensorTile tile) {
     Diags *diags = diags_create(arena);
     Graph *graph = graph_parse(arena, "products", product_text, diags);
     assert_non_null(graph);
@@ -233,23 +233,23 @@ static Plan *plan_of_products(Arena *arena, const Target *target, uint32_t rows,
     choices_begin(choices, "step");
     PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
                            .fuse = FUSE_ALL, .states = &states, .program = PROGRAM_PLAIN, .choices = choices,
-                           .tensor = TENSOR_TF32};
+                           .tensor = tile.kind};
     Plan *plan = NULL;
     assert_true(passes_run(&graph, &plan, NULL, &context, NULL));
     for (uint32_t s = 0; s < plan->step_count; s++) {
         if (plan->steps[s].form != FORM_PRODUCT) continue;
-        assert_int_equal(plan->steps[s].tensor.kind, TENSOR_TF32);
-        plan->steps[s].tensor = (TensorTile){TENSOR_TF32, rows, lanes, stages};
+        assert_int_equal(plan->steps[s].tensor.kind, tile.kind);
+        plan->steps[s].tensor = tile;
     }
     assert_null(plan_verify(plan, arena));
     return plan;
 }
 
-static const char *emulate_products(Arena *arena, uint32_t rows, uint32_t lanes, uint32_t stages, SourceEdit edit) {
+static const char *emulate_products(Arena *arena, TensorTile tile, SourceEdit edit) {
     Target target;
     assert_true(target_of_gpu("sm_90a", &target));
     const char *why, *wrong = NULL;
-    SideBySide *side = side_create(arena, plan_of_products(arena, &target, rows, lanes, stages), &target, edit, &why);
+    SideBySide *side = side_create(arena, plan_of_products(arena, &target, tile), &target, edit, &why);
     if (!side) {
         print_message("SKIP: %s\n", why);
         skip();
@@ -274,12 +274,15 @@ static void blocks_of_all_sizes(void **state) {
     (void)state;
     static const uint32_t blocks[][3] = {{32, 32, 2}, {32, 64, 4}, {64, 32, 3}, {64, 64, 2}, {128, 64, 3}, {64, 128, 4},
                                          {128, 128, 2}, {128, 128, 4}, {32, 128, 2}, {128, 32, 3}};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        Arena *arena = arena_create();
-        const char *wrong = emulate_products(arena, blocks[i][0], blocks[i][1], blocks[i][2], NULL);
-        if (wrong) fail_msg("%u by %u, %u stages: %s", blocks[i][0], blocks[i][1], blocks[i][2], wrong);
-        arena_free(arena);
-    }
+    for (TensorKind kind = TENSOR_TF32; kind <= TENSOR_BF16; kind++)
+        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+            Arena *arena = arena_create();
+            TensorTile tile = {kind, blocks[i][0], blocks[i][1], blocks[i][2]};
+            const char *wrong = emulate_products(arena, tile, NULL);
+            if (wrong)
+                fail_msg("%s, %u by %u, %u stages: %s", tensor_name(kind), tile.rows, tile.lanes, tile.stages, wrong);
+            arena_free(arena);
+        }
 }
 
 static const char *without_block_barrier(Arena *arena, const char *source) {
@@ -294,6 +297,18 @@ static const char *one_group_too_late(Arena *arena, const char *source) {
 static const char *another_swizzle_to_write(Arena *arena, const char *source) {
     return replace(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)",
                    "copy_16(stage + 128 * line + 4 * along");
+}
+static const char *another_swizzle_of_pairs(Arena *arena, const char *source) {
+    return replace(arena, source, "copy_16(stage + PAIRS_BY_ROWS(line, along / 4)",
+                   "copy_16(stage + PLACE_BY_ROWS(line, along / 4)");
+}
+static const char *pairs_of_one_summed_index(Arena *arena, const char *source) {
+    return replace(arena, source, "factor_by_depth(panel, pitch, row, line + 1)",
+                   "factor_by_depth(panel, pitch, row, line)");
+}
+static const char *summed_indices_of_the_other_half(Arena *arena, const char *source) {
+    return replace(arena, source, "pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
+                   "pair_by_rows(panel, first + 8 * (i & 1), depth)");
 }
 static const char *lanes_of_the_next_fragment(Arena *arena, const char *source) {
     return replace(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");
@@ -311,9 +326,9 @@ static const char *stage_that_is_in_use(Arena *arena, const char *source) {
     return replace(arena, source, "ring + (ahead + 1) % 3", "ring + (ahead + 2) % 3");
 }
 
-static void product_must_fail(SourceEdit edit, const char *expected) {
+static void product_must_fail(TensorKind kind, SourceEdit edit, const char *expected) {
     Arena *arena = arena_create();
-    const char *wrong = emulate_products(arena, 32, 32, 3, edit);
+    const char *wrong = emulate_products(arena, (TensorTile){kind, 32, 32, 3}, edit);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);
     assert_non_null(strstr(wrong, expected));
@@ -322,21 +337,25 @@ static void product_must_fail(SourceEdit edit, const char *expected) {
 
 static void missing_waits_in_the_ring(void **state) {
     (void)state;
-    product_must_fail(without_block_barrier, "the CPU has");
-    product_must_fail(without_waiting_for_copies, "");
-    product_must_fail(one_group_too_late, "");
-    product_must_fail(stage_that_is_in_use, "the CPU has");
+    product_must_fail(TENSOR_TF32, without_block_barrier, "the CPU has");
+    product_must_fail(TENSOR_TF32, without_waiting_for_copies, "");
+    product_must_fail(TENSOR_TF32, one_group_too_late, "");
+    product_must_fail(TENSOR_TF32, stage_that_is_in_use, "the CPU has");
 }
 static void wrong_swizzles(void **state) {
     (void)state;
-    product_must_fail(another_swizzle_to_write, "the CPU has");
-    product_must_fail(lanes_of_the_next_fragment, "the CPU has");
+    product_must_fail(TENSOR_TF32, another_swizzle_to_write, "the CPU has");
+    product_must_fail(TENSOR_TF32, lanes_of_the_next_fragment, "the CPU has");
+    product_must_fail(TENSOR_BF16, another_swizzle_of_pairs, "the CPU has");
+    product_must_fail(TENSOR_BF16, lanes_of_the_next_fragment, "the CPU has");
+    product_must_fail(TENSOR_BF16, pairs_of_one_summed_index, "the CPU has");
+    product_must_fail(TENSOR_BF16, summed_indices_of_the_other_half, "the CPU has");
 }
 static void tails_of_blocks(void **state) {
     (void)state;
-    product_must_fail(without_row_tails, "belongs to no buffer");
-    product_must_fail(without_lane_tails, "");
-    product_must_fail(without_the_end_of_the_sum, "");
+    product_must_fail(TENSOR_TF32, without_row_tails, "belongs to no buffer");
+    product_must_fail(TENSOR_TF32, without_lane_tails, "");
+    product_must_fail(TENSOR_TF32, without_the_end_of_the_sum, "");
 }
 
 int main(void) {

@@ -158,6 +158,16 @@ static void tensor_cores(void **state) {
                  "sm_80");
 }
 
+static void tensor_cores_in_bf16(void **state) {
+    (void)state;
+    ModelCase character = {"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"dtype", "bfloat16"}}};
+    ModelCase gpt2_124m = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"dtype", "bfloat16"}}};
+    compile_case("character model in bf16", character, "sm_90a");
+    compile_case("llama in bf16", (ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"dtype", "bfloat16"}}}, "sm_80");
+    compile_case("gpt2 124M in bf16", gpt2_124m, "sm_90a");
+    compile_case("gpt2 124M in bf16", gpt2_124m, "sm_80");
+}
+
 static void gpt2_124m(void **state) {
     (void)state;
     compile_case("gpt2 124M", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M}}, "sm_90a");
@@ -169,7 +179,7 @@ int main(void) {
     const char *why;
     nvrtc = nvrtc_open(arena, &why);
     if (!nvrtc) {
-        print_message("SKIP: 4 compile gates: %s\n", why);
+        print_message("SKIP: 6 compile gates: %s\n", why);
         arena_free(arena);
         return SKIPPED;
     }
@@ -177,7 +187,9 @@ int main(void) {
         cmocka_unit_test(character_model),
         cmocka_unit_test(with_dropout_and_bias),
         cmocka_unit_test(llama),
-        cmocka_unit_test(gpt2_124m), cmocka_unit_test(tensor_cores),
+        cmocka_unit_test(gpt2_124m),
+        cmocka_unit_test(tensor_cores),
+        cmocka_unit_test(tensor_cores_in_bf16),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_free(arena);

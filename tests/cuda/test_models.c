@@ -56,6 +56,13 @@ static void compare_with_reference(const SideBySide *side, double *const *expect
     }
 }
 
+// What tf32 rounds off is 2^-11 of a factor, bf16 2^-9.
+static double rounding_of(const SideBySide *side) {
+    for (uint32_t s = 0; side->rounds && s < side->plan->step_count; s++)
+        if (side->plan->steps[s].tensor.kind == TENSOR_BF16) return 4e-2;
+    return side->rounds ? 1e-2 : 2e-5;
+}
+
 // Tensor cores: none, all products that can go there without and with rounding of their factors.
 typedef enum { TENSOR_ABSENT, TENSOR_EXACT, TENSOR_ROUNDS } TensorUse;
 
@@ -80,7 +87,7 @@ static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse 
         if (with_reference) assert_true(plan_reference(plan, arena, bind_leaf, side, expected));
         const char *wrong = side_run(side, 11 + (uint64_t)run);
         if (wrong) fail_msg("%s at level %s, run %d: %s", which.model, fuse_name(which.level), run, wrong);
-        if (with_reference) compare_with_reference(side, expected, side->rounds ? 1e-2 : 2e-5);
+        if (with_reference) compare_with_reference(side, expected, rounding_of(side));
     }
     print_message("%s at level %s: %u launches of %u kernels", which.model, fuse_name(which.level),
                   side->code->programs[0].launch_count, side->code->kernel_count);
@@ -174,28 +181,47 @@ static void character_model(void **state) {
 
 // ---- tensor cores: every product that can go there, whatever the cost model finds of such small ones
 
-#define TENSOR {"tf32", "True"}, {"gradient_accumulation_steps", "1"}
+#define TF32 {"tf32", "True"}
+#define BF16 {"dtype", "bfloat16"}
 
-static void tensor_even(void **state) {
+// Four sequences: sums over them are long enough for two parts.
+#define TENSOR EVEN, {"batch_size", "4"}, {"gradient_accumulation_steps", "1"}
+
+static void tf32_even(void **state) {
     (void)state;
-    // Four sequences: sums over them are long enough for two parts.
-    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {EVEN, {"batch_size", "4"}, TENSOR}};
+    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {TENSOR, TF32}};
     run_steps(even, 1, true, TENSOR_EXACT);
     run_steps(even, 1, true, TENSOR_ROUNDS);
 }
 
 // Extents that nothing divides.
-static void tensor_tails(void **state) {
+static void tf32_tails(void **state) {
     (void)state;
-    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {SMALL, {"tf32", "True"}, {"dropout", "0.2"}, {"bias", "True"}}};
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {SMALL, TF32, {"dropout", "0.2"}, {"bias", "True"}}};
     run_steps(gpt2, 2, true, TENSOR_EXACT);
-    run_steps((ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"tf32", "True"}}}, 2, true, TENSOR_EXACT);
-    run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, {"tf32", "True"}}}, 1, true, TENSOR_ROUNDS);
+    run_steps((ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, TF32}}, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, TF32}}, 1, true, TENSOR_ROUNDS);
+}
+
+static void bf16_even(void **state) {
+    (void)state;
+    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {TENSOR, BF16}};
+    run_steps(even, 1, true, TENSOR_EXACT);
+    run_steps(even, 1, true, TENSOR_ROUNDS);
+}
+
+static void bf16_tails(void **state) {
+    (void)state;
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {SMALL, BF16, {"dropout", "0.2"}, {"bias", "True"}}};
+    run_steps(gpt2, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, BF16}}, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, BF16}}, 1, true, TENSOR_ROUNDS);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tensor_even),     cmocka_unit_test(tensor_tails),
+        cmocka_unit_test(tf32_even),       cmocka_unit_test(tf32_tails),
+        cmocka_unit_test(bf16_even),       cmocka_unit_test(bf16_tails),
         cmocka_unit_test(gpt2_none),       cmocka_unit_test(gpt2_op),
         cmocka_unit_test(gpt2_all),        cmocka_unit_test(llama_none),
         cmocka_unit_test(llama_op),        cmocka_unit_test(llama_all),

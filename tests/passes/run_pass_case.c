@@ -64,7 +64,8 @@ static bool read_options(Case *test) {
     if (decay) context->optimizer.weight_decay = atof(decay);
     const char *gpu = head_value(test, "gpu"), *tensor = head_value(test, "tensor");
     if (gpu && !target_of_gpu(gpu, &test->target)) return false;
-    if (tensor && text_equal(tensor, "tf32")) context->tensor = TENSOR_TF32;
+    for (int kind = TENSOR_NONE; tensor && kind < TENSOR_KINDS; kind++)
+        if (text_equal(tensor, tensor_name((TensorKind)kind))) context->tensor = (TensorKind)kind;
     const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3"), *budget = head_value(test, "budget");
     if (l2) test->target.l2_bytes = atof(l2);
     if (l3) test->target.l3_bytes = atof(l3);
