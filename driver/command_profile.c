@@ -57,7 +57,7 @@ static void describe(Command *command, const Training *training, Profile *profil
         .accumulation = config_int(config, "gradient_accumulation_steps"),
         .tokens = (double)training_tokens(config),
         .formula_flops = model_flops_per_token(step, config) * (double)training_tokens(config),
-        .blas_forced = blas_forced(command->arena),
+        .blas_forced = command->gpu ? NULL : blas_forced(command->arena),
         .table = {.arena = command->arena},
         .eval_interval = config_int(config, "eval_interval"),
     };
@@ -77,7 +77,7 @@ static int set_up(Command *command, const Target *target, Training *training, Pr
     describe(command, training, profile);
     training->threads = threads_create(configured_threads(command->config), true, command->diags);
     if (!training->threads) return EXIT_IO;
-    probe_run(training->threads, false, &profile->machine);
+    if (!command->gpu) probe_run(training->threads, false, &profile->machine);
     status = training_session(command, training);
     if (status != EXIT_DONE) return status;
     return weights_initialise(training->session, training->model.programs[MODEL_STEP],
@@ -99,7 +99,7 @@ static int write_products(Command *command, const Profile *profile, const Timeli
 }
 
 static int measure(Command *command, Training *training, Products *products) {
-    Target target = probed_target();
+    Target target = command_target(command);
     Profile profile;
     Choices *choices = NULL;
     int status = set_up(command, &target, training, &profile, &choices);
@@ -108,8 +108,10 @@ static int measure(Command *command, Training *training, Products *products) {
     ProfileRequest request = {command, training, (int)config_int(command->config, "steps")};
     status = profile_measure(&request, &profile, products->trace ? &timeline : NULL);
     if (status != EXIT_DONE) return status;
-    profile.machine.fma_flops = probe_peak(training->threads, profile.machine.fma_flops);
-    profile_predict(command, training, &target, choices, &profile);
+    if (!command->gpu) {   // how long a kernel takes on a GPU that it does not fill has little to do with its work
+        profile.machine.fma_flops = probe_peak(training->threads, profile.machine.fma_flops);
+        profile_predict(command, training, &target, choices, &profile);
+    }
     Text text = text_create(command->arena);
     profile_print(&profile, config_bool(command->config, "full"), &text);
     fputs(text_string(&text), stdout);
@@ -117,7 +119,7 @@ static int measure(Command *command, Training *training, Products *products) {
 }
 
 int command_profile(Command *command) {
-    int status = check_processor(command, "profile");
+    int status = check_device(command);
     if (status == EXIT_DONE) status = check_steps(command);
     if (status == EXIT_DONE) status = training_check_numbers(command);
     if (status == EXIT_DONE) status = configure_vocabulary(command);

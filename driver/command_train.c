@@ -30,7 +30,7 @@ static void say_budget(Command *command, const Ledger *ledger) {
 static double find_peak(Command *command, ThreadPool *threads) {
     ProbeResult probe;
     if (command->gpu) {
-        double peak = gpu_peak(command->gpu);
+        double peak = gpu_peak(command->gpu, TENSOR_NONE);
         fprintf(command->echo, "device: %s, ", gpu_name(command->gpu));
         if (peak > 0)
             fprintf(command->echo,

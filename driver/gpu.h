@@ -14,8 +14,9 @@ const Gpu *gpu_open(Arena *arena, const char **why);
 const char *gpu_name(const Gpu *gpu);
 // What passes and codegen are told of it: the datasheet of its architecture, with what the driver says.
 Target gpu_target(const Gpu *gpu);
-// Datasheet peak of f32 products, flop/s, the denominator of mfu; 0: no datasheet is known.
-double gpu_peak(const Gpu *gpu);
+// Datasheet peak of products, flop/s: on tensor cores of one kind, or, with TENSOR_NONE, of f32, the denominator of
+// mfu. 0: no datasheet is known.
+double gpu_peak(const Gpu *gpu, TensorKind kind);
 
 // The compiled programs of one model on it.
 typedef struct GpuModel GpuModel;

@@ -65,7 +65,10 @@ const Gpu *gpu_open(Arena *arena, const char **why) {
 
 const char *gpu_name(const Gpu *gpu) { return gpu->device->name; }
 
-double gpu_peak(const Gpu *gpu) { return gpu->device->peaks.f32; }
+double gpu_peak(const Gpu *gpu, TensorKind kind) {
+    const CudaPeaks *peaks = &gpu->device->peaks;
+    return kind == TENSOR_NONE ? peaks->f32 : kind == TENSOR_TF32 ? peaks->tf32 : peaks->bf16;
+}
 
 Target gpu_target(const Gpu *gpu) {
     const CudaDevice *device = gpu->device;

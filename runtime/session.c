@@ -362,6 +362,13 @@ bool session_clear(const Session *session, const ProgramSlot *slot, Diags *diags
 
 // ---- looking at time
 
+bool session_time(Session *session, const Program *program, double *times, RunResult *result, Diags *diags) {
+    bool is_done = false;
+    CHECK(session->functions);
+    return session->functions->time(session->device, program, times, diags) &&
+           session_collect(session, true, &is_done, result, diags) && is_done;
+}
+
 void session_profile(Session *session, bool on) {
     session->profile = on;
     if (!on || session->trace) return;

@@ -81,6 +81,11 @@ bool session_clear(const Session *session, const ProgramSlot *slot, Diags *diags
 
 // ---- looking at time
 
+// On a device, when no run is under way. One run, its steps one after the other, each of them timed. times[s]: seconds
+// of step s, with what it costs to start and time one; times[step_count]: of one that does nothing, timed alike;
+// times[step_count + 1]: of the timing alone. False after a diagnostic.
+bool session_time(Session *session, const Program *program, double *times, RunResult *result, Diags *diags);
+
 // On the processor. Noting when each thread ends each piece, off at first. It costs one clock reading a piece.
 void session_profile(Session *session, bool on);
 // The last run while it was on, until the next one; NULL when it never was.

@@ -10,6 +10,7 @@ typedef struct {
     int ahead;  // see session_ahead
     bool (*submit)(void *device, const Program *program, RunOrder order, Diags *diags);
     bool (*collect)(void *device, bool wait, bool *is_done, RunResult *result, Diags *diags);
+    bool (*time)(void *device, const Program *program, double *times, Diags *diags);  // see session_time
     void *(*input)(void *device, const ProgramSlot *slot);  // host memory, the same for the device's whole life
     // Behind all runs so far.
     bool (*read)(void *device, void *to, const ProgramSlot *slot, Diags *diags);

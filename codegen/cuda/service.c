@@ -1,5 +1,5 @@
-// sinter_take and sinter_give as CUDA source. The structures are those of runtime/cuda/launch.h, member by member;
-// tests/cuda/test_session.c runs the same text compiled by a C compiler.
+// sinter_take, sinter_give and sinter_nothing as CUDA source. The structures are those of runtime/cuda/launch.h, member
+// by member; tests/cuda/test_session.c runs the same text compiled by a C compiler.
 #include "codegen/cuda/service.h"
 
 const char cuda_service_source[] =
@@ -47,4 +47,6 @@ const char cuda_service_source[] =
     "    __threadfence_system();\n"
     "    entry->run = cursor->run + 1;\n"
     "    cursor->run++;\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "extern \"C\" __global__ void sinter_nothing() {}\n";

@@ -39,8 +39,8 @@ double step_far_bytes(const Plan *plan, const Step *step) {
 static ProfileBox *find(const BoxTable *table, const Step *step, const char *place) {
     for (size_t i = 0; i < table->count; i++) {
         ProfileBox *box = &table->boxes[i];
-        if (box->form == step->form && box->engine == step->engine && text_equal(box->label, step->label) &&
-            layer_text_same(box->first_place, place))
+        if (box->form == step->form && box->engine == step->engine && box->tensor == step->tensor.kind &&
+            text_equal(box->label, step->label) && layer_text_same(box->first_place, place))
             return box;
     }
     return NULL;
@@ -59,7 +59,8 @@ uint32_t *box_table_add(BoxTable *table, const Plan *plan, double runs) {
         if (!box) {
             table->boxes = arena_grow(table->arena, table->boxes, &table->capacity, table->count + 1, sizeof *box);
             box = &table->boxes[table->count++];
-            *box = (ProfileBox){.label = step->label, .first_place = place, .form = step->form, .engine = step->engine};
+            *box = (ProfileBox){.label = step->label, .first_place = place, .form = step->form, .engine = step->engine,
+                                .tensor = step->tensor.kind};
         }
         unsigned long layer;
         if (layer_of_text(place, &layer)) layer_set_add(table->arena, &box->layers, layer);
@@ -108,8 +109,12 @@ double profile_unaccounted(const Profile *profile) {
     return rest;
 }
 
+double profile_box_peak(const Profile *profile, const ProfileBox *box) {
+    return box->peak > 0 ? box->peak : profile->machine.fma_flops;
+}
+
 double profile_roof_seconds(const Profile *profile, const ProfileBox *box) {
-    double compute = box->flops / profile->machine.fma_flops;
+    double compute = box->flops / profile_box_peak(profile, box);
     double memory = box->far_bytes / profile->machine.read_bandwidth;
     return compute > memory ? compute : memory;
 }

@@ -24,6 +24,11 @@ static json_t *number(double value) { return isfinite(value) ? json_real(value) 
 
 static json_t *machine_record(const Profile *profile) {
     const ProbeResult *machine = &profile->machine;
+    if (profile->gpu)
+        return json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:o}", "gpu", profile->gpu, "peak_kind", profile->peak_kind,
+                         "peak_flops", number(machine->fma_flops), "read_bandwidth", number(machine->read_bandwidth),
+                         "launches", (int)profile->launches, "launch_seconds", number(profile->launch_seconds),
+                         "host_seconds", number(profile->host_seconds));
     return json_pack("{s:s, s:s?, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "cpu", machine->model, "blas_forced",
                      profile->blas_forced, "cores", machine->cores, "threads", machine->threads, "vector_bytes",
                      machine->vector_bytes, "peak_flops", number(machine->fma_flops), "read_bandwidth",
@@ -69,7 +74,7 @@ static json_t *beside_record(const Profile *profile) {
 
 static json_t *box_record(const Profile *profile, const ProfileBox *box) {
     double roof = profile_roof_seconds(profile, box);
-    bool is_compute = box->flops / profile->machine.fma_flops >= roof;
+    bool is_compute = box->flops / profile_box_peak(profile, box) >= roof;
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "label", box->label,
                      "place", box->place, "form", form_name(box->form), "engine", engine_name(box->engine), "cause",
                      cause_name(box->cause), "steps", (int)box->steps, "seconds", number(box->seconds), "wait_seconds",

@@ -13,7 +13,8 @@ static double percent(double part, double whole) { return whole > 0 ? 100 * part
 
 // Milliseconds with the digits that a step of this length has.
 static const char *milliseconds(const Profile *profile, Arena *arena, double seconds) {
-    int digits = profile->step_seconds < 0.1 ? 3 : profile->step_seconds < 1 ? 2 : 1;
+    double step = profile->step_seconds;
+    int digits = step < 0.001 ? 5 : step < 0.1 ? 3 : step < 1 ? 2 : 1;
     return arena_format(arena, "%.*f", digits, 1e3 * seconds);
 }
 
@@ -28,15 +29,20 @@ static const char *with_commas(Arena *arena, double value) {
 
 static void print_head(const Profile *profile, Text *out) {
     double step = profile->step_seconds, formula = profile->formula_flops / step;
-    text_append(out, "%.2f ms a training step, %s tok/s: %s at level %s, batch %lld", 1e3 * step,
+    text_append(out, step < 0.001 ? "%.4f" : "%.2f", 1e3 * step);
+    text_append(out, " ms a training step, %s tok/s: %s at level %s, batch %lld",
                 with_commas(out->arena, profile->tokens / step), profile->model, profile->level,
                 (long long)profile->batch_size);
     if (profile->accumulation > 1) text_append(out, " x %lld", (long long)profile->accumulation);
     text_append(out, ", block %lld\n", (long long)profile->block_size);
-    text_append(out, "mfu %.1f%% of this machine (%.0f GFLOP/s f32, %d thread%s, measured), %.3f%% of an A100\n\n",
-                percent(formula, profile->machine.fma_flops), 1e-9 * profile->machine.fma_flops,
-                profile->machine.threads, profile->machine.threads == 1 ? "" : "s",
-                percent(formula, NANOGPT_PEAK_FLOPS));
+    text_append(out, "mfu %.1f%% of ", percent(formula, profile->machine.fma_flops));
+    if (profile->gpu)
+        text_append(out, "%s (%.1f TFLOP/s %s, datasheet)", profile->gpu, 1e-12 * profile->machine.fma_flops,
+                    profile->peak_kind);
+    else
+        text_append(out, "this machine (%.0f GFLOP/s f32, %d thread%s, measured)", 1e-9 * profile->machine.fma_flops,
+                    profile->machine.threads, profile->machine.threads == 1 ? "" : "s");
+    text_append(out, ", %.3f%% of an A100\n\n", percent(formula, NANOGPT_PEAK_FLOPS));
 }
 
 static void print_notes(const Profile *profile, Text *out) {
@@ -106,27 +112,44 @@ static void print_beside(const Profile *profile, Text *out) {
                     1e-6 * profile->checkpoint_bytes);
 }
 
+static const char *sentence_of(const Profile *profile, Cause cause, Arena *arena) {
+    if (cause == CAUSE_DATA && profile->data_is_random) return "no token file here: random tokens";
+    if (cause == CAUSE_DATA && profile->gpu) return "taken while the GPU works";
+    if (cause == CAUSE_WAITING && profile->gpu)
+        return arena_format(arena, "%u launches, %.2f us each before a kernel does anything", profile->launches,
+                            1e6 * profile->launch_seconds);
+    return cause_sentence(cause);
+}
+
+static const char *step_sentence(const Profile *profile, Arena *arena) {
+    const char *profiled = milliseconds(profile, arena, profile->profiled_seconds);
+    double overhead = percent(profile->profiled_seconds - profile->step_seconds, profile->step_seconds);
+    if (profile->gpu)
+        return arena_format(arena, "launches one by one %s (%+.1f%%); fastest quarter of %d x %d", profiled,
+                            overhead, profile->steps, profile->window);
+    return arena_format(arena, "with profiling %s (%+.1f%%); fastest quarter of %d steps each", profiled, overhead,
+                        profile->steps);
+}
+
 static void print_causes(const Profile *profile, Text *out) {
     text_append(out, "\n%-12s %9s %8s\n", "cause", "ms", "share");
-    for (Cause cause = 0; cause < CAUSE_COUNT; cause++) {
-        bool unread = cause == CAUSE_DATA && profile->data_is_random;
+    for (Cause cause = 0; cause < CAUSE_COUNT; cause++)
         print_cause(profile, cause_name(cause), profile_cause_seconds(profile, cause),
-                    unread ? "no token file here: random tokens" : cause_sentence(cause), out);
-    }
-    print_cause(profile, "unaccounted", profile_unaccounted(profile), "the step without profiling minus all above",
+                    sentence_of(profile, cause, out->arena), out);
+    print_cause(profile, "unaccounted", profile_unaccounted(profile),
+                profile->gpu ? "the step minus all above: below 0 where kernels overlap"
+                             : "the step without profiling minus all above",
                 out);
-    double overhead = percent(profile->profiled_seconds - profile->step_seconds, profile->step_seconds);
-    print_cause(profile, "step", profile->step_seconds,
-                arena_format(out->arena, "with profiling %s (%+.1f%%); fastest quarter of %d steps each",
-                             milliseconds(profile, out->arena, profile->profiled_seconds), overhead, profile->steps),
-                out);
+    print_cause(profile, "step", profile->step_seconds, step_sentence(profile, out->arena), out);
+    if (profile->gpu)
+        print_cause(profile, "host", profile->host_seconds, "beside it: taking batches, submitting runs", out);
     print_beside(profile, out);
 }
 
 // ---- boxes
 
 static const char *roof_text(const Profile *profile, const ProfileBox *box, Arena *arena) {
-    double compute = box->flops / profile->machine.fma_flops, roof = profile_roof_seconds(profile, box);
+    double compute = box->flops / profile_box_peak(profile, box), roof = profile_roof_seconds(profile, box);
     if (roof > 0 && compute >= roof) return "compute";
     if (box->seconds <= 0 || roof > box->seconds || roof == 0) return "caches";
     return arena_format(arena, "memory %.0f%%", percent(roof, box->seconds));
@@ -144,11 +167,13 @@ static void print_box(const Profile *profile, const ProfileBox *box, Text *out) 
     Arena *arena = out->arena;
     const char *label = box->engine == ENGINE_BLAS ? arena_format(arena, "%s by blas", box->label) : box->label;
     double rate = box->seconds > 0 ? box->flops / box->seconds : 0;
-    text_append(out, "%-18s %-*s %7s %5.1f %5s %5s %5.1f %5.0f %3.0f%%  %s\n", explain_fit(arena, label, 18),
+    double shown = (profile->gpu ? 1e-12 : 1e-9) * rate;
+    text_append(out, "%-18s %-*s %7s %5.1f %5s %5s %5.1f %5.*f %3.0f%%  %s\n", explain_fit(arena, label, 18),
                 PLACE_COLUMNS, place_text(box, arena), milliseconds(profile, arena, box->seconds),
                 percent(box->seconds, profile->step_seconds), explain_quantity(arena, box->flops),
-                explain_quantity(arena, box->bytes), box->bytes > 0 ? box->flops / box->bytes : 0, 1e-9 * rate,
-                percent(rate, profile->machine.fma_flops), roof_text(profile, box, arena));
+                explain_quantity(arena, box->bytes), box->bytes > 0 ? box->flops / box->bytes : 0,
+                profile->gpu && shown < 99 ? 2 : 0, shown, percent(rate, profile_box_peak(profile, box)),
+                roof_text(profile, box, arena));
 }
 
 static int compare_boxes(const void *left, const void *right) {
@@ -163,7 +188,7 @@ static void print_boxes(const Profile *profile, bool every_box, Text *out) {
     for (size_t i = 0; i < count; i++) order[i] = &profile->table.boxes[i];
     qsort(order, count, sizeof *order, compare_boxes);
     text_append(out, "\n%-18s %-*s %7s %5s %5s %5s %5s %5s %4s  %s\n", "box", PLACE_COLUMNS, "place", "ms", "%",
-                "flops", "bytes", "fl/B", "GF/s", "peak", "roof");
+                "flops", "bytes", "fl/B", profile->gpu ? "TF/s" : "GF/s", "peak", "roof");
     double rest = 0;
     for (size_t i = 0; i < count; i++) {
         if (every_box || order[i]->seconds >= folded_below * profile->step_seconds) {
@@ -177,7 +202,14 @@ static void print_boxes(const Profile *profile, bool every_box, Text *out) {
         text_append(out, "%-18s %-*s %7s %5.1f\n", arena_format(out->arena, "%zu more boxes", more), PLACE_COLUMNS,
                     "(--full lists them)", milliseconds(profile, out->arena, rest),
                     percent(rest, profile->step_seconds));
-    text_append(out,
+    if (profile->gpu)
+        text_append(out,
+                    "\nms: one kernel after the other, beyond what a launch takes. peak: of what a box computes with, "
+                    "f32\nor tensor cores. roof: what bounds a box: that peak; memory, at %.0f GB/s; or neither: "
+                    "caches.\n",
+                    1e-9 * profile->machine.read_bandwidth);
+    else
+        text_append(out,
                 "\nms: of all threads / threads. peak: of %.0f GFLOP/s. roof: what bounds a box: that peak; memory, "
                 "at\n%.1f GB/s for bytes outside of scratch memory; or neither: all it reads is in caches.\n",
                 1e-9 * profile->machine.fma_flops, 1e-9 * profile->machine.read_bandwidth);

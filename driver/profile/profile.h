@@ -29,6 +29,8 @@ typedef struct {
     LayerSet layers;
     Form form;
     Engine engine;
+    TensorKind tensor;             // of its products, on a GPU
+    double peak;                   // flop/s that bounds it; 0: the machine's
     Cause cause;
     uint32_t steps;                // of the plans that it stands for
     double seconds, wait_seconds;  // in its pieces; before them, waiting for other threads
@@ -67,18 +69,24 @@ typedef struct {
     const char *model, *level;
     int64_t batch_size, block_size, accumulation;
     double tokens;                 // of a training step
-    ProbeResult machine;
+    ProbeResult machine;           // of a GPU: its name, the peak of what most of its products use, its bandwidth
+    const char *gpu;               // its name; NULL: a processor
+    const char *peak_kind;         // on a GPU, what its peak is of: "f32", "tf32" ...
     double formula_flops;          // nanoGPT's
     double product_flops;          // of the contractions that are done
 
     int steps;                     // profiled ones; as many were run without profiling, in turns
+    int window;                    // on a GPU: these were as many times so many steps, in a row
     double step_seconds;           // without profiling
     double profiled_seconds;       // with it
     const char *blas_forced;       // NULL, or how the environment chose OpenBLAS' kernels
     double spread;                 // how much longer the median step without it took
     BoxTable table;
     double imbalance_seconds;      // waiting for a thread with more to do
-    double barrier_seconds;        // the rest of waiting: what the last one to arrive waits
+    double barrier_seconds;        // the rest of waiting: what the last one to arrive waits; on a GPU, launches
+    uint32_t launches;             // on a GPU, of a training step
+    double launch_seconds;         // on a GPU, what one costs that does nothing
+    double host_seconds;           // on a GPU, beside it: taking batches and submitting runs
     double data_seconds;
     bool data_is_random;           // no token file: nothing was read
     double evaluation_seconds;     // one whole evaluation; 0: none in this configuration
@@ -92,7 +100,8 @@ typedef struct {
 
 double profile_cause_seconds(const Profile *profile, Cause cause);
 double profile_unaccounted(const Profile *profile);   // negative when profiling cost more than was left over
-// Seconds that a box would take at the peak, or at the memory's bandwidth, whichever takes longer.
+double profile_box_peak(const Profile *profile, const ProfileBox *box);
+// Seconds that a box would take at its peak, or at the memory's bandwidth, whichever takes longer.
 double profile_roof_seconds(const Profile *profile, const ProfileBox *box);
 
 // ---- measuring: run.c
@@ -147,6 +156,7 @@ struct Timeline {
     uint64_t base;                      // ticks
     double tick_seconds;
 };
+void timeline_add_slice(Timeline *timeline, TimelineSlice slice);
 void timeline_add_event(Timeline *timeline, const char *label, const char *kind, int thread, uint64_t begin,
                         uint64_t end);
 void timeline_add_run(Timeline *timeline, const ProfiledProgram *profiled, const BoxTable *table, const Trace *trace);

@@ -1,7 +1,7 @@
 // From traces to tracks: see profile.h.
 #include "driver/profile/profile.h"
 
-static void add(Timeline *timeline, TimelineSlice slice) {
+void timeline_add_slice(Timeline *timeline, TimelineSlice slice) {
     timeline->slices =
         arena_grow(timeline->arena, timeline->slices, &timeline->capacity, timeline->count + 1, sizeof slice);
     timeline->slices[timeline->count++] = slice;
@@ -9,7 +9,7 @@ static void add(Timeline *timeline, TimelineSlice slice) {
 
 void timeline_add_event(Timeline *timeline, const char *label, const char *kind, int thread, uint64_t begin,
                         uint64_t end) {
-    add(timeline, (TimelineSlice){label, "", kind, begin, end, thread, -1, 0});
+    timeline_add_slice(timeline, (TimelineSlice){label, "", kind, begin, end, thread, -1, 0});
 }
 
 static TimelineSlice described(const ProfiledProgram *profiled, const BoxTable *table, const TraceSlice *slice) {
@@ -37,7 +37,7 @@ void timeline_add_run(Timeline *timeline, const ProfiledProgram *profiled, const
             shown.thread = t;
             shown.begin = before;
             shown.end = slice->end;
-            if (slice->end > before) add(timeline, shown);
+            if (slice->end > before) timeline_add_slice(timeline, shown);
             before = slice->end;
         }
     }

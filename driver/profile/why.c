@@ -18,6 +18,11 @@ static const double disturbed_from = 0.1;   // spread
 
 static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
+static const char *machine(const Profile *profile) { return profile->gpu ? "this GPU" : "this machine"; }
+
+// Of milliseconds.
+static int digits(const Profile *profile) { return profile->step_seconds < 0.001 ? 4 : 2; }
+
 // ---- the largest of something
 
 typedef struct {
@@ -53,7 +58,7 @@ static Named *by_loss(const Profile *profile, Arena *arena, size_t *count) {
     for (size_t i = 0; i < profile->table.count; i++) {
         const ProfileBox *box = &profile->table.boxes[i];
         if (box->cause != CAUSE_CONTRACTION) continue;
-        double ideal = box->flops / profile->machine.fma_flops;
+        double ideal = box->flops / profile_box_peak(profile, box);
         named[(*count)++] = (Named){box->label, box->place, box->seconds - ideal, ideal};
     }
     qsort(named, *count, sizeof *named, compare_named);
@@ -76,9 +81,11 @@ static void metric(const Profile *profile, Text *out) {
     double peak = profile->machine.fma_flops;
     double a100 = profile->formula_flops / profile->step_seconds / NANOGPT_PEAK_FLOPS;
     text_append(out,
-                "metric: nanoGPT's mfu divides by 312 TFLOP/s, an A100's bfloat16 peak; this machine's f32 peak, "
-                "measured, is %.3f. So a perfect program would show %.2g%% there. This one shows %.2g%%.\n",
-                1e-12 * peak, 100 * peak / NANOGPT_PEAK_FLOPS, 100 * a100);
+                "metric: nanoGPT's mfu divides by 312 TFLOP/s, an A100's bfloat16 peak; %s's %s peak, %s, is %.*f. So "
+                "a perfect program would show %.*g%% there. This one shows %.2g%%.\n",
+                machine(profile), profile->gpu ? profile->peak_kind : "f32",
+                profile->gpu ? "by its datasheet" : "measured", profile->gpu ? 1 : 3, 1e-12 * peak,
+                profile->gpu ? 3 : 2, 100 * peak / NANOGPT_PEAK_FLOPS, 100 * a100);
 }
 
 static void chain(const Profile *profile, Text *out) {
@@ -86,22 +93,24 @@ static void chain(const Profile *profile, Text *out) {
     double products = profile_cause_seconds(profile, CAUSE_CONTRACTION);
     if (products <= 0) return;
     text_append(out,
-                "framework: mfu %.1f%% of this machine's peak = %.1f%% of the step in products x %.1f%% of the peak in "
+                "framework: mfu %.1f%% of %s's peak = %.1f%% of the step in products x %.1f%% of the peak in "
                 "them x %.2f: nanoGPT's formula counts %.2f GFLOP a step, the products that are done are %.2f.\n",
-                percent(profile->formula_flops / step, peak), percent(products, step),
+                percent(profile->formula_flops / step, peak), machine(profile), percent(products, step),
                 percent(profile->product_flops / products, peak), profile->formula_flops / profile->product_flops,
                 1e-9 * profile->formula_flops, 1e-9 * profile->product_flops);
 }
 
 static void losses(const Profile *profile, Text *out) {
+    int d = digits(profile);
     double ideal = profile->product_flops / profile->machine.fma_flops;
     double products = profile_cause_seconds(profile, CAUSE_CONTRACTION);
     text_append(out,
-                "framework: products at the peak would take %.2f of the %.2f ms. The rest: %.2f for products below the "
-                "peak, %.2f pointwise, %.2f memory, %.2f waiting, %.2f data and all else.\n",
-                1e3 * ideal, 1e3 * profile->step_seconds, 1e3 * (products - ideal),
-                1e3 * profile_cause_seconds(profile, CAUSE_POINTWISE),
-                1e3 * profile_cause_seconds(profile, CAUSE_MEMORY), 1e3 * profile_cause_seconds(profile, CAUSE_WAITING),
+                "framework: products at the peak would take %.*f of the %.*f ms. The rest: %.*f for products below the "
+                "peak, %.*f pointwise, %.*f memory, %.*f waiting, %.*f data and all else.\n",
+                d, 1e3 * ideal, d, 1e3 * profile->step_seconds, d, 1e3 * (products - ideal), d,
+                1e3 * profile_cause_seconds(profile, CAUSE_POINTWISE), d,
+                1e3 * profile_cause_seconds(profile, CAUSE_MEMORY), d,
+                1e3 * profile_cause_seconds(profile, CAUSE_WAITING), d,
                 1e3 * (profile->data_seconds + profile_unaccounted(profile)));
 }
 
@@ -111,8 +120,8 @@ static void slow_products(const Profile *profile, Text *out) {
     Text text = text_create(out->arena);
     for (size_t i = 0; i < count && i < MOST_NAMED; i++) {
         if (named[i].seconds < worth_naming * profile->step_seconds) break;
-        text_append(&text, "%s%s %.2f ms (%.0f%% of the peak)", i ? ", " : "", named[i].place, 1e3 * named[i].seconds,
-                    percent(named[i].ideal, named[i].seconds + named[i].ideal));
+        text_append(&text, "%s%s %.*f ms (%.0f%% of the peak)", i ? ", " : "", named[i].place, digits(profile),
+                    1e3 * named[i].seconds, percent(named[i].ideal, named[i].seconds + named[i].ideal));
     }
     if (text.length) text_append(out, "framework: products lose most at %s.\n", text_string(&text));
 }
@@ -133,6 +142,12 @@ static void waiting(const Profile *profile, Text *out) {
         const ProfileBox *box = &profile->table.boxes[i];
         if (box->wait_seconds > 0 && (!most || box->wait_seconds > most->wait_seconds)) most = box;
     }
+    if (profile->gpu) {
+        text_append(out, "framework: %.1f%% of the step is waiting: %u launches, %.2f us each before a kernel does "
+                         "anything.\n",
+                    percent(seconds, profile->step_seconds), profile->launches, 1e6 * profile->launch_seconds);
+        return;
+    }
     text_append(out, "framework: %.1f%% of the step is waiting: %.1f%% for a thread with more to do or interrupted, "
                      "%.1f%% for barriers and waking",
                 percent(seconds, profile->step_seconds), percent(profile->imbalance_seconds, profile->step_seconds),
@@ -141,9 +156,30 @@ static void waiting(const Profile *profile, Text *out) {
     text_append(out, ".\n");
 }
 
+// The largest of what is not products at their peak.
+static void verdict_on_gpu(const Profile *profile, Text *out) {
+    double step = profile->step_seconds, waiting = profile_cause_seconds(profile, CAUSE_WAITING);
+    double products = profile_cause_seconds(profile, CAUSE_CONTRACTION);
+    double others = profile_cause_seconds(profile, CAUSE_POINTWISE) + profile_cause_seconds(profile, CAUSE_MEMORY);
+    double lost = products - profile->product_flops / profile->machine.fma_flops;
+    if (profile->host_seconds > 0.9 * step)
+        text_append(out, "The host keeps the GPU waiting: batches and submitting take %.2f ms a step.\n",
+                    1e3 * profile->host_seconds);
+    else if (waiting >= lost && waiting >= others)
+        text_append(out, "Most of the rest is launches: fewer, fatter kernels, or a larger batch.\n");
+    else if (lost >= others)
+        text_append(out, "Most of the rest is products below their peak.\n");
+    else
+        text_append(out, "Most of the rest is what is not products.\n");
+}
+
 static void verdict(const Profile *profile, Text *out) {
     double peak = profile->machine.fma_flops, used = profile->product_flops / profile->step_seconds / peak;
-    text_append(out, "verdict: products use %.0f%% of this machine's peak. ", 100 * used);
+    text_append(out, "verdict: products use %.0f%% of %s's peak. ", 100 * used, machine(profile));
+    if (profile->gpu) {
+        verdict_on_gpu(profile, out);
+        return;
+    }
     if (used >= 0.6)
         text_append(out,
                     "The framework leaves little of it: a low mfu in nanoGPT's log is the metric's doing, which "
@@ -159,6 +195,11 @@ static void verdict(const Profile *profile, Text *out) {
 }
 
 static void next_step(const Profile *profile, Text *out) {
+    if (profile->gpu) {
+        if (text_equal(profile->peak_kind, "f32"))
+            text_append(out, "next: --tf32=True lets products use tensor cores; nothing is predicted on a GPU.\n");
+        return;
+    }
     const Prediction *best = profile->prediction_count > 0 ? &profile->predictions[0] : NULL;
     if (best && best->gain >= least_gain)
         text_append(out, "next: %s is predicted to gain %.1f%% in tokens per second (%s).", best->change,

@@ -46,6 +46,7 @@ static bool load_functions(Arena *arena, CudaDriver *driver, const char **why) {
         {"cuGraphCreate", (void **)&driver->graph_create, false},
         {"cuGraphDestroy", (void **)&driver->graph_destroy, false},
         {"cuGraphAddKernelNode_v2", (void **)&driver->graph_add_kernel, false},
+        {"cuGraphAddEventRecordNode", (void **)&driver->graph_add_event, false},
         {"cuGraphInstantiateWithFlags", (void **)&driver->graph_instantiate, false},
         {"cuGraphExecDestroy", (void **)&driver->graph_exec_destroy, false},
         {"cuGraphLaunch", (void **)&driver->graph_launch, false},

@@ -84,6 +84,8 @@ typedef struct {
     CudaResult (*graph_destroy)(CudaGraph graph);
     CudaResult (*graph_add_kernel)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
                                    const CudaKernelNode *kernel);
+    CudaResult (*graph_add_event)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
+                                  CudaEvent event);
     CudaResult (*graph_instantiate)(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags);
     CudaResult (*graph_exec_destroy)(CudaGraphExec exec);
     CudaResult (*graph_launch)(CudaGraphExec exec, CudaStream stream);

@@ -13,7 +13,7 @@ typedef struct {
     CudaNode *nodes;       // by launch, of the step that is being added
     CudaNode *before;      // room for the nodes that one waits for
     bool *is_waited_for;   // by launch
-    CudaNode last;         // give of the step before; NULL at first
+    CudaNode last;         // give of the step before, or what a timed graph has come to; NULL at first
 } Building;
 
 static CudaResult add_node(Building *building, CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
@@ -54,7 +54,8 @@ static uint64_t output_offset(const CudaProgram *program, const char *name) {
     return UINT64_MAX;
 }
 
-static CudaResult add_give(Building *building, CudaNode take) {
+// Behind `before`, and nothing else.
+static CudaResult add_give_behind(Building *building, const CudaNode *before, size_t before_count) {
     const CudaSession *session = building->session;
     const CudaProgram *program = building->bound->program;
     CudaGive give = {.results = session->results_address,
@@ -63,15 +64,19 @@ static CudaResult add_give(Building *building, CudaNode take) {
                      .arena = session->blocks[MEMORY_ARENA],
                      .loss = output_offset(program, "loss"),
                      .grad_norm = output_offset(program, "grad_norm")};
-    size_t count = 0;
-    for (uint32_t i = 0; i < program->launch_count; i++)
-        if (!building->is_waited_for[i]) building->before[count++] = building->nodes[i];
-    if (count == 0) building->before[count++] = take;
     void *arguments[] = {&give};
-    return add_node(building, session->give, 1, 1, 0, arguments, building->before, count, &building->last);
+    return add_node(building, session->give, 1, 1, 0, arguments, before, before_count, &building->last);
 }
 
-static CudaResult add_launch(Building *building, uint32_t number, CudaNode take) {
+static CudaResult add_give(Building *building, CudaNode take) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < building->bound->program->launch_count; i++)
+        if (!building->is_waited_for[i]) building->before[count++] = building->nodes[i];
+    if (count == 0) building->before[count++] = take;
+    return add_give_behind(building, building->before, count);
+}
+
+static CudaResult add_launch_behind(Building *building, uint32_t number, const CudaNode *before, size_t before_count) {
     enum { MOST_BUFFERS = 256 };
     const CudaSession *session = building->session;
     const CudaLaunch *launch = &building->bound->program->launches[number];
@@ -83,14 +88,19 @@ static CudaResult add_launch(Building *building, uint32_t number, CudaNode take)
         addresses[i] = cuda_address(session, launch->buffers[i]);
         arguments[i] = &addresses[i];
     }
+    return add_node(building, session->functions[launch->kernel], launch->blocks, kernel->threads, kernel->shared_bytes,
+                    arguments, before, before_count, &building->nodes[number]);
+}
+
+static CudaResult add_launch(Building *building, uint32_t number, CudaNode take) {
+    const CudaLaunch *launch = &building->bound->program->launches[number];
     size_t count = 0;
     for (uint32_t i = 0; i < launch->after_count; i++) {
         CHECK(launch->after[i] < number);
         building->before[count++] = building->nodes[launch->after[i]];
     }
     if (count == 0) building->before[count++] = take;
-    return add_node(building, session->functions[launch->kernel], launch->blocks, kernel->threads, kernel->shared_bytes,
-                    arguments, building->before, count, &building->nodes[number]);
+    return add_launch_behind(building, number, building->before, count);
 }
 
 static CudaResult add_step(Building *building) {
@@ -101,18 +111,47 @@ static CudaResult add_step(Building *building) {
     return result == CUDA_OK ? add_give(building, take) : result;
 }
 
+// Behind what is there, which is a chain.
+static CudaResult add_event(Building *building, uint32_t number) {
+    CudaNode before = building->last;
+    return building->session->settings.driver->graph_add_event(&building->last, building->graph, &before, 1,
+                                                               building->bound->events[number]);
+}
+
+static CudaResult add_nothing(Building *building) {
+    CudaNode before = building->last;
+    return add_node(building, building->session->nothing, 1, 1, 0, NULL, &before, 1, &building->last);
+}
+
+static CudaResult add_timed_step(Building *building) {
+    CudaResult result = add_take(building, &building->last);
+    if (result == CUDA_OK) result = add_event(building, 0);
+    if (result == CUDA_OK) result = add_event(building, 1);
+    if (result == CUDA_OK) result = add_nothing(building);
+    if (result == CUDA_OK) result = add_event(building, 2);
+    for (uint32_t i = 0; i < building->bound->program->launch_count && result == CUDA_OK; i++) {
+        result = add_launch_behind(building, i, &building->last, 1);
+        building->last = building->nodes[i];
+        if (result == CUDA_OK) result = add_event(building, CUDA_EVENTS_BEFORE + i);
+    }
+    CudaNode before = building->last;
+    return result == CUDA_OK ? add_give_behind(building, &before, 1) : result;
+}
+
+// `steps` runs; 0: a timed one.
 static CudaResult add_steps(Building *building, uint32_t steps, CudaGraphExec *exec) {
     const CudaDriver *driver = building->session->settings.driver;
     CudaResult result = driver->graph_create(&building->graph, 0);
     if (result != CUDA_OK) return result;
+    if (steps == 0) result = add_timed_step(building);
     for (uint32_t i = 0; i < steps && result == CUDA_OK; i++) result = add_step(building);
     if (result == CUDA_OK) result = driver->graph_instantiate(exec, building->graph, 0);
     driver->graph_destroy(building->graph);
     return result;
 }
 
-bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
-                      Diags *diags) {
+static bool build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+                  Diags *diags) {
     const CudaProgram *program = bound->program;
     Arena *arena = arena_create();
     Building building = {.session = session,
@@ -127,4 +166,14 @@ bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32
     bool done = cuda_check(session->settings.driver, result, "make a graph of the step", diags);
     arena_free(arena);
     return done;
+}
+
+bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+                      Diags *diags) {
+    CHECK(steps > 0);
+    return build(session, bound, steps, exec, diags);
+}
+
+bool cuda_graph_build_timed(const CudaSession *session, const CudaBound *bound, CudaGraphExec *exec, Diags *diags) {
+    return build(session, bound, 0, exec, diags);
 }

@@ -52,10 +52,11 @@ typedef struct {
     const void *const *cubins;
     uint32_t cubin_count;
     const uint32_t *cubin_of;     // by kernel
-    const void *service;          // cubin of sinter_take and sinter_give (codegen/cuda/service.c)
+    const void *service;          // cubin of sinter_take, _give and _nothing (codegen/cuda/service.c)
 } CudaImages;
 
-// ---- the two kernels that stand around a program's launches, so that one graph serves every step
+// ---- the two kernels that stand around a program's launches, so that one graph serves every step (sinter_nothing is a
+// third one, for timing.c)
 
 enum { CUDA_MOST_MOVES = 16 };
 // Bytes (a multiple of 4) of one input, from the ring's entry to the arena.

@@ -129,6 +129,7 @@ static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {
         result = driver->module_load(&session->modules[i], images->cubins[i]);
     if (result == CUDA_OK) result = driver->module_function(&session->take, session->service, "sinter_take");
     if (result == CUDA_OK) result = driver->module_function(&session->give, session->service, "sinter_give");
+    if (result == CUDA_OK) result = driver->module_function(&session->nothing, session->service, "sinter_nothing");
     for (uint32_t k = 0; k < session->settings.kernel_count && result == CUDA_OK; k++) result = load_kernel(session, k);
     return refuse(session, result, "load the kernels", diags);
 }
@@ -199,6 +200,7 @@ static void free_device(CudaSession *session) {
     for (int p = 0; p < session->settings.program_count && session->programs; p++) {
         if (session->programs[p].single) driver->graph_exec_destroy(session->programs[p].single);
         if (session->programs[p].several) driver->graph_exec_destroy(session->programs[p].several);
+        cuda_timing_free(session, &session->programs[p]);
     }
     for (CudaModule *module = session->modules; module && *module; module++) driver->module_unload(*module);
     if (session->service) driver->module_unload(session->service);
@@ -231,7 +233,7 @@ CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer) {
     return session->blocks[buffer.memory] + buffer.offset;
 }
 
-static CudaBound *find_bound(const CudaSession *session, const CudaProgram *program) {
+CudaBound *cuda_bound(const CudaSession *session, const CudaProgram *program) {
     for (int p = 0; p < session->settings.program_count; p++)
         if (session->programs[p].program == program) return &session->programs[p];
     BUG("program '%s' was not given to cuda_session_create", program->name);
@@ -242,7 +244,7 @@ static size_t entry_offset(const CudaSession *session, uint64_t run) {
 }
 
 void *cuda_session_input(CudaSession *session, const CudaProgram *program, const char *name) {
-    CudaBound *bound = find_bound(session, program);
+    CudaBound *bound = cuda_bound(session, program);
     for (uint32_t i = 0; i < bound->input_count; i++)
         if (strcmp(bound->inputs[i].slot->name, name) == 0)
             return session->staging + entry_offset(session, session->submitted) + bound->inputs[i].entry_offset;
@@ -266,19 +268,23 @@ bool cuda_session_flush(CudaSession *session, Diags *diags) {
     return cuda_check(driver, result, "start a step", diags);
 }
 
-bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags) {
+bool cuda_copy_entry(CudaSession *session, CudaOrder order, Diags *diags) {
     const CudaDriver *driver = session->settings.driver;
-    CHECK(cuda_session_under_way(session) < CUDA_RING_ENTRIES);  // the entry's last reader has given its result
-    CudaBound *bound = find_bound(session, program);
-    if (session->noted != bound && !cuda_session_flush(session, diags)) return false;
-    session->noted = bound;
     size_t offset = entry_offset(session, session->submitted);
     memcpy(session->staging + offset, &order, sizeof order);
     CudaResult result = driver->copy_to_device_async(session->ring + offset, session->staging + offset,
                                                      session->entry_bytes, session->copies);
     if (result == CUDA_OK)
         result = driver->event_record(session->copied[session->submitted % CUDA_RING_ENTRIES], session->copies);
-    if (!cuda_check(driver, result, "copy the inputs of a step", diags)) return false;
+    return cuda_check(driver, result, "copy the inputs of a step", diags);
+}
+
+bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags) {
+    CHECK(cuda_session_under_way(session) < CUDA_RING_ENTRIES);  // the entry's last reader has given its result
+    CudaBound *bound = cuda_bound(session, program);
+    if (session->noted != bound && !cuda_session_flush(session, diags)) return false;
+    session->noted = bound;
+    if (!cuda_copy_entry(session, order, diags)) return false;
     session->submitted++;
     bool is_full = session->submitted - session->launched == session->settings.steps_per_launch;
     return is_full ? cuda_session_flush(session, diags) : true;

@@ -46,6 +46,11 @@ bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaO
 // Starts what is noted.
 bool cuda_session_flush(CudaSession *session, Diags *diags);
 
+// timing.c: the next run, one launch after the other, all of them timed; none may be under way. It is submitted by
+// this, and its result collected as any other's. times[i]: seconds of launch i, with what a launch and an event cost;
+// times[launch_count]: of one that does nothing; times[launch_count + 1]: of an event alone.
+bool cuda_session_time(CudaSession *session, const CudaProgram *program, CudaOrder order, double *times, Diags *diags);
+
 typedef struct {
     uint64_t run;  // number of the submit, from 0
     float loss, grad_norm;  // NaN where the program has none

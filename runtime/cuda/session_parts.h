@@ -1,4 +1,4 @@
-// Inside of a GPU session: what session.c and graph.c share.
+// Inside of a GPU session: what session.c, graph.c and timing.c share.
 #ifndef SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 #define SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 
@@ -15,6 +15,8 @@ typedef struct {
     CudaInput inputs[CUDA_MOST_MOVES];
     uint32_t input_count;
     CudaGraphExec single, several;  // one run, and steps_per_launch of them (NULL for 1)
+    CudaGraphExec timed;            // one run with an event between every two launches; NULL: never asked for
+    CudaEvent *events;              // of `timed`: cuda_event_count(program) of them
 } CudaBound;
 
 enum { CUDA_BLOCKS = 2 };  // MEMORY_STATE, MEMORY_ARENA
@@ -30,7 +32,7 @@ struct CudaSession {
     char *staging;                     // pinned: the ring as the host fills it
     volatile CudaResultEntry *results; // pinned, written by the device
     CudaModule *modules, service;
-    CudaFunction *functions, take, give;
+    CudaFunction *functions, take, give, nothing;
     CudaStream compute, copies;
     CudaEvent copied[CUDA_RING_ENTRIES];
     CudaBound *programs;
@@ -39,8 +41,23 @@ struct CudaSession {
 };
 
 CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer);
+CudaBound *cuda_bound(const CudaSession *session, const CudaProgram *program);
+// The next run's order and inputs, into the ring. False after a diagnostic.
+bool cuda_copy_entry(CudaSession *session, CudaOrder order, Diags *diags);
 // graph.c: `steps` runs of the program, one after the other, as one graph. False after a diagnostic.
 bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
                       Diags *diags);
+// One run, one launch after the other in the order of the table, between events:
+//
+//     take -> event 0 -> event 1 -> nothing -> event 2 -> launch 0 -> event 3 -> launch 1 -> event 4 ... -> give
+//
+// So the first interval is what an event costs, the second what a launch costs that does nothing.
+bool cuda_graph_build_timed(const CudaSession *session, const CudaBound *bound, CudaGraphExec *exec, Diags *diags);
+enum { CUDA_EVENTS_BEFORE = 3 };
+static inline uint32_t cuda_event_count(const CudaProgram *program) {
+    return program->launch_count + CUDA_EVENTS_BEFORE;
+}
+// timing.c
+void cuda_timing_free(const CudaSession *session, CudaBound *bound);
 
 #endif

@@ -25,15 +25,26 @@ static const DeviceProgram *find_program(const Device *device, const Program *pr
     BUG("program '%s' is not one of this session's", program->name);
 }
 
-static bool submit(void *context, const Program *program, RunOrder order, Diags *diags) {
-    Device *device = context;
+// Into the ring's next entry.
+static const CudaProgram *give_inputs(const Device *device, const Program *program) {
     const DeviceProgram *mine = find_program(device, program);
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (mine->inputs[i])
             memcpy(cuda_session_input(device->session, mine->launches, program->slots[i].name), mine->inputs[i],
                    program->slots[i].bytes);
+    return mine->launches;
+}
+
+static bool submit(void *context, const Program *program, RunOrder order, Diags *diags) {
+    const Device *device = context;
     CudaOrder told = {.place = order.place, .forgiven = order.forgiven};
-    return cuda_session_submit(device->session, mine->launches, told, diags);
+    return cuda_session_submit(device->session, give_inputs(device, program), told, diags);
+}
+
+static bool time_run(void *context, const Program *program, double *times, Diags *diags) {
+    const Device *device = context;
+    CudaOrder told = {.place = RUN_ALONE, .forgiven = UINT32_MAX};
+    return cuda_session_time(device->session, give_inputs(device, program), told, times, diags);
 }
 
 static bool collect(void *context, bool wait, bool *is_done, RunResult *result, Diags *diags) {
@@ -81,6 +92,7 @@ static void free_device(void *context) {
 static const SessionDevice functions = {.ahead = CUDA_RING_ENTRIES - 1,
                                         .submit = submit,
                                         .collect = collect,
+                                        .time = time_run,
                                         .input = input,
                                         .read = read_slot,
                                         .write = write_slot,

@@ -23,6 +23,7 @@ static struct {
     int count;
 } calls[MOST_CALLS];
 static long held;
+static double made_up_seconds;
 #ifndef FAKE_LIBRARY
 static LibraryTable real_table;
 #endif
@@ -75,7 +76,8 @@ struct CUstream_st {
 };
 // A node is what its handle is; graphs share their nodes with what is instantiated of them.
 struct CUgraphNode_st {
-    const FakeKernel *kernel;
+    const FakeKernel *kernel;  // NULL: it records the event
+    struct CUevent_st *event;
     unsigned blocks, threads, shared_bytes;
     void **arguments;   // each of its own
     int *before, before_count;
@@ -107,8 +109,27 @@ static void **copy_arguments(const FakeKernel *kernel, void *const *arguments) {
     return copies;
 }
 
+static double now(void) {
+    struct timespec time;
+    if (fake_driver.seconds_of) return made_up_seconds;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void reach(struct CUevent_st *event) {
+    if (fake_driver.seconds_of) made_up_seconds += fake_driver.seconds_of(NULL, 0);
+    event->reached++;
+    event->time = now();
+}
+
 static bool run_node(const struct CUgraphNode_st *node) {
     const FakeKernel *kernel = node->kernel;
+    if (!kernel) {
+        node->event->recorded++;
+        reach(node->event);
+        return true;
+    }
+    if (fake_driver.seconds_of) made_up_seconds += fake_driver.seconds_of(kernel, node->blocks);
     if (kernel->run_grid)
         return kernel->run_grid(kernel->context, node->arguments, node->blocks, node->threads, node->shared_bytes);
     for (unsigned block = 0; block < node->blocks; block++) kernel->run(node->arguments, block, node->blocks);
@@ -138,7 +159,7 @@ static bool run_graph(const struct CUgraph_st *graph) {
 }
 
 static void release_node(struct CUgraphNode_st *node) {
-    for (int i = 0; i < node->kernel->argument_count; i++) free(node->arguments[i]);
+    for (int i = 0; node->kernel && i < node->kernel->argument_count; i++) free(node->arguments[i]);
     free(node->arguments);
     free(node->before);
     free(node);
@@ -151,12 +172,6 @@ static void release_graph(struct CUgraph_st *graph) {
     free(graph);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 // One operation, unless it has to wait. True when the queue moved.
 static bool advance(struct CUstream_st *stream) {
     if (stream->first == stream->end || stream->error) return false;
@@ -167,8 +182,7 @@ static bool advance(struct CUstream_st *stream) {
     case COPY: memcpy(operation->to, operation->from, operation->bytes); break;
     case FILL: memset(operation->to, operation->byte, operation->bytes); break;
     case RECORD:
-        operation->event->reached++;
-        operation->event->time = now();
+        reach(operation->event);
         break;
     case WAIT: break;
     case GRAPH:
@@ -458,15 +472,27 @@ static struct CUgraphNode_st *make_node(const CudaKernelNode *kernel) {
     return node;
 }
 
+static void put_behind(struct CUgraph_st *graph, struct CUgraphNode_st *node, const CudaNode *before, size_t count) {
+    node->number = graph->count++;
+    graph->nodes = realloc(graph->nodes, (size_t)graph->count * sizeof *graph->nodes);
+    graph->nodes[node->number] = node;
+    node->before = zeroed(count, sizeof(int));
+    for (size_t i = 0; i < count; i++) node->before[node->before_count++] = before[i]->number;
+}
+
 FAKE_CALL int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
                                       const CudaKernelNode *kernel) {
     BEGIN();
     *node = make_node(kernel);
-    (*node)->number = graph->count++;
-    graph->nodes = realloc(graph->nodes, (size_t)graph->count * sizeof *graph->nodes);
-    graph->nodes[(*node)->number] = *node;
-    (*node)->before = zeroed(count, sizeof(int));
-    for (size_t i = 0; i < count; i++) (*node)->before[(*node)->before_count++] = before[i]->number;
+    put_behind(graph, *node, before, count);
+    return 0;
+}
+FAKE_CALL int cuGraphAddEventRecordNode(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
+                                        CudaEvent event) {
+    BEGIN();
+    *node = zeroed(1, sizeof **node);
+    (*node)->event = event;
+    put_behind(graph, *node, before, count);
     return 0;
 }
 FAKE_CALL int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags) {
@@ -548,6 +574,7 @@ static const struct {
                  ROW(cuGraphCreate),
                  ROW(cuGraphDestroy),
                  ROW(cuGraphAddKernelNode_v2),
+                 ROW(cuGraphAddEventRecordNode),
                  ROW(cuGraphInstantiateWithFlags),
                  ROW(cuGraphExecDestroy),
                  ROW(cuLaunchKernel),

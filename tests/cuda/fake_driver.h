@@ -38,6 +38,8 @@ typedef struct {
     const char *missing;     // a symbol that the library lacks
     int launch_error;        // of a kernel: shows at the next question to its stream
     unsigned order;          // seed for the order of nodes
+    // How long a kernel of so many blocks takes by the clock that events read, NULL: an event; NULL: the real clock.
+    double (*seconds_of)(const FakeKernel *kernel, unsigned blocks);
     const FakeKernel *kernels;
     size_t kernel_count;
     FakeModules modules;

@@ -42,6 +42,13 @@ static int set_up(void **state) {
     return 0;
 }
 
+// With SINTER_FAKE_GPU; see fake_library.c.
+static void with_gpu(const char *kind, int code, const char *words, const char *arguments) {
+    if (kind) setenv("SINTER_FAKE_GPU", kind, 1);
+    expect(code, words, arguments);
+    unsetenv("SINTER_FAKE_GPU");
+}
+
 // ---- tests
 
 static void trains_and_resumes_exactly(void **state) {
@@ -80,6 +87,23 @@ static void is_chosen_where_it_is(void **state) {
     assert_true(log_has("device: NVIDIA H200"));
 }
 
+// Every kernel of a step, timed on the driver's clock; with micro-batches, theirs too.
+static void profiles(void **state) {
+    (void)state;
+    run_ok("profile " MODEL "--device=cuda --steps=2 --full --json=profile.json --trace=trace.json");
+    assert_true(log_has("of NVIDIA H200 (66.9 TFLOP/s f32, datasheet)"));
+    assert_true(log_has("launches, "));
+    assert_true(log_has("cross_entropy"));
+    assert_int_equal(run_shell("grep -qF '\"name\":\"training step ' trace.json"), 0);
+    // As many kernels of the last traced step as launches.
+    assert_int_equal(run_shell("launches=$(grep -o 'waiting .* launches' log | grep -o ' [0-9]* launches' | head -1); "
+                               "traced=$(grep -c '\"tid\":1,\"args\":{\"place\"' trace.json); "
+                               "[ \"$launches\" = \" $((traced / 3)) launches\" ]"), 0);
+    run_ok("profile " MODEL "--device=cuda --steps=2 --gradient_accumulation_steps=3 --tf32=True --fuse=none");
+    assert_true(log_has("batch 2 x 3"));
+    with_gpu("broken", 5, "the GPU cannot", "profile " MODEL "--device=cuda --steps=1");
+}
+
 static void samples(void **state) {
     (void)state;
     run_ok("train " MODEL "--device=cuda --max_iters=1 --out_dir=spoken");
@@ -114,12 +138,6 @@ static void what_is_not_finite_is_not_applied(void **state) {
     assert_true(same_tensors("skips", "tame"));
 }
 
-static void with_gpu(const char *kind, int code, const char *words, const char *arguments) {
-    if (kind) setenv("SINTER_FAKE_GPU", kind, 1);
-    expect(code, words, arguments);
-    unsetenv("SINTER_FAKE_GPU");
-}
-
 static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     (void)state;
 #define TRAIN "train " MODEL "--device=cuda --max_iters=1 --out_dir=refused"
@@ -130,7 +148,6 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu(NULL, 2, "dtype 'int8': float32, or on a GPU bfloat16", TRAIN " --dtype=int8");
     with_gpu(NULL, 2, "dtype 'float16': its gradients need a scaled loss", TRAIN " --dtype=float16");
     with_gpu(NULL, 2, "--tune compares programs of processors", TRAIN " --tune=on");
-    with_gpu(NULL, 2, "device 'cuda': profile measures processors only", "profile " MODEL "--device=cuda");
     with_gpu(NULL, 2, "device 'cuda': bench measures processors only", "bench " MODEL "--device=cuda");
     const char *path = getenv("LD_LIBRARY_PATH");
     char *kept = path ? strdup(path) : NULL;
@@ -146,6 +163,7 @@ int main(void) {
         cmocka_unit_test(accumulates_and_drops_out),
         cmocka_unit_test(evaluates_only),
         cmocka_unit_test(is_chosen_where_it_is),
+        cmocka_unit_test(profiles),
         cmocka_unit_test(samples),
         cmocka_unit_test(checks_against_the_reference),
         cmocka_unit_test(what_is_not_finite_is_not_applied),

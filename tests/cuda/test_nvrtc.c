@@ -201,6 +201,7 @@ static void the_service_kernels_compile(void **state) {
         const CudaUsage *take = usage_of(&object, "sinter_take"), *give = usage_of(&object, "sinter_give");
         assert_non_null(take);
         assert_non_null(give);
+        assert_non_null(usage_of(&object, "sinter_nothing"));
         assert_int_equal(take->spill_store_bytes + take->stack_bytes + give->spill_store_bytes + give->stack_bytes, 0);
         assert_true(take->registers <= 40);
     }

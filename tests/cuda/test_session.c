@@ -99,10 +99,15 @@ static void run_copy(void **arguments, unsigned block, unsigned blocks) {  // fr
 
 #define KERNEL(text, bytes, count, function) \
     {.name = text, .argument_bytes = bytes, .argument_count = count, .run = function}
+static void run_nothing(void **arguments, unsigned block, unsigned blocks) {
+    (void)arguments, (void)block;
+    assert_int_equal(blocks, 1);
+}
+
 static const FakeKernel fake_kernels[] = {
     KERNEL("sinter_take", sizeof(CudaTake), 1, run_take), KERNEL("sinter_give", sizeof(CudaGive), 1, run_give),
     KERNEL("sum", sizeof(CudaAddress), 3, run_sum),       KERNEL("update", sizeof(CudaAddress), 2, run_update),
-    KERNEL("copy", sizeof(CudaAddress), 2, run_copy),
+    KERNEL("copy", sizeof(CudaAddress), 2, run_copy),     KERNEL("sinter_nothing", 0, 0, run_nothing),
 };
 
 static const CudaKernel kernels[] = {{.name = "sum", .buffer_count = 3, .threads = 128, .shared_bytes = 100 << 10},
@@ -316,6 +321,57 @@ static void programs_take_turns(void **state) {
     assert_true(collect(bench).loss == added(0) + added(1) + added(2));
 }
 
+// Seconds that nothing measures: an event takes 1, a launch 10 before it does anything, and each of its blocks 100, but
+// of the kernels around a step, which are in no interval.
+static double made_up_seconds(const FakeKernel *kernel, unsigned blocks) {
+    if (!kernel) return 1;
+    return strcmp(kernel->name, "sinter_nothing") == 0 ? 10 : 10 + 100 * (double)blocks;
+}
+
+static void launches_are_timed_one_by_one(void **state) {
+    Bench *bench = *state;
+    assert_int_equal(create(bench, 2), RUNTIME_OK);
+    fake_driver.seconds_of = made_up_seconds;
+    submit_step(bench, 0);
+    assert_true(collect(bench).loss == added(0));
+    for (int run = 0; run < 2; run++) {  // the graph is made once
+        int32_t *tokens = cuda_session_input(bench->session, &programs[0], "tok");
+        float *rate = cuda_session_input(bench->session, &programs[0], "learning_rate");
+        for (int i = 0; i < TOKENS; i++) tokens[i] = 5 + i % 3;
+        *rate = 1.0f / 6;
+        int graphs = fake_calls("cuGraphInstantiateWithFlags");
+        double times[6];
+        assert_true(cuda_session_time(bench->session, &programs[0], (CudaOrder){0}, times, bench->diags));
+        static const double expected[] = {411, 111, 111, 111, 11, 1};
+        for (int i = 0; i < 6; i++) assert_true(fabs(times[i] - expected[i]) < 1e-3);
+        float loss = run == 0 ? added(0) + added(5) : added(0) + added(5) + added(5);
+        assert_true(collect(bench).loss == loss);
+        assert_int_equal(fake_calls("cuGraphInstantiateWithFlags"), graphs + (run == 0));
+    }
+    submit_step(bench, 1);
+    assert_true(collect(bench).loss == added(0) + added(5) + added(5) + added(1));
+}
+
+static void timing_that_fails_is_said_and_leaves_nothing(void **state) {
+    Bench *bench = *state;
+    static const char *const names[] = {"cuEventCreate", "cuGraphAddEventRecordNode", "cuGraphLaunch",
+                                        "cuEventElapsedTime"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        double times[6];
+        assert_int_equal(create(bench, 1), RUNTIME_OK);
+        fake_driver.failing = names[i];
+        fake_driver.failing_call = fake_calls(names[i]) + 2 - (i == 2);
+        fake_driver.error = 2;
+        cuda_session_input(bench->session, &programs[0], "tok");
+        assert_false(cuda_session_time(bench->session, &programs[0], (CudaOrder){0}, times, bench->diags));
+        assert_int_equal(diags_errors(bench->diags), i + 1);
+        fake_driver.failing = NULL;
+        cuda_session_free(bench->session);
+        bench->session = NULL;
+        assert_int_equal(fake_held(), 0);
+    }
+}
+
 static void states_are_written_and_read(void **state) {
     Bench *bench = *state;
     assert_int_equal(create(bench, 1), RUNTIME_OK);
@@ -421,6 +477,8 @@ int main(void) {
         TEST(submitting_asks_the_device_nothing),
         TEST(a_result_that_is_not_there_is_not_waited_for),
         TEST(programs_take_turns),
+        TEST(launches_are_timed_one_by_one),
+        TEST(timing_that_fails_is_said_and_leaves_nothing),
         TEST(states_are_written_and_read),
         TEST(too_little_memory_is_said_with_figures),
         TEST(each_failing_call_is_said_and_leaves_nothing),
