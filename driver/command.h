@@ -75,8 +75,10 @@ const char *blas_version(Arena *arena);   // what OpenBLAS says of itself, and t
 // device and dtype must be ones this build has; opens the GPU when it is to be used. `auto` is a GPU where there is
 // one, and where there is none the echo says why. EXIT_DONE, or EXIT_USAGE after a diagnostic.
 int check_device(Command *command);
-// The same for `what`, which runs on processors only: `auto` is one, `cuda` is refused.
-int check_processor(Command *command, const char *what);
+// The same for what compares devices: `device` may be a list, "cpu,cuda". Opens the GPU when one of them is it; which
+// are GPUs, in the order of the list. EXIT_DONE, or EXIT_USAGE after a diagnostic.
+enum { MOST_DEVICES = 2 };
+int check_devices(Command *command, bool are_gpus[MOST_DEVICES], int *count);
 // Whether there is the dtype that is asked for, on a GPU or on a processor: a diagnostic, else.
 bool check_dtype(Command *command, bool is_gpu);
 // What is compiled for: this machine's processor, or its GPU.

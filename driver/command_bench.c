@@ -102,6 +102,11 @@ static int add_tuned(Command *command, Bench *bench) {
         diag_error(command->diags, config_find(command->config, "tune")->place, "--tune and --sweep: one at a time");
         return EXIT_USAGE;
     }
+    if (command->gpu) {
+        diag_error(command->diags, config_find(command->config, "tune")->place,
+                   "--tune compares programs of processors; a device of this bench is a GPU");
+        return EXIT_USAGE;
+    }
     Target target = probed_target();
     int status = training_check_numbers(command);
     if (status == EXIT_DONE) status = tune_model(command, &target, FUSE_ALL, &file, &choices);
@@ -111,11 +116,11 @@ static int add_tuned(Command *command, Bench *bench) {
     return status;
 }
 
-static int measure(Command *command) {
+static int measure(Command *command, const bool *are_gpus, int device_count) {
     Bench bench = {.rounds = config_int(command->config, "rounds"),
                    .visit_steps = config_int(command->config, "steps"),
                    .budget_seconds = config_float(command->config, "seconds")};
-    int status = bench_variants(command, &bench);
+    int status = bench_variants(command, are_gpus, device_count, &bench);
     if (status == EXIT_DONE) status = configure_vocabulary(command);
     if (status == EXIT_DONE) status = describe_tokens(command, train_tokens_path(command), &bench);
     if (status == EXIT_DONE) status = add_tuned(command, &bench);
@@ -166,6 +171,20 @@ static int take_model(Command *command, const Bench *before) {
     return EXIT_DONE;
 }
 
+// Those of the record; the config may say `auto`.
+static int open_devices(Command *command, const Bench *before) {
+    bool on_gpu = false, on_processor = false;
+    for (size_t i = 0; i < before->variant_count; i++) {
+        on_gpu |= before->variants[i].on_gpu;
+        on_processor |= !before->variants[i].on_gpu;
+    }
+    bool are_gpus[MOST_DEVICES];
+    int count;
+    config_assign(command->config, "device", on_gpu && on_processor ? "'cpu,cuda'" : on_gpu ? "'cuda'" : "'cpu'",
+                  (Place){0}, command->diags);
+    return check_devices(command, are_gpus, &count);
+}
+
 static int check_tokens(Command *command, const Bench *before, Bench *now) {
     int status = describe_tokens(command, before->tokens_path, now);
     if (status != EXIT_DONE) return status;
@@ -184,6 +203,7 @@ static void take_variants(Arena *arena, const Bench *before, Bench *now) {
                   (Variant){.name = variant->name,
                             .role = variant->role,
                             .fuse = variant->fuse,
+                            .on_gpu = variant->on_gpu,
                             .key = variant->key,
                             .value = variant->value,
                             .kind = variant->kind,
@@ -196,6 +216,7 @@ static int replay(Command *command, const char *path) {
     int status = check_replay_keys(command);
     if (status == EXIT_DONE) status = bench_read(command, path, &before);
     if (status == EXIT_DONE) status = take_model(command, &before);
+    if (status == EXIT_DONE) status = open_devices(command, &before);
     if (status != EXIT_DONE) return status;
     Bench now = {.rounds = before.rounds,
                  .visit_steps = before.visit_steps,
@@ -216,11 +237,13 @@ static int replay(Command *command, const char *path) {
 }
 
 int command_bench(Command *command) {
-    int status = check_processor(command, "bench");
+    const char *record = config_string(command->config, "replay");
+    bool are_gpus[MOST_DEVICES];
+    int device_count = 0;
+    int status = *record ? EXIT_DONE : check_devices(command, are_gpus, &device_count);
     if (status == EXIT_DONE) status = check_counts(command);
     if (status == EXIT_DONE) status = check_writable(command, config_string(command->config, "json"));
     if (status == EXIT_DONE) status = check_writable(command, config_string(command->config, "report"));
     if (status != EXIT_DONE) return status;
-    const char *record = config_string(command->config, "replay");
-    return *record ? replay(command, record) : measure(command);
+    return *record ? replay(command, record) : measure(command, are_gpus, device_count);
 }

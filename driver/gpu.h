@@ -17,6 +17,8 @@ Target gpu_target(const Gpu *gpu);
 // Datasheet peak of products, flop/s: on tensor cores of one kind, or, with TENSOR_NONE, of f32, the denominator of
 // mfu. 0: no datasheet is known.
 double gpu_peak(const Gpu *gpu, TensorKind kind);
+// The same, or else that of its architecture.
+double gpu_roof(const Gpu *gpu, TensorKind kind);
 
 // The compiled programs of one model on it.
 typedef struct GpuModel GpuModel;

@@ -83,6 +83,13 @@ Target gpu_target(const Gpu *gpu) {
     return target;
 }
 
+double gpu_roof(const Gpu *gpu, TensorKind kind) {
+    Target target = gpu_target(gpu);
+    double peak = gpu_peak(gpu, kind);
+    if (peak > 0) return peak;
+    return kind == TENSOR_NONE ? target.peak_flops : target_tensor_flops(&target, kind == TENSOR_TF32);
+}
+
 bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags) {
     const CudaDriver *driver = gpu->driver;
     CudaContext context;

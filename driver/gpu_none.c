@@ -14,6 +14,7 @@ const Gpu *gpu_open(Arena *arena, const char **why) {
 const char *gpu_name(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 Target gpu_target(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 double gpu_peak(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
+double gpu_roof(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
                       const Target *target, CodegenReport *report, Program **programs, Diags *diags) {
     (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)report, (void)programs, (void)diags;

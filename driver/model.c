@@ -151,10 +151,24 @@ int check_device(Command *command) {
     return status == EXIT_DONE ? check_numbers(command) : status;
 }
 
-int check_processor(Command *command, const char *what) {
-    const char *device = config_string(command->config, "device");
-    if (text_equal(device, "auto") || text_equal(device, "cpu")) return check_numbers(command);
+static int refuse_list(Command *command, const char *list) {
     diag_error(command->diags, config_find(command->config, "device")->place,
-               "device '%s': %s measures processors only (cpu, auto)", device, what);
+               "device '%s': cpu, cuda, auto, or both as cpu,cuda", list);
     return EXIT_USAGE;
+}
+
+int check_devices(Command *command, bool are_gpus[MOST_DEVICES], int *count) {
+    const char *list = config_string(command->config, "device"), *comma = strchr(list, ',');
+    *count = 1;
+    if (!comma) {
+        int status = check_device(command);
+        are_gpus[0] = command->gpu != NULL;
+        return status;
+    }
+    *count = MOST_DEVICES;
+    are_gpus[0] = text_equal(list, "cuda,cpu");
+    are_gpus[1] = text_equal(list, "cpu,cuda");
+    if (are_gpus[0] == are_gpus[1]) return refuse_list(command, list);
+    int status = choose_device(command, "cuda");
+    return status == EXIT_DONE ? check_numbers(command) : status;
 }

@@ -35,6 +35,7 @@ typedef struct {
     const char *name;                   // "all", "all without strand", "batch_size=24 op"
     VariantRole role;
     FuseLevel fuse;
+    bool on_gpu;
     const char *key, *value;            // of the sweep; NULL: as configured
     const char *kind;                   // of the ablation: "plan_strands: strand"; NULL
     const char *choices;                // text that steers the compiler; "" none
@@ -69,6 +70,9 @@ typedef struct {
     int cores, threads, vector_bytes;
     double l1_bytes, l2_bytes, l3_bytes;
     double peak_flops, read_bandwidth, triad_bandwidth;
+    const char *gpu;                    // its name; NULL: no variant runs on one
+    const char *gpu_kind;               // what products compute with there: "f32", "tf32" ...
+    double gpu_flops, gpu_bandwidth;    // its datasheet's peak of that, and of memory
 } Machine;
 
 typedef struct {
@@ -87,7 +91,8 @@ typedef struct {
     Machine machine;
     const char *sinter, *llvm, *blas;
     double *barriers;                   // [rounds + 1]: before the first round and behind each
-    double processor_share;             // of the time of its threads that the process got while it measured, 0..1
+    double processor_share;             // of the time of its threads that the process got while it measured on the
+                                        // processor, 0..1
     double seconds;                     // the whole command
     const char *error_shape;            // at which sizes errors were found: "as configured", "batch_size=2 ..."
     const char *when;                   // "2026-01-31 12:00:00 UTC"
@@ -96,8 +101,8 @@ typedef struct {
 // Spec and config as a fingerprint: 16 hexadecimal digits.
 const char *bench_hash(Arena *arena, const char *text);
 
-// ---- variants.c: from the command line. EXIT_DONE or an exit code after diagnostics.
-int bench_variants(Command *command, Bench *bench);
+// ---- variants.c: from the command line. EXIT_DONE or an exit code after diagnostics. The devices are open.
+int bench_variants(Command *command, const bool *are_gpus, int device_count, Bench *bench);
 // Rows of an ablation, once it is known what `all` decides: each kind of decision left out, none made, each made alone.
 void bench_add_ablation(Arena *arena, Bench *bench, const MadeKind *kinds, size_t count);
 Variant *bench_add(Arena *arena, Bench *bench, Variant variant);
@@ -119,8 +124,12 @@ void bench_box_figures(Arena *arena, const Plan *plan, const double *seconds, Va
 // ---- comparing
 // Whether two variants do the same work: then their times may be compared.
 bool bench_same_work(const Variant *a, const Variant *b);
-// What `variant` is compared with: level op of the same work. What is left out is compared with level all, what is made
-// alone with level all without any. NULL: nothing.
+// Seconds of a step of one visit: the median, and on a GPU, where several runs are under way, the mean.
+double bench_visit_seconds(const Variant *variant, const double *seconds, size_t steps);
+// The same variant on a processor; NULL: there is none, or `variant` is not on a GPU.
+const Variant *bench_on_processor(const Bench *bench, const Variant *variant);
+// What `variant` is compared with: level op of the same work on the same device. What is left out is compared with
+// level all, what is made alone with level all without any. NULL: nothing.
 const Variant *bench_base(const Bench *bench, const Variant *variant);
 // How many times as fast as its base, and how many times its step time, visit by visit.
 Estimate bench_speedup(const Bench *bench, const Variant *variant, const Variant *base);
@@ -129,11 +138,13 @@ Estimate bench_slowdown(const Bench *bench, const Variant *variant, const Varian
 bool bench_is_loss(const Bench *bench, const Variant *variant);
 // Whether other work had a noticeable part of the processors while it was measured.
 bool bench_was_disturbed(const Bench *bench);
-// The one that the headline is about: level all, or the first.
+// The one that the headline is about: level all, on a GPU before all others, or the first.
 const Variant *bench_main(const Bench *bench);
 
 const char *bench_milliseconds(Arena *arena, double seconds);      // "9.931": four digits or so
-double bench_mfu(const Bench *bench, const Variant *variant);   // of this machine's measured peak, 0..1
+// The machine as the variant's roofs: on a GPU, its datasheet's peak and bandwidth.
+Machine bench_machine(const Bench *bench, const Variant *variant);
+double bench_mfu(const Bench *bench, const Variant *variant);   // of its peak, 0..1
 const char *bench_headline(Arena *arena, const Bench *bench, const Variant *main, const Variant *base);
 
 // ---- what people read; every line of the table fits 100 columns

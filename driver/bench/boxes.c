@@ -1,4 +1,6 @@
 // The levels' steps once more, every piece timed: where the time of a step goes, box by box.
+#include <math.h>
+
 #include "driver/bench/lanes.h"
 
 enum { LEAST_TRACED = 9 }; // steps: a median of fewer says little
@@ -40,6 +42,28 @@ static double *box_seconds(BenchRun *run, const Traced *traced, double tick) {
     return seconds;
 }
 
+// On a GPU: one launch after the other, beyond what a launch takes that does nothing.
+static int time_gpu_boxes(BenchRun *run, Lane *lane) {
+    Arena *arena = run->command->arena;
+    const Plan *plan = lane->training.model.plans[MODEL_STEP];
+    const Program *program = lane->training.model.programs[MODEL_STEP];
+    double *times[LEAST_TRACED], *seconds = ARENA_ARRAY(arena, double, plan->step_count), column[LEAST_TRACED];
+    int status = lane->training.session ? EXIT_DONE : lane_open(run, lane);
+    if (status == EXIT_DONE) status = lane_train(run, lane, 0, run->bench->warmup_steps + 1, NULL, NULL);
+    for (int i = 0; i < LEAST_TRACED && status == EXIT_DONE; i++) {
+        RunResult unread;
+        times[i] = ARENA_ARRAY(arena, double, (size_t)program->step_count + 2);
+        if (!session_time(lane->training.session, program, times[i], &unread, run->command->diags)) status = EXIT_IO;
+    }
+    for (uint32_t s = 0; s < program->step_count && status == EXIT_DONE; s++) {
+        for (int i = 0; i < LEAST_TRACED; i++) column[i] = fmax(times[i][s] - times[i][program->step_count], 0);
+        seconds[program->steps[s].id] += median_of(column, LEAST_TRACED);
+    }
+    if (status == EXIT_DONE) bench_box_figures(arena, plan, seconds, lane->variant);
+    if (!run->bench->resident) lane_close(lane);
+    return status;
+}
+
 static int time_boxes(BenchRun *run, Lane *lane) {
     Arena *arena = run->command->arena;
     const Plan *plan = lane->training.model.plans[MODEL_STEP];
@@ -62,7 +86,8 @@ static int time_boxes(BenchRun *run, Lane *lane) {
 int lanes_time_boxes(BenchRun *run) {
     for (size_t i = 0; i < run->lane_count; i++) {
         if (run->lanes[i].variant->role != ROLE_LEVEL) continue;
-        int status = time_boxes(run, &run->lanes[i]);
+        Lane *lane = &run->lanes[i];
+        int status = lane->variant->on_gpu ? time_gpu_boxes(run, lane) : time_boxes(run, lane);
         if (status != EXIT_DONE) return status;
     }
     return EXIT_DONE;

@@ -12,6 +12,21 @@ bool bench_same_work(const Variant *a, const Variant *b) {
     return a->tokens == b->tokens && a->parameters == b->parameters && a->formula_flops == b->formula_flops;
 }
 
+double bench_visit_seconds(const Variant *variant, const double *seconds, size_t steps) {
+    if (!variant->on_gpu) return median_of(seconds, steps);
+    double sum = 0;
+    for (size_t i = 0; i < steps; i++) sum += seconds[i];
+    return sum / (double)steps;
+}
+
+Machine bench_machine(const Bench *bench, const Variant *variant) {
+    Machine machine = bench->machine;
+    if (!variant->on_gpu) return machine;
+    machine.peak_flops = machine.gpu_flops;
+    machine.read_bandwidth = machine.gpu_bandwidth;
+    return machine;
+}
+
 static bool same_setting(const Variant *a, const Variant *b) {
     return a->key == b->key ? a->value == b->value
                             : a->key && b->key && text_equal(a->key, b->key) && text_equal(a->value, b->value);
@@ -20,8 +35,8 @@ static bool same_setting(const Variant *a, const Variant *b) {
 static const Variant *find_level(const Bench *bench, const Variant *beside, FuseLevel level) {
     for (size_t i = 0; i < bench->variant_count; i++) {
         const Variant *variant = &bench->variants[i];
-        if (variant->role == ROLE_LEVEL && variant->fuse == level && same_setting(variant, beside) &&
-            bench_same_work(variant, beside))
+        if (variant->role == ROLE_LEVEL && variant->fuse == level && variant->on_gpu == beside->on_gpu &&
+            same_setting(variant, beside) && bench_same_work(variant, beside))
             return variant;
     }
     return NULL;
@@ -40,9 +55,11 @@ const Variant *bench_base(const Bench *bench, const Variant *variant) {
     if (!base) base = find_level(bench, variant, FUSE_NONE);
     if (base) return base;
     // A sweep of one level: against its first setting that does the same work.
-    for (size_t i = 0; i < bench->variant_count; i++)
-        if (bench->variants[i].role == ROLE_LEVEL && bench_same_work(&bench->variants[i], variant))
-            return &bench->variants[i];
+    for (size_t i = 0; i < bench->variant_count; i++) {
+        const Variant *first = &bench->variants[i];
+        if (first->role == ROLE_LEVEL && first->on_gpu == variant->on_gpu && bench_same_work(first, variant))
+            return first;
+    }
     return NULL;
 }
 
@@ -73,9 +90,23 @@ bool bench_was_disturbed(const Bench *bench) {
     return bench->processor_share < 0.9;
 }
 
+const Variant *bench_on_processor(const Bench *bench, const Variant *variant) {
+    for (size_t i = 0; i < bench->variant_count && variant->on_gpu && variant->role == ROLE_LEVEL; i++) {
+        const Variant *other = &bench->variants[i];
+        if (other->role == ROLE_LEVEL && !other->on_gpu && other->fuse == variant->fuse &&
+            same_setting(other, variant) && bench_same_work(other, variant))
+            return other;
+    }
+    return NULL;
+}
+
 const Variant *bench_main(const Bench *bench) {
-    for (size_t i = 0; i < bench->variant_count; i++)
-        if (bench->variants[i].role == ROLE_LEVEL && bench->variants[i].fuse == FUSE_ALL) return &bench->variants[i];
+    for (int on_gpu = 1; on_gpu >= 0; on_gpu--)
+        for (size_t i = 0; i < bench->variant_count; i++) {
+            const Variant *variant = &bench->variants[i];
+            if (variant->role == ROLE_LEVEL && variant->fuse == FUSE_ALL && variant->on_gpu == (bool)on_gpu)
+                return variant;
+        }
     return bench->variant_count ? &bench->variants[0] : NULL;
 }
 

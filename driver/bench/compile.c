@@ -4,13 +4,14 @@
 #include "driver/bench/lanes.h"
 #include "driver/draw/draw.h"
 
-const char *effective_choices(Command *command, const Target *target, const Variant *variant) {
+const char *effective_choices(Command *command, const Variant *variant) {
     const char *source = variant->choices;
     if (!*source) return source;
     Arena *arena = command->arena;
     Choices *choices = choices_create(arena);
     if (!choices_add(choices, "choices of the bench", source, command->diags)) return NULL;
-    CompileRequest request = {.observer = {.limit = -1}, .fuse = variant->fuse, .target = target, .choices = choices};
+    Target target = command_target(command);
+    CompileRequest request = {.observer = {.limit = -1}, .fuse = variant->fuse, .target = &target, .choices = choices};
     StateTable states = {.arena = arena};
     choices_reset(choices);
     if (!compile_plan(arena, command->spec, command->config, MODEL_STEP, &request, ledger_create(arena), &states,
@@ -22,24 +23,25 @@ const char *effective_choices(Command *command, const Target *target, const Vari
     return text_string(&kept);
 }
 
-int lane_compile_as(Command *command, const Target *target, const Variant *variant, CompileRequest *request,
-                    Training *training) {
+int lane_compile_as(Command *command, const Variant *variant, CompileRequest *request, Training *training) {
+    Target target = command_target(command);
     *request = (CompileRequest){.observer = {.verify = true, .limit = -1}, .fuse = variant->fuse};
     if (*variant->choices) {
         request->choices = choices_create(command->arena);
         if (!choices_add(request->choices, variant->name, variant->choices, command->diags)) return EXIT_USAGE;
     }
-    return training_compile(command, target, false, request, training);
+    return training_compile(command, &target, false, request, training);
 }
 
 static int compile_lane(BenchRun *run, Lane *lane, Variant *variant) {
     lane->variant = variant;
     lane->command = *run->command;
+    if (!variant->on_gpu) lane->command.gpu = NULL;
     lane->command.config = bench_config(run->command, variant);
     if (!lane->command.config) return EXIT_USAGE;
     int status = training_check_numbers(&lane->command);
     if (status == EXIT_DONE)
-        status = lane_compile_as(&lane->command, &run->target, variant, &lane->request, &lane->training);
+        status = lane_compile_as(&lane->command, variant, &lane->request, &lane->training);
     if (status == EXIT_DONE) status = training_open_tokens(&lane->command, &lane->training, false);
     return status;
 }
@@ -90,7 +92,7 @@ static int keep_effective(BenchRun *run, size_t first) {
     size_t kept = first;
     for (size_t i = first; i < bench->variant_count; i++) {
         Variant variant = bench->variants[i];
-        variant.choices = effective_choices(run->command, &run->target, &variant);
+        variant.choices = effective_choices(run->command, &variant);
         if (!variant.choices) return EXIT_USAGE;
         if (*variant.choices)
             bench->variants[kept++] = variant;

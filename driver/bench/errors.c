@@ -17,13 +17,15 @@ static bool check_is_affordable(const BenchRun *run) {
     return true;
 }
 
-static int check_small(BenchRun *run, Lane *lane, const CheckReference *reference, Command *small) {
+static int check_small(BenchRun *run, Lane *lane, const CheckReference *reference, const Command *shape) {
+    Command own = *shape, *small = &own;
+    own.gpu = lane->command.gpu;
     Training training = {.threads = run->threads};
     CompileRequest request;
     Variant variant = *lane->variant;
-    variant.choices = effective_choices(small, &run->target, &variant);
+    variant.choices = effective_choices(small, &variant);
     if (!variant.choices) return EXIT_USAGE;
-    int status = lane_compile_as(small, &run->target, &variant, &request, &training);
+    int status = lane_compile_as(small, &variant, &request, &training);
     if (status == EXIT_DONE) status = training_session(small, &training);
     if (status == EXIT_DONE)
         status = check_compare(reference, &training.model, training.session, &lane->variant->errors, small->diags);
@@ -46,12 +48,13 @@ static int check_lane(BenchRun *run, Lane *lane, const CheckReference *reference
 static int check_setting(BenchRun *run, size_t first, bool full) {
     Lane *lane = &run->lanes[first];
     Command shape = lane->command;
+    Target target = command_target(&shape);
     if (!full) {
         shape.config = bench_config(run->command, lane->variant);
         config_assign(shape.config, "gradient_accumulation_steps", "1", (Place){0}, shape.diags);
         check_cap_sizes(&shape, NULL);
     }
-    CheckReference *reference = check_reference(&shape, &run->target);
+    CheckReference *reference = check_reference(&shape, &target);
     if (!reference) return EXIT_USAGE;
     int status = EXIT_DONE;
     for (size_t i = first; i < run->lane_count && status == EXIT_DONE; i++) {

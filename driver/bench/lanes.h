@@ -9,7 +9,7 @@
 // A variant that runs.
 typedef struct {
     Variant *variant;
-    Command command;          // with the variant's own config
+    Command command;          // with the variant's own config and device
     CompileRequest request;
     Training training;        // its threads are the bench's
     int64_t next_iteration;
@@ -19,7 +19,7 @@ typedef struct {
     Command *command;
     Bench *bench;
     bool replays;             // rounds, steps and variants are those of a record
-    Target target;
+    double processor_seconds, seconds;   // of all threads, and by the clock, in visits on the processor
     ThreadPool *threads;
     Lane *lanes;
     size_t lane_count;
@@ -30,10 +30,9 @@ typedef struct {
 int lanes_compile(BenchRun *run);
 // The lines of a variant's choices that change something: leaving one decision out can make another one impossible, and
 // a choice that meets nothing is an error elsewhere. Only plans are made for this. NULL after a diagnostic.
-const char *effective_choices(Command *command, const Target *target, const Variant *variant);
-// Compiles a command's model as the variant says: its level and its choices.
-int lane_compile_as(Command *command, const Target *target, const Variant *variant, CompileRequest *request,
-                    Training *training);
+const char *effective_choices(Command *command, const Variant *variant);
+// Compiles a command's model as the variant says: its level and its choices, for the command's device.
+int lane_compile_as(Command *command, const Variant *variant, CompileRequest *request, Training *training);
 
 // ---- run.c
 // Room for the states and activations, with states as a training begins with.

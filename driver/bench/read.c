@@ -91,6 +91,11 @@ static void read_machine(Reader *reader, const json_t *object, Machine *machine)
     machine->peak_flops = read_number(reader, object, "peak_flops");
     machine->read_bandwidth = read_number(reader, object, "read_bandwidth");
     machine->triad_bandwidth = read_number(reader, object, "triad_bandwidth");
+    if (!json_object_get(object, "gpu")) return;
+    machine->gpu = read_word(reader, object, "gpu");
+    machine->gpu_kind = read_word(reader, object, "gpu_kind");
+    machine->gpu_flops = read_number(reader, object, "gpu_flops");
+    machine->gpu_bandwidth = read_number(reader, object, "gpu_bandwidth");
 }
 
 static VariantRole read_role(Reader *reader, const json_t *object) {
@@ -124,7 +129,7 @@ static void read_times(Reader *reader, const json_t *object, const Bench *bench,
     for (size_t round = 0; round < rounds && reader->sound; round++) {
         double *seconds = variant->seconds + round * steps;
         read_numbers(reader, json_array_get(list, round), "ns", seconds, steps, 1e-9);
-        variant->visits[round] = median_of(seconds, steps);
+        variant->visits[round] = bench_visit_seconds(variant, seconds, steps);
     }
     variant->time = estimate_median(variant->visits, rounds);
 }
@@ -142,6 +147,7 @@ static void read_variant(Reader *reader, const json_t *object, Bench *bench) {
         .formula_flops = read_number(reader, object, "formula_flops"),
     };
     const char *level = read_word(reader, object, "level");
+    if (json_object_get(object, "device")) variant.on_gpu = text_equal(read_word(reader, object, "device"), "cuda");
     if (reader->sound && !fuse_from_name(level, &variant.fuse))
         complain(reader, arena_format(reader->command->arena, "no level '%s'", level));
     if (reader->sound && !variant.key != !variant.value) complain(reader, "a key without a value");

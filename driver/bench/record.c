@@ -79,6 +79,7 @@ static json_t *variant_json(const Bench *bench, const Variant *variant) {
     set(object, "name", text(variant->name));
     set(object, "role", text(bench_role_name(variant->role)));
     set(object, "level", text(fuse_name(variant->fuse)));
+    set(object, "device", text(variant->on_gpu ? "cuda" : "cpu"));
     set(object, "key", text(variant->key));
     set(object, "value", text(variant->value));
     set(object, "kind", text(variant->kind));
@@ -124,6 +125,11 @@ static json_t *machine_json(const Machine *machine) {
     set(object, "peak_flops", real(machine->peak_flops));
     set(object, "read_bandwidth", real(machine->read_bandwidth));
     set(object, "triad_bandwidth", real(machine->triad_bandwidth));
+    if (!machine->gpu) return object;
+    set(object, "gpu", text(machine->gpu));
+    set(object, "gpu_kind", text(machine->gpu_kind));
+    set(object, "gpu_flops", real(machine->gpu_flops));
+    set(object, "gpu_bandwidth", real(machine->gpu_bandwidth));
     return object;
 }
 

@@ -60,6 +60,7 @@ static void append_headline(Text *out, const Bench *bench) {
                   explain_quantity(arena, main->parameters), (long long)main->tokens,
                   explain_quantity(arena, main->formula_flops), bench->machine.cpu, bench->machine.threads,
                   bench->when));
+    if (bench->machine.gpu) paragraph(out, "about", arena_format(arena, "GPU: %s.", bench->machine.gpu));
     if (bench_was_disturbed(bench))
         paragraph(out, "bad",
                   arena_format(arena,
@@ -204,7 +205,8 @@ static void append_roofline_card(Text *out, const Bench *bench, const Variant *v
     text_append(out, "<div class=\"card\"><h3>");
     page_escaped(out, variant->name);
     text_append(out, "</h3>\n");
-    page_roofline(out, &bench->machine, variant);
+    Machine machine = bench_machine(bench, variant);
+    page_roofline(out, &machine, variant);
     text_append(out, "\n</div>\n");
 }
 
@@ -212,8 +214,9 @@ static void append_rooflines(Text *out, const Bench *bench) {
     const Variant *main = bench_main(bench), *base = bench_base(bench, main);
     if (main->box_count == 0) return;
     open_section(out, "Roofline",
-                 "Each disc is one sort of box, its area the time spent there. The slope is the measured bandwidth of "
-                 "memory, the ceiling the measured peak; what lies above the slope finds its bytes in the caches.");
+                 "Each disc is one sort of box, its area the time spent there. The slope is the bandwidth of memory, "
+                 "the ceiling the peak, both measured, or a GPU's datasheet's; what lies above the slope finds its "
+                 "bytes in the caches.");
     text_append(out, "<div class=\"pair\">\n");
     append_roofline_card(out, bench, main);
     if (base && base != main && base->box_count) append_roofline_card(out, bench, base);
@@ -271,7 +274,8 @@ static void append_numbers(Text *out, const Bench *bench) {
     Arena *arena = out->arena;
     open_section(
         out, "All numbers",
-        "mfu: nanoGPT's flops against this machine's measured peak; a100: against 312 TFLOP/s, as nanoGPT prints it; "
+        "mfu: nanoGPT's flops against this machine's measured peak, or a GPU's datasheet; a100: against 312 TFLOP/s, "
+        "as nanoGPT prints it; "
         "products: true flops of the products. Errors are the worst of loss, gradients and updates against "
         "float64, for fused and unfused alike.");
     text_append(out, "<div class=\"card scroll\"><table>\n");
@@ -279,7 +283,7 @@ static void append_numbers(Text *out, const Bench *bench) {
     for (size_t i = 0; i < bench->variant_count; i++) {
         const Variant *variant = &bench->variants[i];
         const CheckErrors *errors = &variant->errors;
-        double median = variant->time.median, peak = bench->machine.peak_flops;
+        double median = variant->time.median, peak = bench_machine(bench, variant).peak_flops;
         text_append(out, "<tr>");
         cell(out, variant->name);
         cell(out, bench_milliseconds(arena, median));
@@ -328,6 +332,10 @@ static void append_machine(Text *out, const Bench *bench) {
          arena_format(arena, "%.1f GFLOP/s f32, %.1f GB/s read, %.1f GB/s triad, %d threads",
                       1e-9 * machine->peak_flops, 1e-9 * machine->read_bandwidth, 1e-9 * machine->triad_bandwidth,
                       machine->threads));
+    if (machine->gpu)
+        fact(out, "GPU",
+             arena_format(arena, "%s, %.1f TFLOP/s %s, %.0f GB/s by its datasheet", machine->gpu,
+                          1e-12 * machine->gpu_flops, machine->gpu_kind, 1e-9 * machine->gpu_bandwidth));
     Estimate barrier = estimate_median(bench->barriers, barriers);
     fact(out, "barrier",
          arena_format(arena, "%.0f ns, %.0f to %.0f between rounds", 1e9 * barrier.median, 1e9 * barrier.low,

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "driver/bench/lanes.h"
+#include "driver/gpu.h"
 #include "driver/memory_limit.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
@@ -71,33 +72,59 @@ static int refuse_memory(BenchRun *run, const Variant *variant, double needed, d
     return EXIT_MEMORY;
 }
 
+// What a device has for sessions, and what they would take there.
+typedef struct {
+    double available, together;
+    const char *where;
+} Room;
+
+static bool room_fits(const Room *room) {
+    return room->available <= 0 || room->together <= resident_share * room->available;
+}
+
+static int find_rooms(const BenchRun *run, Room rooms[2]) {
+    const Command *command = run->command;
+    size_t free_bytes = 0, all_bytes;
+    if (command->gpu && !gpu_memory(command->gpu, &free_bytes, &all_bytes, command->diags)) return EXIT_IO;
+    rooms[0] = (Room){memory_limit("").bytes, 0, ""};
+    rooms[1] = (Room){(double)free_bytes, 0, " of the GPU's memory"};
+    return EXIT_DONE;
+}
+
+static int refuse_together(BenchRun *run, const Room *room) {
+    diag_error(run->command->diags, (Place){0},
+               "the record ran all variants together, which needs %.1f MB%s; %.1f MB are available",
+               1e-6 * room->together, room->where, 1e-6 * room->available);
+    return EXIT_MEMORY;
+}
+
 // Do all sessions fit together?
 static int plan_residence(BenchRun *run) {
-    double together = 0, available = memory_limit("").bytes;
+    Room rooms[2];
+    int status = find_rooms(run, rooms);
+    if (status != EXIT_DONE) return status;
     for (size_t i = 0; i < run->lane_count; i++) {
         Lane *lane = &run->lanes[i];
+        Room *room = &rooms[lane->variant->on_gpu];
         size_t bytes[MEMORY_COUNT];
-        int status = training_bytes(&lane->command, &lane->training, threads_count(run->threads), bytes);
+        status = training_bytes(&lane->command, &lane->training, threads_count(run->threads), bytes);
         if (status != EXIT_DONE) return status;
         Variant *variant = lane->variant;
         variant->state_bytes = (double)bytes[MEMORY_STATE];
         variant->arena_bytes = (double)bytes[MEMORY_ARENA];
         variant->scratch_bytes = (double)bytes[MEMORY_SCRATCH];
         double needed = variant->state_bytes + variant->arena_bytes + variant->scratch_bytes;
-        if (available > 0 && needed > available) return refuse_memory(run, variant, needed, available);
-        together += needed;
+        if (room->available > 0 && needed > room->available)
+            return refuse_memory(run, variant, needed, room->available);
+        room->together += needed;
     }
-    bool fits = available <= 0 || together <= resident_share * available;
-    if (!run->replays) run->bench->resident = fits;
-    if (run->bench->resident && !fits) {
-        diag_error(run->command->diags, (Place){0},
-                   "the record ran all variants together, which needs %.1f MB; %.1f MB are available", 1e-6 * together,
-                   1e-6 * available);
-        return EXIT_MEMORY;
-    }
-    if (!run->bench->resident)
-        printf("bench: all variants together need %.1f MB, %.1f MB are available: each visit makes its session anew\n",
-               1e-6 * together, 1e-6 * available);
+    const Room *full = !room_fits(&rooms[0]) ? &rooms[0] : !room_fits(&rooms[1]) ? &rooms[1] : NULL;
+    if (!run->replays) run->bench->resident = !full;
+    if (run->bench->resident && full) return refuse_together(run, full);
+    if (!run->bench->resident && full)
+        printf("bench: all variants together need %.1f MB%s, %.1f MB are available: each visit makes its session "
+               "anew\n",
+               1e-6 * full->together, full->where, 1e-6 * full->available);
     return EXIT_DONE;
 }
 
@@ -110,7 +137,8 @@ int lane_open(BenchRun *run, Lane *lane) {
                                 (uint64_t)config_int(lane->command.config, "seed"), run->command->diags);
     if (status != EXIT_DONE) return status;
     lane->next_iteration = 0;
-    lane->variant->resident_bytes = fmax(lane->variant->resident_bytes, resident_bytes() - before);
+    if (!lane->variant->on_gpu)
+        lane->variant->resident_bytes = fmax(lane->variant->resident_bytes, resident_bytes() - before);
     return EXIT_DONE;
 }
 
@@ -171,7 +199,7 @@ static int calibrate(BenchRun *run) {
         Visit visit = {.seconds = seconds};
         int status = visit_lane(run, &run->lanes[i], 1, CALIBRATION_STEPS, &visit);
         if (status != EXIT_DONE) return status;
-        of_all += median_of(seconds, CALIBRATION_STEPS);
+        of_all += bench_visit_seconds(run->lanes[i].variant, seconds, CALIBRATION_STEPS);
     }
     if (!run->replays) bench->warmup_steps = WARMUP_STEPS;
     if (bench->visit_steps == 0) {
@@ -212,9 +240,14 @@ static int visit_and_keep(BenchRun *run, Lane *lane, int64_t round) {
     const Bench *bench = run->bench;
     Variant *variant = lane->variant;
     Visit visit = {.seconds = variant->seconds + round * bench->visit_steps};
+    double start = clock_seconds(), used = processor_seconds();
     int status = visit_lane(run, lane, bench->warmup_steps, bench->visit_steps, &visit);
     if (status != EXIT_DONE) return status;
-    variant->visits[round] = median_of(visit.seconds, (size_t)bench->visit_steps);
+    if (!variant->on_gpu) {
+        run->processor_seconds += processor_seconds() - used;
+        run->seconds += clock_seconds() - start;
+    }
+    variant->visits[round] = bench_visit_seconds(variant, visit.seconds, (size_t)bench->visit_steps);
     variant->losses[round] = visit.loss;
     return EXIT_DONE;
 }
@@ -223,7 +256,8 @@ static int visit_anchor(BenchRun *run, Lane *anchor, double *seconds, double *me
     const Bench *bench = run->bench;
     Visit visit = {.seconds = seconds};
     int status = visit_lane(run, anchor, bench->warmup_steps, bench->visit_steps, &visit);
-    *median = status == EXIT_DONE ? median_of(seconds, (size_t)bench->visit_steps) : NAN;
+    *median =
+        status == EXIT_DONE ? bench_visit_seconds(anchor->variant, seconds, (size_t)bench->visit_steps) : NAN;
     return status;
 }
 
@@ -258,18 +292,25 @@ static int visit_all(BenchRun *run, int64_t round) {
     return status;
 }
 
+// Whether a variant runs on a GPU, or on the processor.
+static bool uses(const BenchRun *run, bool gpu) {
+    for (size_t i = 0; i < run->lane_count; i++)
+        if (run->lanes[i].variant->on_gpu == gpu) return true;
+    return false;
+}
+
 static int run_rounds(BenchRun *run) {
     Bench *bench = run->bench;
     make_room(run);
-    double start = clock_seconds(), used = processor_seconds();
     bench->barriers[0] = probe_barrier(run->threads);
     for (int64_t round = 0; round < bench->rounds; round++) {
         int status = visit_all(run, round);
         if (status != EXIT_DONE) return status;
         bench->barriers[round + 1] = probe_barrier(run->threads);
-        bench->machine.peak_flops = probe_peak(run->threads, bench->machine.peak_flops);
+        if (uses(run, false)) bench->machine.peak_flops = probe_peak(run->threads, bench->machine.peak_flops);
     }
-    bench->processor_share = (processor_seconds() - used) / (clock_seconds() - start) / threads_count(run->threads);
+    double of_threads = run->seconds * threads_count(run->threads);
+    bench->processor_share = of_threads > 0 ? run->processor_seconds / of_threads : 1;
     for (size_t i = 0; i < bench->variant_count; i++)
         bench->variants[i].time = estimate_median(bench->variants[i].visits, (size_t)bench->rounds);
     return EXIT_DONE;
@@ -291,6 +332,13 @@ static void describe_machine(BenchRun *run) {
                          .read_bandwidth = probe.read_bandwidth,
                          .triad_bandwidth = probe.triad_bandwidth};
     memcpy(machine->cpu, probe.model, sizeof machine->cpu);
+    if (!uses(run, true)) return;
+    const Gpu *gpu = run->command->gpu;
+    TensorKind kind = configured_tensor(run->command->config);
+    machine->gpu = gpu_name(gpu);
+    machine->gpu_kind = kind == TENSOR_NONE ? "f32" : tensor_name(kind);
+    machine->gpu_flops = gpu_roof(gpu, kind);
+    machine->gpu_bandwidth = gpu_target(gpu).bandwidth;
 }
 
 static int run_all(BenchRun *run) {
@@ -310,7 +358,7 @@ static int run_all(BenchRun *run) {
 }
 
 int bench_run(Command *command, Bench *bench, bool replays) {
-    BenchRun run = {.command = command, .bench = bench, .replays = replays, .target = probed_target()};
+    BenchRun run = {.command = command, .bench = bench, .replays = replays};
     double start = clock_seconds();
     int status = run_all(&run);
     free_anchors(&run);

@@ -31,7 +31,7 @@ static void append_name(Text *out, const Variant *variant) {
 }
 
 double bench_mfu(const Bench *bench, const Variant *variant) {
-    return variant->formula_flops / variant->time.median / bench->machine.peak_flops;
+    return variant->formula_flops / variant->time.median / bench_machine(bench, variant).peak_flops;
 }
 
 // ---- times
@@ -68,9 +68,9 @@ static void append_facts(const Bench *bench, const Variant *variant, Text *out) 
     Arena *arena = out->arena;
     double planned = variant->state_bytes + variant->arena_bytes + variant->scratch_bytes;
     append_name(out, variant);
-    text_append(out, " %6.2f %9.1f %8.1f %9s %8s %6.2f %7.1e%c %12.9g\n",
-                100 * variant->product_flops / variant->time.median / bench->machine.peak_flops, 1e-6 * planned,
-                1e-6 * variant->resident_bytes,
+    text_append(out, " %6.2f %9.1f %8s %9s %8s %6.2f %7.1e%c %12.9g\n",
+                100 * variant->product_flops / variant->time.median / bench_machine(bench, variant).peak_flops,
+                1e-6 * planned, variant->on_gpu ? "-" : arena_format(arena, "%.1f", 1e-6 * variant->resident_bytes),
                 arena_format(arena, "%u/%u", variant->kernels, variant->distinct_kernels),
                 explain_quantity(arena, variant->model_bytes), variant->compile_seconds, worst_error(variant),
                 variant->errors.passed ? ' ' : '!', variant->losses[bench->rounds - 1]);
@@ -160,6 +160,31 @@ static void append_unlike(const Bench *bench, Text *out) {
     }
 }
 
+// A GPU beside the processor, level by level.
+static void append_devices(const Bench *bench, Text *out) {
+    Arena *arena = out->arena;
+    bool is_compared = false;
+    for (size_t i = 0; i < bench->variant_count; i++) {
+        const Variant *variant = &bench->variants[i], *other = bench_on_processor(bench, variant);
+        if (!other) continue;
+        Estimate speedup = bench_speedup(bench, variant, other);
+        explain_wrapped(out, 0,
+                        arena_format(arena, "devices: %s takes %s ms, %s %s: %.4g times as fast (%.4g to %.4g)",
+                                     variant->name, bench_milliseconds(arena, variant->time.median), other->name,
+                                     bench_milliseconds(arena, other->time.median), speedup.median, speedup.low,
+                                     speedup.high),
+                        ", ");
+        is_compared = true;
+    }
+    if (is_compared && !text_equal(bench->machine.gpu_kind, "f32"))
+        explain_wrapped(out, 0,
+                        arena_format(arena,
+                                     "unlike: products on the GPU may round their factors to %s, the processor "
+                                     "computes in f32",
+                                     bench->machine.gpu_kind),
+                        ", ");
+}
+
 static void append_disturbance(const Bench *bench, Text *out) {
     if (!bench_was_disturbed(bench)) return;
     explain_wrapped(
@@ -184,8 +209,16 @@ static void append_machine(const Bench *bench, Text *out) {
                      1e9 * median_of(bench->barriers, (size_t)bench->rounds + 1), forced ? ", OpenBLAS " : "",
                      forced ? forced : ""),
         ", ");
+    if (machine->gpu)
+        explain_wrapped(out, 0,
+                        arena_format(out->arena, "gpu: %s, %.1f TFLOP/s %s, %.0f GB/s by its datasheet", machine->gpu,
+                                     1e-12 * machine->gpu_flops, machine->gpu_kind, 1e-9 * machine->gpu_bandwidth),
+                        ", ");
+    const char *peak = machine->gpu ? "the device's peak" : "this peak";
     const char *const notes[] = {
-        "mfu: nanoGPT's flops against this peak, a100: against 312 TFLOP/s, true: flops of products against this peak",
+        arena_format(out->arena,
+                     "mfu: nanoGPT's flops against %s, a100: against 312 TFLOP/s, true: flops of products against %s",
+                     peak, peak),
         arena_format(out->arena,
                      "intervals: order statistics of %lld rounds' medians (%.1f %%), and the medians of both halves",
                      (long long)bench->rounds, 100 * coverage),
@@ -205,8 +238,9 @@ const char *bench_headline(Arena *arena, const Bench *bench, const Variant *main
         speed = arena_format(arena, ", %.2f times as fast as %s (%.2f to %.2f)", speedup.median, base->name,
                              speedup.low, speedup.high);
     }
-    return arena_format(arena, "%s: %s takes %s ms a step%s, %.1f %% of this machine's peak", bench->model, main->name,
-                        bench_milliseconds(arena, main->time.median), speed, 100 * bench_mfu(bench, main));
+    return arena_format(arena, "%s: %s takes %s ms a step%s, %.1f %% of this %s's peak", bench->model, main->name,
+                        bench_milliseconds(arena, main->time.median), speed, 100 * bench_mfu(bench, main),
+                        main->on_gpu ? "GPU" : "machine");
 }
 
 void bench_table(const Bench *bench, Text *out) {
@@ -217,6 +251,7 @@ void bench_table(const Bench *bench, Text *out) {
     append_fact_table(bench, out);
     append_ablation(bench, out);
     append_losses(bench, out);
+    append_devices(bench, out);
     append_unlike(bench, out);
     append_disturbance(bench, out);
     append_machine(bench, out);
@@ -257,6 +292,7 @@ bool bench_replay_table(const Bench *before, const Bench *now, Text *out) {
                       arena_format(arena, "%d bytes", b->vector_bytes));
     append_difference(out, "caches", arena_format(arena, "%.0f/%.0f/%.0f", a->l1_bytes, a->l2_bytes, a->l3_bytes),
                       arena_format(arena, "%.0f/%.0f/%.0f", b->l1_bytes, b->l2_bytes, b->l3_bytes));
+    append_difference(out, "GPU", a->gpu ? a->gpu : "none", b->gpu ? b->gpu : "none");
     append_difference(out, "sinter", before->sinter, now->sinter);
     append_difference(out, "llvm", before->llvm, now->llvm);
     append_difference(out, "blas", before->blas, now->blas);

@@ -121,19 +121,38 @@ static int read_sweep(Command *command, Sweep *sweep) {
     return EXIT_DONE;
 }
 
-static void add_levels(Arena *arena, Bench *bench, const FuseLevel *levels, size_t count, const Sweep *sweep) {
+typedef struct {
+    FuseLevel levels[3];
+    size_t level_count;
+    Sweep sweep;
+    const bool *are_gpus;
+    int device_count;
+} Asked;
+
+// "all", "cuda all", "batch_size=24 cuda op"
+static const char *variant_name(Arena *arena, const Asked *asked, size_t value, int device, size_t level) {
+    Text name = text_create(arena);
+    if (asked->sweep.key) text_append(&name, "%s=%s", asked->sweep.key, asked->sweep.values[value]);
+    if (asked->device_count > 1)
+        text_append(&name, "%s%s", name.length ? " " : "", asked->are_gpus[device] ? "cuda" : "cpu");
+    if (!asked->sweep.key || asked->level_count > 1)
+        text_append(&name, "%s%s", name.length ? " " : "", fuse_name(asked->levels[level]));
+    return text_string(&name);
+}
+
+static void add_levels(Arena *arena, Bench *bench, const Asked *asked) {
+    const Sweep *sweep = &asked->sweep;
     for (size_t s = 0; s < (sweep->key ? sweep->count : 1); s++)
-        for (size_t i = 0; i < count; i++) {
-            Variant variant = {.role = ROLE_LEVEL, .fuse = levels[i], .name = fuse_name(levels[i])};
-            if (levels[i] == FUSE_ALL) variant.choices = bench->choices;
-            if (sweep->key) {
-                variant.key = sweep->key;
-                variant.value = sweep->values[s];
-                variant.name = arena_format(arena, "%s=%s%s%s", sweep->key, sweep->values[s], count > 1 ? " " : "",
-                                            count > 1 ? fuse_name(levels[i]) : "");
-            }
-            bench_add(arena, bench, variant);
-        }
+        for (int d = 0; d < asked->device_count; d++)
+            for (size_t i = 0; i < asked->level_count; i++)
+                bench_add(arena, bench,
+                          (Variant){.role = ROLE_LEVEL,
+                                    .fuse = asked->levels[i],
+                                    .on_gpu = asked->are_gpus[d],
+                                    .name = variant_name(arena, asked, s, d, i),
+                                    .key = sweep->key,
+                                    .value = sweep->key ? sweep->values[s] : NULL,
+                                    .choices = asked->levels[i] == FUSE_ALL ? bench->choices : NULL});
 }
 
 // The text of --choices: it steers level all, and all rows of an ablation.
@@ -143,27 +162,33 @@ static int read_choices(Command *command, Bench *bench) {
     return bench->choices ? EXIT_DONE : EXIT_BAD_FILE;
 }
 
-int bench_variants(Command *command, Bench *bench) {
+static int check_ablation(Command *command, const Asked *asked, const char *levels_text) {
+    bool has_all = false;
+    for (size_t i = 0; i < asked->level_count; i++)
+        has_all |= asked->levels[i] == FUSE_ALL;
+    if (asked->sweep.key)
+        return wrong(command, "sweep", "sweep '%s' and --ablate: one at a time",
+                     config_string(command->config, "sweep"));
+    if (asked->device_count > 1)
+        return wrong(command, "device", "device '%s' and --ablate: one device at a time",
+                     config_string(command->config, "device"));
+    if (has_all) return EXIT_DONE;
+    return wrong(command, "levels", "levels '%s': --ablate leaves parts out of level all, which is missing",
+                 levels_text);
+}
+
+int bench_variants(Command *command, const bool *are_gpus, int device_count, Bench *bench) {
     const Config *config = command->config;
     const char *levels_text = config_string(config, "levels");
-    FuseLevel levels[3];
-    size_t count;
-    Sweep sweep;
+    Asked asked = {.are_gpus = are_gpus, .device_count = device_count};
     bench->ablates = config_bool(config, "ablate");
     int status = read_choices(command, bench);
-    if (status == EXIT_DONE) status = read_sweep(command, &sweep);
+    if (status == EXIT_DONE) status = read_sweep(command, &asked.sweep);
     if (status != EXIT_DONE) return status;
-    if (sweep.key && !config_find(config, "levels")->assigned) levels_text = "all";
-    if ((status = read_levels(command, levels_text, levels, &count)) != EXIT_DONE) return status;
-    if (sweep.key && bench->ablates)
-        return wrong(command, "sweep", "sweep '%s' and --ablate: one at a time", config_string(config, "sweep"));
-    bool has_all = false;
-    for (size_t i = 0; i < count; i++)
-        has_all |= levels[i] == FUSE_ALL;
-    if (bench->ablates && !has_all)
-        return wrong(command, "levels", "levels '%s': --ablate leaves parts out of level all, which is missing",
-                     levels_text);
-    add_levels(command->arena, bench, levels, count, &sweep);
+    if (asked.sweep.key && !config_find(config, "levels")->assigned) levels_text = "all";
+    if ((status = read_levels(command, levels_text, asked.levels, &asked.level_count)) != EXIT_DONE) return status;
+    if (bench->ablates && (status = check_ablation(command, &asked, levels_text)) != EXIT_DONE) return status;
+    add_levels(command->arena, bench, &asked);
     return EXIT_DONE;
 }
 
@@ -182,6 +207,7 @@ static void add_part(Arena *arena, Bench *bench, VariantRole role, const char *k
     bench_add(arena, bench,
               (Variant){.role = role,
                         .fuse = FUSE_ALL,
+                        .on_gpu = bench_main(bench)->on_gpu,
                         .name = arena_format(arena, "%s %s", role == ROLE_ONLY ? "only" : "all without", kind),
                         .kind = role == ROLE_BARE ? NULL : kind,
                         .choices = choices});

@@ -161,28 +161,21 @@ static RuntimeStatus record_timeline(Meter *meter, Timeline *timeline) {
 
 // ---- the peaks that boxes are held against
 
-static double peak_of(const Meter *meter, TensorKind kind) {
-    const Gpu *gpu = meter->request->command->gpu;
-    Target target = gpu_target(gpu);
-    double peak = gpu_peak(gpu, kind);
-    if (peak > 0) return peak;
-    return kind == TENSOR_NONE ? target.peak_flops : target_tensor_flops(&target, kind == TENSOR_TF32);
-}
-
 // The machine's own is that of what does most of the products' flops.
 static void set_peaks(Meter *meter) {
     Profile *profile = meter->profile;
+    const Gpu *gpu = meter->request->command->gpu;
     double flops[TENSOR_F16 + 1] = {0};
     TensorKind most = TENSOR_NONE;
     for (size_t i = 0; i < profile->table.count; i++) {
         ProfileBox *box = &profile->table.boxes[i];
-        box->peak = peak_of(meter, box->tensor);
+        box->peak = gpu_roof(gpu, box->tensor);
         if (box->form == FORM_PRODUCT) flops[box->tensor] += box->flops;
     }
     for (TensorKind kind = TENSOR_NONE; kind <= TENSOR_F16; kind++)
         if (flops[kind] > flops[most]) most = kind;
     profile->peak_kind = most == TENSOR_NONE ? "f32" : tensor_name(most);
-    profile->machine.fma_flops = peak_of(meter, most);
+    profile->machine.fma_flops = gpu_roof(gpu, most);
 }
 
 static void describe(Meter *meter) {

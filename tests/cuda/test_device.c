@@ -1,4 +1,4 @@
-// The built program on a GPU that is none (fake_library.c, fake_nvrtc.c): train, resume, sample, check and every
+// The built program on a GPU that is none (fake_library.c, fake_nvrtc.c): train, resume, sample, check, bench and every
 // refusal, as a user sees them. The kernels are the real ones, run by the emulation.
 #include <setjmp.h>
 #include <stdbool.h>
@@ -104,6 +104,26 @@ static void profiles(void **state) {
     with_gpu("broken", 5, "the GPU cannot", "profile " MODEL "--device=cuda --steps=1");
 }
 
+// Levels on a GPU, alone and beside the processor, whose losses they have bit for bit; and again from the record.
+static void benches(void **state) {
+    (void)state;
+    run_ok("bench " MODEL
+           "--device=cuda --levels=op,all --rounds=2 --steps=2 --json=gpu.json --report=gpu.html");
+    assert_true(log_has("gpu: NVIDIA H200, 66.9 TFLOP/s f32, 4800 GB/s by its datasheet"));
+    assert_true(log_has("last losses: 1 of 1 like all's bit for bit"));
+    assert_false(log_has("devices: "));
+    assert_int_equal(run_shell("grep -qF '\"device\": \"cuda\"' gpu.json && grep -qF '\"gpu\": \"NVIDIA H200\"' "
+                               "gpu.json && grep -qF 'peak 66900 GFLOP/s' gpu.html"), 0);
+    expect(0, "losses: equal", "bench --replay=gpu.json");
+    with_gpu("none", 2, "no usable GPU", "bench --replay=gpu.json");
+#ifdef HAS_CPU
+    run_ok("bench " MODEL "--device=cuda,cpu --levels=op --rounds=2 --steps=2 --json=both.json --tf32=True");
+    assert_true(log_has("devices: cuda op takes "));
+    assert_true(log_has("unlike: products on the GPU may round their factors to tf32"));
+    expect(0, "losses: equal", "bench --replay=both.json");
+#endif
+}
+
 static void samples(void **state) {
     (void)state;
     run_ok("train " MODEL "--device=cuda --max_iters=1 --out_dir=spoken");
@@ -148,7 +168,10 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu(NULL, 2, "dtype 'int8': float32, or on a GPU bfloat16", TRAIN " --dtype=int8");
     with_gpu(NULL, 2, "dtype 'float16': its gradients need a scaled loss", TRAIN " --dtype=float16");
     with_gpu(NULL, 2, "--tune compares programs of processors", TRAIN " --tune=on");
-    with_gpu(NULL, 2, "device 'cuda': bench measures processors only", "bench " MODEL "--device=cuda");
+    with_gpu(NULL, 2, "--tune compares programs of processors", "bench " MODEL "--device=cuda --tune=on");
+    with_gpu(NULL, 2, "--ablate: one device at a time", "bench " MODEL "--device=cpu,cuda --ablate=True");
+    with_gpu(NULL, 2, "device 'cuda,gpu': cpu, cuda, auto, or both", "bench " MODEL "--device=cuda,gpu");
+    with_gpu("none", 2, "device 'cuda': no usable GPU", "bench " MODEL "--device=cpu,cuda");
     const char *path = getenv("LD_LIBRARY_PATH");
     char *kept = path ? strdup(path) : NULL;
     unsetenv("LD_LIBRARY_PATH");
@@ -164,6 +187,7 @@ int main(void) {
         cmocka_unit_test(evaluates_only),
         cmocka_unit_test(is_chosen_where_it_is),
         cmocka_unit_test(profiles),
+        cmocka_unit_test(benches),
         cmocka_unit_test(samples),
         cmocka_unit_test(checks_against_the_reference),
         cmocka_unit_test(what_is_not_finite_is_not_applied),

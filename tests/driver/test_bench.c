@@ -99,6 +99,32 @@ static void levels_are_compared_with_op(void **state) {
     assert_float_equal(bench_speedup(&bench, all, op).median, 1.5, 1e-6);
 }
 
+// Each device's levels among themselves, and a GPU's beside the processor's.
+static void devices_are_compared_level_by_level(void **state) {
+    Arena *arena = *state;
+    Bench bench = make_levels(arena);
+    bench.machine.gpu = "some GPU";
+    bench.machine.gpu_kind = "tf32";
+    bench.machine.gpu_flops = 4e14;
+    bench.machine.gpu_bandwidth = 4e12;
+    add(arena, &bench, (Variant){.name = "cuda op", .fuse = FUSE_OP, .on_gpu = true}, 0.3);
+    Variant *all = add(arena, &bench, (Variant){.name = "cuda all", .fuse = FUSE_ALL, .on_gpu = true}, 0.2);
+    assert_ptr_equal(bench_main(&bench), all);
+    assert_string_equal(bench_base(&bench, all)->name, "cuda op");
+    assert_string_equal(bench_base(&bench, &bench.variants[2])->name, "op");
+    assert_string_equal(bench_on_processor(&bench, all)->name, "all");
+    assert_null(bench_on_processor(&bench, &bench.variants[2]));
+    assert_float_equal(bench_mfu(&bench, all) / bench_mfu(&bench, &bench.variants[2]), 50 * 5e11 / 4e14, 1e-6);
+    Text text = text_create(arena);
+    bench_table(&bench, &text);
+    assert_non_null(strstr(text_string(&text), "devices: cuda all takes 0.200 ms, all 10.00: 50 times as fast"));
+    assert_non_null(strstr(text_string(&text), "unlike: products on the GPU may round their factors to tf32"));
+    const double seconds[] = {1, 1, 4};   // several runs are under way there: single steps mean little
+    assert_true(bench_visit_seconds(all, seconds, 3) == 2 && bench_visit_seconds(&bench.variants[2], seconds, 3) == 1);
+    all->tokens *= 2;
+    assert_null(bench_on_processor(&bench, all));
+}
+
 static void unlike_work_is_flagged_and_not_compared(void **state) {
     Arena *arena = *state;
     Bench bench = make_bench(arena);
@@ -352,6 +378,7 @@ static void the_report_is_one_sound_page(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(levels_are_compared_with_op, make_arena, drop_arena),
+        cmocka_unit_test_setup_teardown(devices_are_compared_level_by_level, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(unlike_work_is_flagged_and_not_compared, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(a_decision_that_costs_is_flagged, make_arena, drop_arena),
         cmocka_unit_test_setup_teardown(noise_is_not_flagged, make_arena, drop_arena),
