@@ -172,10 +172,20 @@ static TileValue integer_map(Evaluator *evaluator, Op op, const TileValue *opera
     }
 }
 
+// Operands that commute stand in the order of their ids, and a constant's is older or younger than its neighbour's
+// according to the layer that named it first. Constants come second, so that all layers have the same kernels. (A
+// maximum's bits depend on the order.)
+static bool is_turned(const Evaluator *evaluator, const Node *node) {
+    if (!op_commutes(node->op) || node->op == OP_MAXIMUM || node->op == OP_MINIMUM) return false;
+    return graph_node(evaluator->region, node->operands[0])->op == OP_CONST &&
+           graph_node(evaluator->region, node->operands[1])->op != OP_CONST;
+}
+
 static TileValue pointwise_value(Evaluator *evaluator, const Node *node, const TileIndex *env) {
     TileValue operands[3] = {0};
+    bool turned = is_turned(evaluator, node);
     for (uint32_t i = 0; i < node->operand_count; i++)
-        operands[i] = evaluator_value(evaluator, node->operands[i], env);
+        operands[i] = evaluator_value(evaluator, node->operands[turned ? 1 - i : i], env);
     if (node->dtype == DTYPE_I32) {
         TileValue value = integer_map(evaluator, node->op, operands);
         if (value != TILE_NONE) return value;
