@@ -21,10 +21,11 @@ static WideHash key_of(const Nvrtc *nvrtc, const CudaSource *source) {
     return key;
 }
 
-static bool recall(Cache *cache, Arena *arena, WideHash key, CudaObject *object) {
+bool cubin_recall(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaSource *source, CudaObject *object) {
     size_t length = 0;
     uint64_t bytes;
-    const char *entry = cache_get(cache, arena, key, kind, &length);
+    if (!cache) return false;
+    const char *entry = cache_get(cache, arena, key_of(nvrtc, source), kind, &length);
     if (!entry) return false;
     CHECK(length > sizeof bytes);  // the cache has verified what was stored
     memcpy(&bytes, entry, sizeof bytes);
@@ -34,7 +35,7 @@ static bool recall(Cache *cache, Arena *arena, WideHash key, CudaObject *object)
     return true;
 }
 
-static void remember(Cache *cache, WideHash key, const CudaObject *object) {
+void cubin_remember(const Nvrtc *nvrtc, Cache *cache, const CudaSource *source, const CudaObject *object) {
     if (!cache || !object->cubin) return;
     Arena *arena = arena_create();
     Text entry = text_create(arena);
@@ -42,16 +43,6 @@ static void remember(Cache *cache, WideHash key, const CudaObject *object) {
     text_append_bytes(&entry, (const char *)&bytes, sizeof bytes);
     text_append_bytes(&entry, object->cubin, object->cubin_bytes);
     text_append_bytes(&entry, object->log, strlen(object->log) + 1);
-    cache_put(cache, key, kind, entry.data, entry.length);
+    cache_put(cache, key_of(nvrtc, source), kind, entry.data, entry.length);
     arena_free(arena);
-}
-
-bool cubin_make(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaSource *source, CudaObject *object,
-                bool *is_recalled, Diags *diags) {
-    WideHash key = key_of(nvrtc, source);
-    *is_recalled = recall(cache, arena, key, object);
-    if (*is_recalled) return true;
-    if (!nvrtc_compile(nvrtc, arena, source, object, diags)) return false;
-    remember(cache, key, object);
-    return true;
 }

@@ -214,23 +214,72 @@ static void a_cubin_is_compiled_once(void **state) {
     Cache *cache = cache_open(bench->arena, arena_format(bench->arena, "%s/sinter/code", root), 1 << 24, bench->diags);
     CudaSource source = {.name = "test.cu", .text = two_kernels, .architecture = "sm_90a"};
     CudaObject cold, warm, other;
-    bool is_recalled;
-    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &cold, &is_recalled, bench->diags));
-    assert_false(is_recalled);
-    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &warm, &is_recalled, bench->diags));
-    assert_true(is_recalled);
+    assert_false(cubin_recall(bench->nvrtc, cache, bench->arena, &source, &cold));
+    assert_true(nvrtc_compile(bench->nvrtc, bench->arena, &source, &cold, bench->diags));
+    cubin_remember(bench->nvrtc, cache, &source, &cold);
+    assert_true(cubin_recall(bench->nvrtc, cache, bench->arena, &source, &warm));
     assert_int_equal(warm.cubin_bytes, cold.cubin_bytes);
     assert_memory_equal(warm.cubin, cold.cubin, cold.cubin_bytes);
     assert_int_equal(usage_of(&warm, "turn")->shared_bytes, 512);
     source.architecture = "sm_80";
-    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &other, &is_recalled, bench->diags));
-    assert_false(is_recalled);
+    assert_false(cubin_recall(bench->nvrtc, cache, bench->arena, &source, &other));
+    source.architecture = "sm_90a";
     static const char *const options[] = {"--fmad=false", NULL};
     source.options = options;
-    assert_true(cubin_make(bench->nvrtc, cache, bench->arena, &source, &other, &is_recalled, bench->diags));
-    assert_false(is_recalled);
+    assert_false(cubin_recall(bench->nvrtc, cache, bench->arena, &source, &other));
     assert_int_equal(system(arena_format(bench->arena, "rm -rf %s", root)), 0);
     assert_int_equal(diags_count(bench->diags), 0);
+}
+
+// ---- many kernels, in units that are compiled side by side
+
+enum { KERNELS = 21 };
+
+static CudaCode code_of_many(Bench *bench, int wrong) {
+    CudaKernel *kernels = ARENA_ARRAY(bench->arena, CudaKernel, KERNELS);
+    for (int k = 0; k < KERNELS; k++) {
+        const char *name = arena_format(bench->arena, "many_%d", k);
+        const char *source = arena_format(bench->arena, "KERNEL(%s, 64)(float *b0) { b0[LANE] = %d.0f%s; }\n", name, k,
+                                          k == wrong ? " + nothing" : "");
+        kernels[k] = (CudaKernel){.name = name, .source = source, .buffer_count = 1, .threads = 64};
+    }
+    return (CudaCode){
+        .common = "#define KERNEL(name, threads) extern \"C\" __global__ void __launch_bounds__(threads) name\n"
+                  "#define LANE threadIdx.x\n",
+        .kernels = kernels,
+        .kernel_count = KERNELS};
+}
+
+static void units_are_compiled_side_by_side(void **state) {
+    Bench *bench = *state;
+    char root[] = "/tmp/sinter-units-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    Cache *cache = cache_open(bench->arena, arena_format(bench->arena, "%s/sinter/code", root), 1 << 24, bench->diags);
+    CudaCode code = code_of_many(bench, -1);
+    CudaImages cold, warm;
+    CubinReport report, again;
+    assert_true(
+        cubins_make(bench->nvrtc, cache, bench->arena, &code, "sm_90a", &cold, &report, bench->diags));
+    assert_int_equal(report.recalled, 0);
+    for (uint32_t k = 0; k < KERNELS; k++)
+        assert_non_null(usage_of(&report.objects[cold.cubin_of[k]], code.kernels[k].name));
+    assert_true(cubins_make(bench->nvrtc, cache, bench->arena, &code, "sm_90a", &warm, &again, bench->diags));
+    assert_int_equal(again.recalled, again.units);
+    for (uint32_t u = 0; u < cold.cubin_count; u++)
+        assert_memory_equal(warm.cubins[u], cold.cubins[u], report.objects[u].cubin_bytes);
+    assert_int_equal(system(arena_format(bench->arena, "rm -rf %s", root)), 0);
+    assert_int_equal(diags_count(bench->diags), 0);
+}
+
+static void a_unit_that_fails_is_complained_of(void **state) {
+    Bench *bench = *state;
+    CudaCode code = code_of_many(bench, 13);
+    CudaImages images;
+    CubinReport report;
+    assert_false(cubins_make(bench->nvrtc, NULL, bench->arena, &code, "sm_90a", &images, &report, bench->diags));
+    assert_int_equal(diags_errors(bench->diags), 1);
+    assert_non_null(strstr(complaints(bench), "\"nothing\" is undefined"));
+    assert_non_null(strstr(complaints(bench), "kernels-"));
 }
 
 // ---- the log alone, without NVRTC
@@ -328,6 +377,8 @@ int main(void) {
         TEST(unknown_architectures_are_refused),
         TEST(the_service_kernels_compile),
         TEST(a_cubin_is_compiled_once),
+        TEST(units_are_compiled_side_by_side),
+        TEST(a_unit_that_fails_is_complained_of),
     };
     const struct CMUnitTest others[] = {
         TEST(a_log_is_read),
