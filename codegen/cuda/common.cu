@@ -27,6 +27,24 @@ INLINE float from_lane_xor(float value, int distance) {
     return __shfl_xor_sync(worker_mask(), value, distance, 16);
 }
 
+// ---- registers in turn: each has what the next one had, the last what the first had
+
+#define ROTATE(type, parts, count)                                      \
+    do {                                                                \
+        const type first = parts[0];                                    \
+        UNROLL                                                          \
+        for (int i = 1; i < (count); i++) parts[i - 1] = parts[i];      \
+        parts[(count) - 1] = first;                                     \
+    } while (0)
+#define ROTATE_ROWS(type, parts, count, width)                          \
+    UNROLL                                                              \
+    for (int v = 0; v < (width); v++) {                                 \
+        const type first = parts[0][v];                                 \
+        UNROLL                                                          \
+        for (int i = 1; i < (count); i++) parts[i - 1][v] = parts[i][v]; \
+        parts[(count) - 1][v] = first;                                  \
+    }
+
 // ---- integers: two's complement, whatever the language says of overflow
 
 INLINE int int_add(int a, int b) { return (int)((unsigned)a + (unsigned)b); }

@@ -4,7 +4,7 @@
 //     print.c       one tile program -> the text of one kernel
 //     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
-//     print_op.c    one operation                   print_index.c  affine indices
+//     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
@@ -64,6 +64,7 @@ typedef struct {
     const char *row_count;           // rows of this tile when that varies, else NULL
     const char *lane_limit;          // lanes from here on are masked out, or NULL
     bool in_row_nest;                // `r` is in scope
+    bool rolled_rows, rolled_vectors;   // the nest's part is always the first one (print_parts.c)
     const struct Tensor *tensor;     // how a block's threads share a tile; NULL: a tile is one worker's
 } Printer;
 
@@ -78,6 +79,11 @@ void print_range(Printer *printer, uint32_t begin, uint32_t end);       // print
 void print_nest(Printer *printer, uint32_t loop);                       // print_loop.c: one whose rounds are dealt out
 void print_run(Printer *printer, uint32_t begin, uint32_t end);         // print_run.c
 uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit);
+// print_parts.c: whether a run's nest over rows, or over vectors, is rolled; what ends its rounds then. `shape`: what
+// all operations of the nest have.
+bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end);
+bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
+void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
 void print_op(Printer *printer, uint32_t number);                       // print_op.c: in the scope of its part
 const char *value_text(const Printer *printer, TileValue value);        // print_op.c: of the part in scope
 const char *dtype_text(DType dtype);

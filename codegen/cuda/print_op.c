@@ -49,8 +49,9 @@ const char *value_text(const Printer *printer, TileValue value) {
     if (op->kind == TILE_LOOP) return loop_element(printer, value);
     const Cell *cell = &printer->cells[value];
     bool by_rows = cell->stored && cell->rows > 1, by_vectors = cell->stored && cell->vectors > 1;
-    return arena_format(printer->arena, "v%u%s%s", value, !by_rows ? "" : printer->in_row_nest ? "[r]" : "[0]",
-                        by_vectors ? "[v]" : "");
+    bool is_at_row = printer->in_row_nest && !printer->rolled_rows;
+    return arena_format(printer->arena, "v%u%s%s", value, !by_rows ? "" : is_at_row ? "[r]" : "[0]",
+                        !by_vectors ? "" : printer->rolled_vectors ? "[0]" : "[v]");
 }
 
 // ---- pointwise functions

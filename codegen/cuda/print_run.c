@@ -1,6 +1,6 @@
 // Straight-line runs, part by part: what is uniform, what goes with the vectors, and for each row what goes with it
 // and, for each vector, what goes with both. The nests are unrolled by whoever compiles the text, so that parts are
-// registers.
+// registers (print_parts.c: or rolled).
 //
 //     %8 = load x[T.2]  rows              float v9[2];
 //     %9 = load w[lane] lanes       ->    for (v < 2) { v9[v] = w[..]; }
@@ -84,12 +84,16 @@ static const char *extents_text(const Printer *printer, const Cell *cell) {
 
 // ---- nests over parts
 
-static int open_unrolled(Printer *printer, const char *name, int count) {
+static int open_parts(Printer *printer, const char *name, int count, bool rolled) {
     if (count == 1) return 0;
-    print_line(printer, "UNROLL");
+    print_line(printer, rolled ? "ROLLED" : "UNROLL");
     print_line(printer, "for (int %s = 0; %s < %d; %s++) {", name, name, count, name);
     if (*name == 'r') printer->in_row_nest = true;
     return 1;
+}
+
+static int open_unrolled(Printer *printer, const char *name, int count) {
+    return open_parts(printer, name, count, false);
 }
 
 static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, uint8_t mask, uint8_t shape,
@@ -104,7 +108,7 @@ static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, u
 // Which rows and lanes of the tile the r-th and v-th registers of a thread are: a worker's are side by side.
 static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
     const char *own_row = printer->tensor ? "OWN_ROW(r)" : "r";
-    int open = open_unrolled(printer, "r", printer->rows);
+    int open = open_parts(printer, "r", printer->rows, printer->rolled_rows);
     if (open && uses_element(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS, printer->rows_loop))
         print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->rows_loop),
                    loop_base(printer, printer->rows_loop), own_row);
@@ -114,7 +118,7 @@ static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
 }
 
 static int open_vector_nest(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
-    int open = open_unrolled(printer, "v", printer->vectors);
+    int open = open_parts(printer, "v", printer->vectors, printer->rolled_vectors);
     bool is_used =
         printer->lane_limit || uses_element(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, shape, printer->lanes_loop);
     if (open && is_used)
@@ -127,6 +131,13 @@ static int open_vector_nest(Printer *printer, uint32_t begin, uint32_t end, uint
 
 static void close_nests(Printer *printer, int count) {
     while (count-- > 0) print_line(printer, "}");
+}
+
+// The nest itself is the outermost of the open ones.
+static void close_rolled(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape, int count) {
+    close_nests(printer, count - 1);
+    print_rotations(printer, begin, end, shape);
+    close_nests(printer, 1);
 }
 
 static void close_row_nests(Printer *printer, int count) {
@@ -148,17 +159,25 @@ static void print_shape(Printer *printer, uint32_t begin, uint32_t end, uint8_t 
         if (printer->shapes[i] == shape && printer_op(printer, i)->kind != TILE_ZERO) print_op(printer, i);
 }
 
+static void print_vectors(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
+    printer->rolled_vectors = rolls_vectors(printer, begin, end, shape);
+    int open = open_vector_nest(printer, begin, end, shape);
+    print_shape(printer, begin, end, shape);
+    if (printer->rolled_vectors) close_rolled(printer, begin, end, shape, open);
+    else close_nests(printer, open);
+    printer->rolled_vectors = false;
+}
+
 static void print_rows(Printer *printer, uint32_t begin, uint32_t end) {
     const uint8_t both = SHAPE_ROWS | SHAPE_LANES;
     if (!has_shape(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS)) return;
+    printer->rolled_rows = rolls_rows(printer, begin, end);
     int rows = open_row_nest(printer, begin, end);
     print_shape(printer, begin, end, SHAPE_ROWS);
-    if (has_shape(printer, begin, end, both, both)) {
-        int vectors = open_vector_nest(printer, begin, end, both);
-        print_shape(printer, begin, end, both);
-        close_nests(printer, vectors);
-    }
-    close_row_nests(printer, rows);
+    if (has_shape(printer, begin, end, both, both)) print_vectors(printer, begin, end, both);
+    if (printer->rolled_rows) close_rolled(printer, begin, end, SHAPE_ROWS, rows);
+    else close_nests(printer, rows);
+    printer->in_row_nest = printer->rolled_rows = false;
 }
 
 // ---- whole accumulators
@@ -254,10 +273,7 @@ void print_run(Printer *printer, uint32_t begin, uint32_t end) {
     if (barrier) print_line(printer, "worker_barrier();");
     declare(printer, begin, end);
     print_shape(printer, begin, end, SHAPE_UNIFORM);
-    if (has_shape(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, SHAPE_LANES)) {
-        int open = open_vector_nest(printer, begin, end, SHAPE_LANES);
-        print_shape(printer, begin, end, SHAPE_LANES);
-        close_nests(printer, open);
-    }
+    if (has_shape(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, SHAPE_LANES))
+        print_vectors(printer, begin, end, SHAPE_LANES);
     print_rows(printer, begin, end);
 }

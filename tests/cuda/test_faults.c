@@ -326,6 +326,10 @@ static const char *stage_that_is_in_use(Arena *arena, const char *source) {
     return replace(arena, source, "ring + (ahead + 1) % 3", "ring + (ahead + 2) % 3");
 }
 
+static const char *without_passing_on(Arena *arena, const char *source) {
+    return replace(arena, source, "parts[i - 1][v] = parts[i][v]", "parts[i - 1][v] = parts[i - 1][v]");
+}
+
 static void product_must_fail(TensorKind kind, SourceEdit edit, const char *expected) {
     Arena *arena = arena_create();
     const char *wrong = emulate_products(arena, (TensorTile){kind, 32, 32, 3}, edit);
@@ -351,6 +355,16 @@ static void wrong_swizzles(void **state) {
     product_must_fail(TENSOR_BF16, pairs_of_one_summed_index, "the CPU has");
     product_must_fail(TENSOR_BF16, summed_indices_of_the_other_half, "the CPU has");
 }
+// An epilogue of a large tile is rolled.
+static void parts_that_stay_where_they_are(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    const char *wrong = emulate_products(arena, (TensorTile){TENSOR_TF32, 128, 128, 2}, without_passing_on);
+    print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
+    assert_non_null(wrong);
+    assert_non_null(strstr(wrong, "the CPU has"));
+    arena_free(arena);
+}
 static void tails_of_blocks(void **state) {
     (void)state;
     product_must_fail(TENSOR_TF32, without_row_tails, "belongs to no buffer");
@@ -362,6 +376,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_all_sizes),    cmocka_unit_test(missing_waits_in_the_ring),
         cmocka_unit_test(wrong_swizzles),         cmocka_unit_test(tails_of_blocks),
+        cmocka_unit_test(parts_that_stay_where_they_are),
         cmocka_unit_test(nothing_without_faults), cmocka_unit_test(missing_barrier),
         cmocka_unit_test(diverging_barrier),      cmocka_unit_test(out_of_bounds_tail),
         cmocka_unit_test(wrong_shuffles),         cmocka_unit_test(races_in_an_ordered_sum),
