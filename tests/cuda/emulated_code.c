@@ -36,6 +36,12 @@ static void write_file(const char *path, const char *text) {
     if (!file || fputs(text, file) < 0 || fclose(file) != 0) BUG("%s cannot be written", path);
 }
 
+static const char no_compiler[] = "there is no C compiler here (" C_COMPILER ")";
+
+const char *emulation_missing(void) {
+    return system(C_COMPILER " --version >/dev/null 2>&1") == 0 ? NULL : no_compiler;
+}
+
 static void *compile(Arena *arena, const char *source, const char **why) {
     char folder[] = "/tmp/sinter-emulation-XXXXXX";
     if (!mkdtemp(folder)) BUG("no temporary folder");
@@ -52,7 +58,7 @@ static void *compile(Arena *arena, const char *source, const char **why) {
     void *handle = status == 0 ? dlopen(library, RTLD_NOW | RTLD_LOCAL) : NULL;
     *why = NULL;
     if (status != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-        *why = "there is no C compiler here (" C_COMPILER ")";
+        *why = no_compiler;
     } else if (!handle) {
         if (system(arena_format(arena, "head -n 20 %s >&2", log)) != 0) fprintf(stderr, "no log\n");
         BUG("the generated kernels do not compile: %s", command);

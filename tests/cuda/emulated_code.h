@@ -16,6 +16,8 @@ typedef struct EmulatedCode EmulatedCode;
 // Edits the text before it is compiled: how a test plants a slip of the printer. NULL: none.
 typedef const char *(*SourceEdit)(Arena *arena, const char *source);
 
+// Why nothing can be emulated here; NULL: it can.
+const char *emulation_missing(void);
 // NULL with a reason when there is no compiler. BUG when it complains.
 EmulatedCode *emulated_code_create(Arena *arena, const CudaCode *code, SourceEdit edit, const char **why);
 void emulated_code_free(EmulatedCode *code);

@@ -12,6 +12,7 @@
 #include "ir/reference/reference.h"
 #include "tests/cuda/model_plans.h"
 #include "tests/cuda/side_by_side.h"
+#include "tests/skipped.h"
 
 // ---- the float64 reference of the plan
 
@@ -76,9 +77,8 @@ static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse 
     const char *why;
     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
     if (!side) {
-        print_message("SKIP: %s\n", why);
         arena_free(arena);
-        skip();
+        SKIP_TEST(why);
     }
     side->rounds = tensor == TENSOR_ROUNDS;
     for (int run = 0; run < runs; run++) {

@@ -14,6 +14,7 @@
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/service.h"
 #include "cubin.h"
+#include "tests/skipped.h"
 
 enum { SKIPPED = 77 };  // ctest shows it as such
 
@@ -388,7 +389,7 @@ int main(void) {
     Arena *arena = arena_create();
     const char *why = NULL;
     bool has_nvrtc = nvrtc_open(arena, &why) != NULL;
-    if (!has_nvrtc) print_message("SKIP: %zu tests that compile: %s\n", sizeof compiling / sizeof *compiling, why);
+    if (!has_nvrtc) note_skipped(__FILE__, "all tests that compile", why);
     arena_free(arena);
     if (failed) return failed;
     return has_nvrtc ? cmocka_run_group_tests(compiling, NULL, NULL) : SKIPPED;

@@ -7,7 +7,7 @@ if [ -n "$SINTER_TEXT" ] && [ -r "$SINTER_TEXT" ]; then
     text=$SINTER_TEXT
 else
     cat /usr/share/common-licenses/* >text 2>/dev/null
-    [ -s text ] || { echo "SKIP: no text: set SINTER_TEXT"; exit 77; }
+    [ -s text ] || skip "there is no text; set SINTER_TEXT"
     text=text
     limit=2.6   # another text: only that it learns (4.6 at the start)
 fi

@@ -11,6 +11,13 @@ complain() {
     failures=$((failures + 1))
 }
 
+# skip WHY: the test cannot run here; ctest shows it, and ends with the reason.
+skip() {
+    echo "SKIP: $*"
+    [ -z "$SINTER_SKIPPED" ] || echo "e2e/${0##*/}: $*" >>"$SINTER_SKIPPED"
+    exit 77
+}
+
 # run CODE WORDS ARGUMENT...: sinter ends with that exit code and says these words; what it says is in the file `log`.
 run() {
     code=$1 words=$2

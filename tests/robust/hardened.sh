@@ -2,7 +2,10 @@
 # The program is hardened as scripts/hardening.cmake says.
 # hardened.sh PROGRAM
 program=$1
-command -v readelf >/dev/null || { echo "hardened.sh: SKIP: no readelf"; exit 77; }
+command -v readelf >/dev/null || {
+    [ -z "$SINTER_SKIPPED" ] || echo "robust/hardened.sh: there is no readelf" >>"$SINTER_SKIPPED"
+    exit 77
+}
 failed=0
 
 need() {   # need WHAT PATTERN: a line of what readelf says

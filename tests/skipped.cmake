@@ -1,0 +1,11 @@
+# What was skipped, and why: cmake -DLIST=FILE -P skipped.cmake. One line a test in FILE; no file: none.
+set(COUNT 0)
+if(EXISTS "${LIST}")
+  file(STRINGS "${LIST}" LINES)
+  list(LENGTH LINES COUNT)
+endif()
+message("${COUNT} skipped")
+foreach(LINE IN LISTS LINES)
+  string(REGEX REPLACE "^.*/tests/" "" LINE "${LINE}")
+  message("  ${LINE}")
+endforeach()
