@@ -20,7 +20,8 @@ const char *loop_base(const Printer *printer, TileValue loop) {
 const char *loop_element(const Printer *printer, TileValue loop) {
     const char *base = loop_base(printer, loop);
     LoopKind kind = printer_op(printer, loop)->loop;
-    bool moves = kind == LOOP_LANES || (kind == LOOP_ROWS && loop_tile(printer_op(printer, loop)) > 1);
+    bool is_tile = printer->tensor || loop_tile(printer_op(printer, loop)) > 1;
+    bool moves = kind == LOOP_LANES || (kind == LOOP_ROWS && is_tile);
     return moves ? arena_format(printer->arena, "%si", base) : base;
 }
 

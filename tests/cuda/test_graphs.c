@@ -1,5 +1,6 @@
 // Random graphs: each is planned for a GPU, at a level that its seed says, and run step by step by the CPU backend and
 // by the emulation of the CUDA one: the same bits. (That plans for a GPU mean what their graph means, tests/fuzz sees.)
+// Every third seed has all products that can go there in tensor cores.
 //
 // The gate runs the first ones; SINTER_FUZZ_GRAPHS=200 many.
 #include <setjmp.h>
@@ -9,14 +10,19 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "passes/passes.h"
 #include "tests/cuda/side_by_side.h"
+#include "tests/cuda/tensor_plan.h"
 #include "tests/fuzz/hunt.h"
 #include "tests/fuzz/values.h"
+#include "tests/skipped.h"
 
 enum { GATE = 10 };
 
+static bool uses_tensor_cores(uint64_t seed) { return seed % 3 == 1; }
+
 static Plan *plan_of(Arena *arena, const Graph *graph, uint64_t seed, const Target *target, Diags *diags) {
+    Graph *copy = (Graph *)(uintptr_t)graph; // passes_run only reads it
+    if (uses_tensor_cores(seed)) return tensor_plan(arena, copy, (FuseLevel)(seed / 3 % 3), target, diags);
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;
     PassContext context = {.arena = arena,
@@ -26,7 +32,6 @@ static Plan *plan_of(Arena *arena, const Graph *graph, uint64_t seed, const Targ
                            .fuse = (FuseLevel)(seed % 3),
                            .states = states,
                            .program = PROGRAM_PLAIN};
-    Graph *copy = (Graph *)(uintptr_t)graph; // passes_run only reads it
     Plan *plan = NULL;
     return passes_run(&copy, &plan, NULL, &context, NULL) ? plan : NULL;
 }
@@ -69,12 +74,37 @@ static Verdict net_emulated(Arena *arena, const Graph *graph, uint64_t seed) {
     return verdict_wrong(wrong);
 }
 
+static const Hunt hunt = {.net = net_emulated, .graphs = GATE, .largest = 33, .extends = true};
+
 static void emulated_as_compiled(void **state) {
     (void)state;
-    hunt_run(&(Hunt){.net = net_emulated, .graphs = GATE, .largest = 33, .extends = true});
+    const char *why = emulation_missing();
+    if (why) SKIP_TEST(why);
+    hunt_run(&hunt);
+}
+
+// Among the graphs of the gate some have products, and those are in tensor cores.
+static void some_have_tensor_cores(void **state) {
+    (void)state;
+    uint32_t products = 0;
+    for (uint64_t seed = 1; seed <= GATE; seed++) {
+        if (!uses_tensor_cores(seed)) continue;
+        Arena *arena = arena_create();
+        Target target;
+        assert_true(target_of_gpu("sm_90a", &target));
+        const Graph *graph = hunt_graph(arena, &hunt, seed);
+        const Plan *plan = plan_of(arena, graph, seed, &target, diags_create(arena));
+        if (plan) products += tensor_steps(plan);
+        arena_free(arena);
+    }
+    print_message("    %u products in tensor cores\n", products);
+    assert_true(products > 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(emulated_as_compiled)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(emulated_as_compiled),
+        cmocka_unit_test(some_have_tensor_cores),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
