@@ -219,3 +219,29 @@ const char *side_run(SideBySide *side, uint64_t seed) {
     }
     return NULL;
 }
+
+static const char *compare_slot(const SideBySide *side, const ProgramSlot *slot) {
+    const char *a = side->cpu[slot->buffer.memory] + slot->buffer.offset;
+    const char *b = side->gpu[slot->buffer.memory] + slot->buffer.offset;
+    for (size_t i = 0; i < slot->bytes; i += 4) {
+        if (slot->element == ELEMENT_F32 ? same_float(a + i, b + i) : memcmp(a + i, b + i, 4) == 0) continue;
+        return arena_format(side->arena, "%s, element %zu: it differs from the CPU's", slot->name, i / 4);
+    }
+    return NULL;
+}
+
+const char *side_run_in_order(SideBySide *side, const uint32_t *order, uint64_t seed) {
+    copy_leaves(side);
+    side->has_run = true;
+    const CudaProgram *program = &side->code->programs[0];
+    for (uint32_t s = 0; s < side->program->step_count; s++) run_cpu_step(side, &side->program->steps[s]);
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + i};
+        const char *wrong = emulated_launch(side->emulated, side->arena, &program->launches[order[i]], &run);
+        if (wrong) return arena_format(side->arena, "launch %u: %s", order[i], wrong);
+    }
+    const char *wrong = NULL;
+    for (uint32_t i = 0; i < side->program->slot_count && !wrong; i++)
+        if (side->program->slots[i].kind != SLOT_INPUT) wrong = compare_slot(side, &side->program->slots[i]);
+    return wrong;
+}

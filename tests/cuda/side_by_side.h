@@ -30,6 +30,8 @@ void side_free(SideBySide *side);
 // first.
 void *side_data(const SideBySide *side, const ProgramSlot *slot);
 const char *side_run(SideBySide *side, uint64_t seed);
+// All steps on the CPU, all launches in an order that the caller says; then outputs and states.
+const char *side_run_in_order(SideBySide *side, const uint32_t *order, uint64_t seed);
 // Random but sensible: weights as initialised, moments small, tokens below `vocabulary`, seed 1337 and the like.
 void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabulary);
 

@@ -1,7 +1,7 @@
 // Plans for tensor cores (see tensor_plan.h).
 #include "tests/cuda/tensor_plan.h"
 
-Plan *tensor_plan(Arena *arena, Graph *graph, FuseLevel level, const Target *target, Diags *diags) {
+Plan *tensor_plan(Arena *arena, Graph *graph, TensorKind kind, FuseLevel level, const Target *target, Diags *diags) {
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;
     Choices *choices = choices_create(arena);
@@ -16,14 +16,15 @@ Plan *tensor_plan(Arena *arena, Graph *graph, FuseLevel level, const Target *tar
                            .states = states,
                            .program = PROGRAM_PLAIN,
                            .choices = choices,
-                           .tensor = TENSOR_TF32};
+                           .tensor = kind};
     Plan *plan = NULL;
     return passes_run(&graph, &plan, NULL, &context, NULL) ? plan : NULL;
 }
 
-Plan *tensor_plan_of_text(Arena *arena, const char *name, const char *text, const Target *target, Diags *diags) {
+Plan *tensor_plan_of_text(Arena *arena, const char *name, const char *text, TensorKind kind, const Target *target,
+                          Diags *diags) {
     Graph *graph = graph_parse(arena, name, text, diags);
-    return graph ? tensor_plan(arena, graph, FUSE_ALL, target, diags) : NULL;
+    return graph ? tensor_plan(arena, graph, kind, FUSE_ALL, target, diags) : NULL;
 }
 
 uint32_t tensor_steps(const Plan *plan) {

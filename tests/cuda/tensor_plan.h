@@ -5,8 +5,9 @@
 #include "passes/passes.h"
 
 // NULL with diagnostics where the graph cannot be planned.
-Plan *tensor_plan(Arena *arena, Graph *graph, FuseLevel level, const Target *target, Diags *diags);
-Plan *tensor_plan_of_text(Arena *arena, const char *name, const char *text, const Target *target, Diags *diags);
+Plan *tensor_plan(Arena *arena, Graph *graph, TensorKind kind, FuseLevel level, const Target *target, Diags *diags);
+Plan *tensor_plan_of_text(Arena *arena, const char *name, const char *text, TensorKind kind, const Target *target,
+                          Diags *diags);
 uint32_t tensor_steps(const Plan *plan);
 uint32_t values_in_parts(const Plan *plan);
 

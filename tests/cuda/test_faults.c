@@ -14,6 +14,8 @@
 #include "codegen/cuda/cuda.h"
 #include "passes/passes.h"
 #include "tests/cuda/side_by_side.h"
+#include "tests/cuda/tensor_plan.h"
+#include "tests/skipped.h"
 
 enum { SEEDS = 4 };
 
@@ -97,10 +99,7 @@ static const char *emulate_with(Arena *arena, SourceEdit edit) {
     assert_true(target_of_gpu("sm_90a", &target));
     const char *why, *wrong = NULL;
     SideBySide *side = side_create(arena, plan_of(arena, &target), &target, edit, &why);
-    if (!side) {
-        print_message("SKIP: %s\n", why);
-        skip();
-    }
+    if (!side) SKIP_TEST(why);
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
         side_fill(side, seed, 0, 5);
         float *x = side_data(side, program_slot(side->program, SLOT_INPUT, "x"));
@@ -194,7 +193,7 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
     const CudaCode code = {.common = cuda_common(), .kernels = &kernel, .kernel_count = 1};
     const char *why, *wrong = NULL;
     EmulatedCode *emulated = emulated_code_create(arena, &code, edit, &why);
-    if (!emulated) skip();
+    if (!emulated) SKIP_TEST(why);
     const ProgramBuffer places[3] = {{MEMORY_ARENA, 0}, {MEMORY_ARENA, 0}, {MEMORY_ARENA, 128}};
     const CudaLaunch launch = {.blocks = 6, .buffers = places};
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
@@ -224,18 +223,8 @@ static const char *const product_text = "graph \"products\"\n"
                                         "output \"y\" %5\n";
 
 static Plan *plan_of_products(Arena *arena, const Target *target, TensorTile tile) {
-    Diags *diags = diags_create(arena);
-    Graph *graph = graph_parse(arena, "products", product_text, diags);
-    assert_non_null(graph);
-    StateTable states = {.arena = arena};
-    Choices *choices = choices_create(arena);
-    assert_true(choices_add(choices, "choices", "make product by tensor cores\n", diags));
-    choices_begin(choices, "step");
-    PassContext context = {.arena = arena, .diags = diags, .ledger = ledger_create(arena), .target = target,
-                           .fuse = FUSE_ALL, .states = &states, .program = PROGRAM_PLAIN, .choices = choices,
-                           .tensor = tile.kind};
-    Plan *plan = NULL;
-    assert_true(passes_run(&graph, &plan, NULL, &context, NULL));
+    Plan *plan = tensor_plan_of_text(arena, "products", product_text, tile.kind, target, diags_create(arena));
+    assert_non_null(plan);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         if (plan->steps[s].form != FORM_PRODUCT) continue;
         assert_int_equal(plan->steps[s].tensor.kind, tile.kind);
@@ -250,10 +239,7 @@ static const char *emulate_products(Arena *arena, TensorTile tile, SourceEdit ed
     assert_true(target_of_gpu("sm_90a", &target));
     const char *why, *wrong = NULL;
     SideBySide *side = side_create(arena, plan_of_products(arena, &target, tile), &target, edit, &why);
-    if (!side) {
-        print_message("SKIP: %s\n", why);
-        skip();
-    }
+    if (!side) SKIP_TEST(why);
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
         static const char *const names[] = {"a", "b", "c"};
         for (int k = 0; k < 3; k++) {

@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "codegen/cuda/cuda_program.h"
-#include "passes/passes.h"
+#include "tests/cuda/tensor_plan.h"
 
 static const Plan *plan_of(Arena *arena, const char *name, const Target *target, Diags *diags) {
     const char *path = arena_format(arena, SOURCE_DIR "/tests/codegen/golden/%s.graph", name);
@@ -42,14 +42,9 @@ static void append_launches(Text *text, const CudaCode *code) {
     }
 }
 
-static void has_golden_text(void **state) {
-    const char *name = *state;
-    Arena *arena = arena_create();
-    Diags *diags = diags_create(arena);
-    Target target;
-    assert_true(target_of_gpu("sm_90a", &target));
-    const Plan *plan = plan_of(arena, name, &target, diags);
-    CudaCode *code = codegen_cuda(&plan, &name, 1, &target, NULL, diags);
+static void compare_with_golden(Arena *arena, const Plan *plan, const char *name, const Target *target,
+                                Diags *diags) {
+    CudaCode *code = codegen_cuda(&plan, &name, 1, target, NULL, diags);
     assert_non_null(code);
     Text text = text_create(arena);
     append_launches(&text, code);
@@ -65,6 +60,35 @@ static void has_golden_text(void **state) {
     assert_non_null(golden);
     assert_string_equal(text_string(&text), golden);
     cuda_code_free(code);
+}
+
+static void has_golden_text(void **state) {
+    const char *name = *state;
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    compare_with_golden(arena, plan_of(arena, name, &target, diags), name, &target, diags);
+    arena_free(arena);
+}
+
+// A product with a long epilogue, whose rounds are rolled; one whose sum is cut in parts, and who reads these.
+static void tensor_cores_have_golden_text(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const char *path = SOURCE_DIR "/tests/cuda/golden/tensor.graph";
+    const char *source = file_read_all(arena, path, 1 << 20, NULL, diags);
+    assert_non_null(source);
+    Plan *plan = tensor_plan_of_text(arena, "tensor", source, TENSOR_TF32, &target, diags);
+    assert_non_null(plan);
+    assert_int_equal(plan->steps[0].tensor.kind, TENSOR_TF32);
+    plan->steps[0].tensor = (TensorTile){TENSOR_TF32, 128, 64, 2};
+    assert_int_equal(tensor_steps(plan), 2);
+    assert_int_equal(values_in_parts(plan), 1);
+    compare_with_golden(arena, plan, "tensor", &target, diags);
     arena_free(arena);
 }
 
@@ -127,6 +151,7 @@ int main(void) {
         {"columns", has_golden_text, NULL, NULL, (void *)(uintptr_t) "columns"},
         {"indexed", has_golden_text, NULL, NULL, (void *)(uintptr_t) "indexed"},
         {"rotate", has_golden_text, NULL, NULL, (void *)(uintptr_t) "rotate"},
+        cmocka_unit_test(tensor_cores_have_golden_text),
         cmocka_unit_test(plans_for_processors_are_refused),
         cmocka_unit_test(launches_wait_for_what_they_need),
     };
