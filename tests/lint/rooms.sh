@@ -44,6 +44,10 @@ $bad"
 bad=$(grep -nE '\b(malloc|calloc|realloc|free) *\(' $(find ir frontend passes -name '*.c'))
 [ -z "$bad" ] || complain "compile-time rooms allocate from arenas:
 $bad"
+# who skips says why, in the list that ctest ends with
+bad=$(grep -rnE '(^|[^_a-z])skip\(\)' --include='*.c' tests; grep -rLE 'SINTER_SKIPPED' $(grep -rl 'exit 77' --include='*.sh' tests))
+[ -z "$bad" ] || complain "skipped without a word (SKIP_TEST of tests/skipped.h, skip of tests/e2e/common.sh):
+$bad"
 long=$(find base ir frontend passes codegen runtime driver tests -name '*.[ch]' | xargs wc -l |
     awk '$2 != "total" && $1 > 700 { print $2 " has " $1 " lines" }')
 [ -z "$long" ] || complain "one file, one idea (split at 700 lines):
