@@ -148,13 +148,36 @@ Choice *choices_next(Choices *choices, ChoiceVerb verb, const Choice *before) {
 void choices_precision(Choices *choices, const char *place, DType dtype) {
     Choice *choice = NULL;
     while ((choice = choices_next(choices, CHOICE_PRECISION, choice))) {
-        if (!choice_matches(choice->place, place)) continue;
+        if (choice->precision != DTYPE_F32 || !choice_matches(choice->place, place)) continue;
         choice->met++;
         if (dtype == DTYPE_F32)
             choice_follow(choices, choice);
         else
             choice_obstruct(choices, choice, arena_format(choices->arena, "'%s' holds %s", place, dtype_name(dtype)));
     }
+}
+
+static Choice *last_precision(Choices *choices, const char *place) {
+    Choice *choice = NULL, *found = NULL;
+    while ((choice = choices_next(choices, CHOICE_PRECISION, choice)))
+        if (choice_matches(choice->place, place)) found = choice;
+    return found;
+}
+
+bool choices_ask_for(Choices *choices, const char *place, DType dtype) {
+    const Choice *choice = last_precision(choices, place);
+    return choice && choice->precision == dtype;
+}
+
+void choices_decide_precision(Choices *choices, bool is_possible, DType dtype, Decision *decision) {
+    Choice *choice = last_precision(choices, decision->place), *line = NULL;
+    if (!choice) return;
+    while ((line = choices_next(choices, CHOICE_PRECISION, line)))
+        if (line->precision != DTYPE_F32 && choice_matches(line->place, decision->place)) line->met++;
+    bool wanted = choice->precision == dtype;
+    decision->made = wanted && is_possible;
+    decision->reason = wanted && !is_possible ? choice_obstruct(choices, choice, decision->reason)
+                                              : choice_follow(choices, choice);
 }
 
 static const char *by_choice(const Choices *choices, const Choice *choice) {

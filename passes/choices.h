@@ -11,7 +11,7 @@
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
 //     engine layer[*].u openblas           # or tiles
-//     precision layer[*].u f32             # the only one there is
+//     precision layer[*].u f32             # what a value is stored in; or bf16, on a GPU
 //     redo   layer[*].p in eval            # in one program only: step, micro, eval or logits
 //     in eval                              # and so are all the lines that follow, up to the next such line
 //
@@ -56,6 +56,7 @@ typedef struct {
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores
     Engine engine;                        // engine
+    DType precision;                      // precision
     const char *text;                     // the line as written, without comment
     uint32_t met, followed;               // decisions that it matched; that went, or would have gone, its way
     const char *obstacle;                 // why the first one could not be followed
@@ -102,8 +103,11 @@ Choice *choices_of_strand(Choices *choices);
 const char *choice_strand(Choices *choices, Choice *choice, bool is_possible, bool *made);
 // The lines of one verb, in order: the one after `before`, or the first; NULL at the end.
 Choice *choices_next(Choices *choices, ChoiceVerb verb, const Choice *before);
-// Follows `precision` for a value of that type, or notes why not.
+// Follows `precision PLACE f32` for a value of that type, or notes why not.
 void choices_precision(Choices *choices, const char *place, DType dtype);
+// Whether the last `precision` of a value is that type; and what is made of it then, as by choices_decide.
+bool choices_ask_for(Choices *choices, const char *place, DType dtype);
+void choices_decide_precision(Choices *choices, bool is_possible, DType dtype, Decision *decision);
 // Whether the pattern meets the name.
 bool choice_matches(const char *pattern, const char *name);
 // Notes that the choice is followed, or why it cannot be, and returns the ledger's words: "by choice FILE:LINE".

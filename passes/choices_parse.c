@@ -224,10 +224,9 @@ static bool parse_engine(Line *line, Choice *choice) {
 static bool parse_precision(Line *line, Choice *choice) {
     const char *name = peek(line, 0);
     if (!name) return usage_error(line, choice, "a type");
-    if (!text_equal(name, "f32"))
-        return diag_error(line->diags, place_of(line, line->next),
-                          "'%s': this build computes and stores in f32 only, so f32 is the only precision to choose",
-                          name);
+    if (!dtype_from_name(name, &choice->precision) ||
+        (choice->precision != DTYPE_F32 && choice->precision != DTYPE_BF16))
+        return diag_error(line->diags, place_of(line, line->next), "'%s': values are stored in f32 or bf16", name);
     line->next++;
     return true;
 }

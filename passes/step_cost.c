@@ -72,7 +72,8 @@ void step_cost(const Plan *plan, Step *step) {
         if (!live[id]) continue;
         const Node *node = graph_node(region, id);
         step->flops += node_flops(region, node);
-        if (node->op == OP_OPERAND) step->bytes += read[id] * (double)dtype_bytes(node->dtype);
+        if (node->op != OP_OPERAND) continue;
+        step->bytes += read[id] * (double)dtype_bytes(plan->values[step->operands[node->attr.integer]].dtype);
     }
     for (uint32_t k = 0; k < step->output_count; k++) step->bytes += output_bytes(plan, step, k, &scattering);
 }

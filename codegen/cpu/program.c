@@ -174,8 +174,20 @@ static bool compile_plans(Compilation *compilation, Program **programs, Diags *d
     return true;
 }
 
+static bool is_for_processors(const Plan *plan, const char *name, Diags *diags) {
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        const Value *value = &plan->values[id];
+        if (value->dtype != DTYPE_BF16 && value->dtype != DTYPE_F16) continue;
+        return diag_error(diags, (Place){0}, "value %u of '%s' is stored in %s: that is a plan for a GPU", id, name,
+                          dtype_name(value->dtype));
+    }
+    return true;
+}
+
 bool codegen_cpu(const Plan *const *plans, const char *const *names, int count, const Target *target,
                  CodegenReport *report, Program **programs, Diags *diags) {
+    for (int i = 0; i < count; i++)
+        if (!is_for_processors(plans[i], names[i], diags)) return false;
     Arena *scratch = arena_create();
     Compilation compilation = {.plans = plans,
                                .names = names,

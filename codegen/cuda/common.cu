@@ -64,6 +64,13 @@ INLINE float float_maximum(float a, float b) { return a != a ? a : a > b ? a : b
 INLINE float float_minimum(float a, float b) { return a != a ? a : a < b ? a : b; }
 INLINE float float_rsqrt(float a) { return 1.0f / sqrtf(a); }
 
+// In memory bf16 is the upper half of an f32, to the nearest, ties to even; what is not a number stays that.
+INLINE unsigned short bf16_of(float value) {
+    unsigned bits = (unsigned)__float_as_int(value), nearest = bits + 0x7fffu + (bits >> 16 & 1u);
+    return (unsigned short)((value != value ? bits | 0x400000u : nearest) >> 16);
+}
+INLINE float float_of_bf16(unsigned short half) { return __int_as_float((int)((unsigned)half << 16)); }
+
 // ---- the tree of reductions: lane i with lane i+8 for i < 8, then i+4, i+2, i+1; all lanes get the result
 
 INLINE float reduce_sum(float value) {

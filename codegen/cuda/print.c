@@ -30,6 +30,7 @@ static const char *element_text(const Printer *printer, DType dtype, double numb
 }
 
 static const char *memory_text(DType dtype) {
+    if (dtype == DTYPE_BF16) return "unsigned short";
     return dtype == DTYPE_BOOL ? "unsigned char" : dtype_text(dtype);
 }
 
@@ -117,7 +118,7 @@ const char *print_kernel(Arena *arena, const TileProgram *program, const bool *a
                        .vectors = 1};
     Tensor tensor;
     if (spread->kind == SPREAD_TENSOR) {
-        tensor = tensor_of(&program->tensor);
+        tensor = tensor_of(program);
         printer.tensor = &tensor;
     }
     print_tables(&printer);

@@ -9,56 +9,60 @@
 //           }
 //
 // Where rows lie side by side in memory a line is a summed index. Where 16 bytes are not side by side, or do not begin
-// at a multiple of 16, or a band cuts off their beginning, it is 4 bytes at a time.
+// at a multiple of 16, or a band cuts off their beginning, it is an element at a time.
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
-enum { ELEMENT = 4, WIDE = 16 / ELEMENT };   // bytes; elements that are copied at once
-
 // ---- how an address moves
 
-// While a loop's index goes over so many elements from a multiple of WIDE: by how much a value moves each time, and
-// whether it is a multiple of WIDE at first.
+// While a loop's index goes over `wide` elements from a multiple of so many: by how much a value moves each time, and
+// whether it is such a multiple at first.
 typedef struct {
     bool known;
     int64_t step;
     bool multiple;
 } Motion;
 
-static Motion index_motion(const Printer *printer, const TileIndex *index, TileValue loop);
+typedef struct {
+    const Printer *printer;
+    TileValue loop;
+    int wide;
+} Mover;
 
-static Motion map_motion(const Printer *printer, const TileOp *op, TileValue loop);
+static Motion index_motion(const Mover *mover, const TileIndex *index);
 
-static Motion value_motion(const Printer *printer, TileValue value, TileValue loop) {
-    const TileOp *op = printer_op(printer, value);
-    if (value == loop) return (Motion){true, 1, true};
+static Motion map_motion(const Mover *mover, const TileOp *op);
+
+static Motion value_motion(const Mover *mover, TileValue value) {
+    const TileOp *op = printer_op(mover->printer, value);
+    if (value == mover->loop) return (Motion){true, 1, true};
     switch (op->kind) {
-    case TILE_CONST: return (Motion){true, 0, (int64_t)op->number % WIDE == 0};
+    case TILE_CONST: return (Motion){true, 0, (int64_t)op->number % mover->wide == 0};
     case TILE_LOOP: return (Motion){true, 0, false};
-    case TILE_INDEX: return index_motion(printer, &op->index, loop);
-    case TILE_MAP: return map_motion(printer, op, loop);
+    case TILE_INDEX: return index_motion(mover, &op->index);
+    case TILE_MAP: return map_motion(mover, op);
     default: return (Motion){0};
     }
 }
 
 // x / d and x % d of an x that moves by 1 from a multiple of WIDE, d another multiple: the former stays.
-static Motion map_motion(const Printer *printer, const TileOp *op, TileValue loop) {
+static Motion map_motion(const Mover *mover, const TileOp *op) {
     if (op->function != TILE_DIVIDE && op->function != TILE_REMAINDER) return (Motion){0};
-    Motion motion = value_motion(printer, op->operands[0], loop);
-    bool by_whole = (int64_t)printer_op(printer, op->operands[1])->number % WIDE == 0;
+    Motion motion = value_motion(mover, op->operands[0]);
+    bool by_whole = (int64_t)printer_op(mover->printer, op->operands[1])->number % mover->wide == 0;
     if (!motion.known) return motion;
     if (motion.step == 0) return (Motion){true, 0, op->function == TILE_REMAINDER && by_whole && motion.multiple};
     if (motion.step != 1 || !motion.multiple || !by_whole) return (Motion){0};
     return op->function == TILE_DIVIDE ? (Motion){true, 0, false} : motion;
 }
 
-static Motion index_motion(const Printer *printer, const TileIndex *index, TileValue loop) {
-    Motion sum = {true, 0, index->constant % WIDE == 0};
+static Motion index_motion(const Mover *mover, const TileIndex *index) {
+    Motion sum = {true, 0, index->constant % mover->wide == 0};
     for (int i = 0; i < index->count && sum.known; i++) {
-        Motion term = value_motion(printer, index->terms[i].value, loop);
+        Motion term = value_motion(mover, index->terms[i].value);
         sum.known = term.known;
         sum.step += index->terms[i].coefficient * term.step;
-        sum.multiple &= term.multiple || index->terms[i].coefficient % WIDE == 0;
+        sum.multiple &= term.multiple || index->terms[i].coefficient % mover->wide == 0;
     }
     return sum;
 }
@@ -74,17 +78,19 @@ static Panel panel_of(const Printer *printer, const Summing *summing, TileValue 
     const Tensor *tensor = printer->tensor;
     TileValue depth = summing->loops[summing->loop_count - 1];
     Panel panel = {.is_rows = is_rows, .load = load, .loop = is_rows ? printer->rows_loop : printer->lanes_loop};
-    if (printer_op(printer, load)->kind != TILE_LOAD) BUG("an operand of %s is not stored", printer->symbol);
+    const TileOp *op = printer_op(printer, load);
     panel.extent = (int)(is_rows ? tensor->tile.rows : tensor->tile.lanes);
-    const TileIndex *index = &printer_op(printer, load)->index;
-    Motion by_rows = index_motion(printer, index, depth), by_depth = index_motion(printer, index, panel.loop);
+    panel.element = (int)dtype_bytes(printer->program->buffers[op->buffer].dtype);
+    panel.wide = 16 / panel.element;
+    Motion by_rows = index_motion(&(Mover){printer, depth, panel.wide}, &op->index);
+    Motion by_depth = index_motion(&(Mover){printer, panel.loop, panel.wide}, &op->index);
     panel.by_depth = by_depth.known && by_depth.step == 1 && !(by_rows.known && by_rows.step == 1);
     const Motion *motion = panel.by_depth ? &by_depth : &by_rows;
     panel.is_whole = motion->known && motion->step == 1 && motion->multiple;
     if (is_rows && summing->masks_rows && band_cuts_beginnings(printer_op(printer, depth), panel.by_depth))
         panel.is_whole = false;
     panel.lines = panel.by_depth ? tensor->depth : panel.extent;
-    panel.pitch = panel.by_depth ? panel.extent * ELEMENT : TENSOR_LINE;
+    panel.pitch = panel.element * (panel.by_depth ? panel.extent : tensor->depth);
     panel.bytes = panel.lines * panel.pitch;
     return panel;
 }
@@ -253,9 +259,25 @@ static const char *element_text(Printer *printer, const Summing *summing, const 
     return text;
 }
 
+// Where the element at hand goes: 16 bytes are a piece of its line.
+static const char *place_text(const Printer *printer, const Summing *summing, const Panel *panel, int at_once) {
+    const char *piece = arena_format(printer->arena, "line, along / %d", panel->wide);
+    const char *pitch = arena_format(printer->arena, "%s, %d", piece, panel->pitch);
+    const char *pairs = printer->tensor->together == 16 ? "PAIRS" : "PLACE", *place;
+    if (panel->element == 2)
+        place = arena_format(printer->arena, "PLACE_OF_HALVES(%s)", pitch);
+    else if (panel->by_depth)
+        place = arena_format(printer->arena, "%s_BY_DEPTH(%s)", pairs, pitch);
+    else
+        place = arena_format(printer->arena, "%s_BY_ROWS(%s)", pairs, piece);
+    if (at_once == 1)
+        place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, panel->element, panel->wide);
+    return panel->is_rows ? place : arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
+}
+
 static void print_panel(Printer *printer, const Summing *summing, const Panel *panel) {
-    int at_once = panel->is_whole ? WIDE : 1, in_line = panel->pitch / ELEMENT / at_once;
-    int each = panel->bytes / ELEMENT / at_once / printer->tensor->threads;
+    int at_once = panel->is_whole ? panel->wide : 1, in_line = panel->pitch / panel->element / at_once;
+    int each = panel->bytes / panel->element / at_once / printer->tensor->threads, bytes = panel->element * at_once;
     const char *depth = loop_base(printer, summing->loops[summing->loop_count - 1]);
     const char *base = loop_base(printer, panel->loop), *element = loop_element(printer, panel->loop);
     print_line(printer, "UNROLL");
@@ -264,20 +286,14 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
                printer->tensor->threads, in_line, at_once, in_line);
     print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
                depth, panel->by_depth ? "line" : "along");
-    const char *places = printer->tensor->places;
-    const char *place =
-        panel->by_depth
-            ? arena_format(printer->arena, "%s_BY_DEPTH(line, along / %d, %d)", places, WIDE, panel->pitch)
-            : arena_format(printer->arena, "%s_BY_ROWS(line, along / %d)", places, WIDE);
-    if (at_once == 1) place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, ELEMENT, WIDE);
-    if (!panel->is_rows) place = arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
+    const char *place = place_text(printer, summing, panel, at_once);
     const char *address = element_text(printer, summing, panel), *count = count_text(printer, summing, panel, at_once);
     if (!count) {
-        print_line(printer, "copy_%d(stage + %s, %s, %d);", ELEMENT * at_once, place, address, ELEMENT * at_once);
+        print_line(printer, "copy_%d(stage + %s, %s, %d);", bytes, place, address, bytes);
     } else {
         print_line(printer, "const int count = %s;", count);
-        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", ELEMENT * at_once,
-                   place, address, printer_op(printer, panel->load)->buffer, ELEMENT);
+        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", bytes, place,
+                   address, printer_op(printer, panel->load)->buffer, panel->element);
     }
     print_line(printer, "}");
 }

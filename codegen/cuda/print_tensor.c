@@ -16,25 +16,36 @@
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
-Tensor tensor_of(const TensorTile *tile) {
-    bool is_large = tile->rows >= 128 && tile->lanes >= 128;
+// Bytes of an element of the rows' factor (k = 1), or of the lanes'.
+static int factor_bytes(const TileProgram *program, int k) {
+    uint32_t multiply = 0;
+    while (program->ops[multiply].kind != TILE_MULTIPLY_ACCUMULATE) multiply++;
+    const TileOp *load = &program->ops[program->ops[multiply].operands[k]];
+    if (load->kind != TILE_LOAD) BUG("a factor of %s is not stored", program->name);
+    return (int)dtype_bytes(program->buffers[load->buffer].dtype);
+}
+
+Tensor tensor_of(const TileProgram *program) {
+    const TensorTile *tile = &program->tensor;
+    bool is_large = tile->rows >= 128 && tile->lanes >= 128, is_tf32 = tile->kind == TENSOR_TF32;
+    bool is_narrow = factor_bytes(program, 1) == 2 && factor_bytes(program, 2) == 2;
+    CHECK(is_tf32 || tile->kind == TENSOR_BF16);
     Tensor tensor = {.tile = *tile, .warps_rows = 2, .warps_lanes = is_large ? 4 : 2};
     tensor.threads = 32 * tensor.warps_rows * tensor.warps_lanes;
     tensor.resident = is_large ? 1 : 3;
     tensor.row_tiles = (int)tile->rows / tensor.warps_rows / 16;
     tensor.lane_tiles = (int)tile->lanes / tensor.warps_lanes / 8;
-    tensor.depth = TENSOR_LINE / 4;
-    bool is_tf32 = tile->kind == TENSOR_TF32;
-    CHECK(is_tf32 || tile->kind == TENSOR_BF16);
+    tensor.depth = TENSOR_LINE / (is_narrow ? 2 : 4);
     tensor.together = is_tf32 ? 8 : 16;
     tensor.word = is_tf32 ? "unsigned" : "Halves";
-    tensor.places = is_tf32 ? "PLACE" : "PAIRS";
     CHECK(tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
     return tensor;
 }
 
-size_t tensor_shared_bytes(const TensorTile *tile) {
-    return (size_t)(tile->rows + tile->lanes) * TENSOR_LINE * tile->stages;
+size_t tensor_shared_bytes(const TileProgram *program) {
+    const TensorTile *tile = &program->tensor;
+    int rows = factor_bytes(program, 1) * (int)tile->rows, lanes = factor_bytes(program, 2) * (int)tile->lanes;
+    return (size_t)(rows + lanes) * (size_t)tensor_of(program).depth * tile->stages;
 }
 
 // ---- loops down to the tile
@@ -138,19 +149,22 @@ static uint32_t open_tiles(Printer *printer) {
 
 // What multiplies one stage: so many summed indices at a time as one product of fragments takes.
 static void print_fragments(Printer *printer, const Panel *panel, const char *name, const char *first, int tiles) {
-    const char *place = panel->by_depth ? "by_depth" : "by_rows";
-    const char *pitch = panel->by_depth ? arena_format(printer->arena, "%d, ", panel->pitch) : "";
+    const char *place = panel->by_depth ? "by_depth" : "by_rows", *side = panel->is_rows ? "rows" : "lanes";
+    const char *pitch =
+        panel->by_depth || panel->element == 2 ? arena_format(printer->arena, "%d, ", panel->pitch) : "";
+    TensorKind kind = printer->tensor->tile.kind;
+    bool is_rounded = panel->element == 4 && kind != TENSOR_TF32;
     print_line(printer, "UNROLL");
     print_line(printer, "for (int i = 0; i < %d; i++)", tiles);
-    print_line(printer, "    %s_%s_%s(%s[i], %s_panel, %s%s + 16 * i, part);", panel->is_rows ? "rows" : "lanes", place,
-               tensor_name(printer->tensor->tile.kind), name, panel->is_rows ? "rows" : "lanes", pitch, first);
+    print_line(printer, "    %s_%s_%s%s(%s[i], %s_panel, %s%s + 16 * i, part);", side, place, is_rounded ? "f32_" : "",
+               tensor_name(kind), name, side, pitch, first);
 }
 
 // Whether all of a stage at once would not find registers: rows that are read by depth are halves of many words.
 static bool is_scarce(const Printer *printer, const Summing *summing) {
     const Tensor *tensor = printer->tensor;
     bool is_large = tensor->resident > 1 && tensor->row_tiles * tensor->lane_tiles >= 16;
-    return is_large && summing->panels[0].by_depth && tensor->together == 16;
+    return is_large && summing->panels[0].by_depth && summing->panels[0].element == 4 && tensor->together == 16;
 }
 
 static void print_multiplication(Printer *printer, const Summing *summing) {

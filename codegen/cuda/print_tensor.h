@@ -7,7 +7,7 @@
 
 #include "codegen/cuda/cuda.h"
 
-enum { TENSOR_LINE = 128 };   // bytes of the sum that are one stage of a row or lane
+enum { TENSOR_LINE = 128 };   // most bytes of the sum that are one stage of a row or lane
 
 // How a block of threads shares a tile: warps side by side, each with tiles of 16 rows and 8 lanes.
 typedef struct Tensor {
@@ -17,11 +17,10 @@ typedef struct Tensor {
     int row_tiles, lane_tiles;   // of a warp
     int depth, together;         // summed indices of a stage, and of one product of fragments
     const char *word;            // what a register of a fragment is in the text
-    const char *places;          // and how panels are called whose lines suit such fragments
 } Tensor;
 
-Tensor tensor_of(const TensorTile *tile);
-size_t tensor_shared_bytes(const TensorTile *tile);
+Tensor tensor_of(const TileProgram *program);
+size_t tensor_shared_bytes(const TileProgram *program);
 int64_t tensor_blocks(const TileProgram *program);
 
 typedef struct {
@@ -29,6 +28,7 @@ typedef struct {
     TileValue load;
     uint32_t loop;               // rows or lanes
     int extent;                  // of the tile
+    int element, wide;           // bytes of one, in memory and here; how many are 16 bytes
     bool by_depth;               // lines are summed indices, not rows
     bool is_whole;               // 16 bytes are side by side in memory, and begin at a multiple of 16
     int lines, pitch, bytes;     // in shared memory

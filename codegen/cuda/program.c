@@ -31,9 +31,9 @@ typedef struct {
 // ---- kernels
 
 // Few workers are in many small blocks, so that all multiprocessors have some.
-static uint32_t block_threads(const Spread *spread, const TensorTile *tensor, const Target *target) {
+static uint32_t block_threads(const Spread *spread, const TileProgram *program, const Target *target) {
     int64_t threads = spread->units * LANES, block = MOST_THREADS;
-    if (spread->kind == SPREAD_TENSOR) return (uint32_t)tensor_of(tensor).threads;
+    if (spread->kind == SPREAD_TENSOR) return (uint32_t)tensor_of(program).threads;
     if (spread->units == 1) return LANES;
     while (block > LEAST_THREADS && threads / block < target->cores) block /= 2;
     return (uint32_t)block;
@@ -87,8 +87,8 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
     *kernel = (CudaKernel){.name = arena_copy(code->arena, symbol),
                            .buffer_count = program->buffer_count,
                            .buffers = buffers_of(code->arena, program),
-                           .threads = block_threads(spread, &program->tensor, printing->target),
-                           .shared_bytes = spread->kind == SPREAD_TENSOR ? tensor_shared_bytes(&program->tensor) : 0};
+                           .threads = block_threads(spread, program, printing->target),
+                           .shared_bytes = spread->kind == SPREAD_TENSOR ? tensor_shared_bytes(program) : 0};
     kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
     code->kernels = printing->kernels;
     printing->report->print_seconds += clock_seconds() - start;

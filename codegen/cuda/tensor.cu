@@ -35,6 +35,13 @@ INLINE void load_matrices(unsigned *to, const void *line) {
                  : "r"(shared_address(line)));
 }
 
+// The same of matrices of 16-bit elements, turned: a register has the same column of two successive lines.
+INLINE void load_matrices_turned(unsigned *to, const void *line) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(line)));
+}
+
 // low and high: two values each of the rows t/4 and t/4 + 8.
 INLINE void multiply_tf32(float *low, float *high, const unsigned *a, const unsigned *b) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -42,8 +49,10 @@ INLINE void multiply_tf32(float *low, float *high, const unsigned *a, const unsi
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Two factors of successive summed indices in one register, each to the nearest of 7 bits, ties to even.
+// Two factors of successive summed indices in one register: as they lie in memory, or each to the nearest of 7 bits, ties
+// to even.
 typedef unsigned Halves;
+INLINE Halves halves(unsigned word) { return word; }
 INLINE Halves round_bf16(float first, float second) {
     Halves both;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
@@ -64,6 +73,11 @@ INLINE unsigned round_tf32(unsigned bits) {
 }
 #endif
 
+// A single element of 16 bits, or zero. It is there when the asynchronous copies of its stage are: behind a barrier.
+INLINE void copy_2(void *to, const void *from, int bytes) {
+    *(unsigned short *)to = bytes > 0 ? *(const unsigned short *)from : (unsigned short)0;
+}
+
 #define WARP_LANE ((int)(threadIdx.x & 31))
 #define WARP ((int)(threadIdx.x >> 5))
 // A thread's r-th row and v-th lane of its warp's part of the block.
@@ -76,6 +90,9 @@ INLINE unsigned round_tf32(unsigned bits) {
 // The same where a thread takes two summed indices at once: what a half-warp reads of lines, a warp of every other line.
 #define PAIRS_BY_ROWS(line, piece) ((line) * 128 + (((piece) ^ (2 * ((line) & 3))) << 4))
 #define PAIRS_BY_DEPTH(line, piece, pitch) ((line) * (pitch) + (((piece) ^ ((line) & 6)) << 4))
+// Of 16-bit elements, by rows and by depth; two lines of 64 bytes are one of 128.
+#define PLACE_OF_HALVES(line, piece, pitch) \
+    ((line) * (pitch) + (((piece) ^ ((pitch) == 64 ? (line) >> 1 & 3 : (line) & 7)) << 4))
 
 // ---- fragments of tf32: 16 rows (or two times 8 lanes) and 8 summed indices, those of the part-th 32 bytes of the panel
 
@@ -116,13 +133,13 @@ INLINE Halves pair_by_rows(const unsigned char *panel, int row, int depth) {
     return round_bf16(both.x, both.y);
 }
 
-INLINE void rows_by_rows_bf16(Halves *a, const unsigned char *panel, int row, int part) {
+INLINE void rows_by_rows_f32_bf16(Halves *a, const unsigned char *panel, int row, int part) {
     int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) a[i] = pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1));
 }
 
-INLINE void lanes_by_rows_bf16(Halves *b, const unsigned char *panel, int row, int part) {
+INLINE void lanes_by_rows_f32_bf16(Halves *b, const unsigned char *panel, int row, int part) {
     int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) b[i] = pair_by_rows(panel, first + 8 * (i >> 1), depth + 8 * (i & 1));
@@ -136,14 +153,50 @@ INLINE Halves pair_by_depth(const unsigned char *panel, int pitch, int row, int 
     return round_bf16(factor_by_depth(panel, pitch, row, line), factor_by_depth(panel, pitch, row, line + 1));
 }
 
-INLINE void rows_by_depth_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
+INLINE void rows_by_depth_f32_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
     int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) a[i] = pair_by_depth(panel, pitch, first + 8 * (i & 1), line + 8 * (i >> 1));
 }
 
-INLINE void lanes_by_depth_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
+INLINE void lanes_by_depth_f32_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
     int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) b[i] = pair_by_depth(panel, pitch, first + 8 * (i >> 1), line + 8 * (i & 1));
+}
+
+// ---- fragments of bf16 out of panels of bf16, as they are
+
+INLINE void load_halves(Halves *to, const unsigned char *line) {
+    unsigned words[4];
+    load_matrices(words, line);
+    UNROLL
+    for (int i = 0; i < 4; i++) to[i] = halves(words[i]);
+}
+
+INLINE void load_halves_turned(Halves *to, const unsigned char *line) {
+    unsigned words[4];
+    load_matrices_turned(words, line);
+    UNROLL
+    for (int i = 0; i < 4; i++) to[i] = halves(words[i]);
+}
+
+INLINE void rows_by_rows_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
+    int line = row + (WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);
+    load_halves(a, panel + PLACE_OF_HALVES(line, piece, pitch));
+}
+
+INLINE void lanes_by_rows_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
+    int line = row + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = 2 * part + (WARP_LANE >> 3 & 1);
+    load_halves(b, panel + PLACE_OF_HALVES(line, piece, pitch));
+}
+
+INLINE void rows_by_depth_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
+    int line = 16 * part + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = (row >> 3) + (WARP_LANE >> 3 & 1);
+    load_halves_turned(a, panel + PLACE_OF_HALVES(line, piece, pitch));
+}
+
+INLINE void lanes_by_depth_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
+    int line = 16 * part + (WARP_LANE & 15), piece = (row >> 3) + (WARP_LANE >> 4);
+    load_halves_turned(b, panel + PLACE_OF_HALVES(line, piece, pitch));
 }

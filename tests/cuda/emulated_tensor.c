@@ -92,11 +92,26 @@ const char *copies_complaint(uint32_t threads) {
 
 // ---- warps
 
-// Register m of thread t is word t%4 of line t/4 of matrix m, whose lines' places threads 8*m .. 8*m+7 bring.
+// Register m of thread t is, of matrix m, word t%4 of line t/4; of one that is turned halves t/4 of lines 2*(t%4) and
+// the next. Threads 8*m .. 8*m+7 bring the places of its lines.
+static unsigned word_of(EmulatedMatrices *const *brought, int m, int t) {
+    unsigned word;
+    if (!brought[8 * m]->turned) {
+        memcpy(&word, (const char *)brought[8 * m + t / 4]->line + 4 * (t % 4), sizeof word);
+        return word;
+    }
+    uint16_t halves[2];
+    for (int i = 0; i < 2; i++) {
+        const EmulatedMatrices *line = brought[8 * m + 2 * (t % 4) + i];
+        memcpy(&halves[i], (const char *)line->line + 2 * (t / 4), sizeof *halves);
+    }
+    return halves[0] | (unsigned)halves[1] << 16;
+}
+
 void warp_load_matrices(EmulatedMatrices *const *brought) {
     unsigned words[WARP][4];
     for (int t = 0; t < WARP; t++)
-        for (int m = 0; m < 4; m++) memcpy(&words[t][m], (const char *)brought[8 * m + t / 4]->line + 4 * (t % 4), 4);
+        for (int m = 0; m < 4; m++) words[t][m] = word_of(brought, m, t);
     for (int t = 0; t < WARP; t++) memcpy(brought[t]->to, words[t], sizeof words[t]);
 }
 

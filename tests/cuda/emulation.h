@@ -19,6 +19,7 @@ typedef struct {
 typedef struct {
     unsigned *to;
     const void *line;
+    bool turned;
 } EmulatedMatrices;
 // Factors are bits of f32. A register has one, or, of those of 16 bits, two: as they are rounded, or, in tensor cores
 // that do not round, as they were.
@@ -73,7 +74,12 @@ Emulated emulated;
 #define block_barrier() emulated.block_barrier()
 
 static inline __attribute__((always_inline)) void load_matrices(unsigned *to, const void *line) {
-    EmulatedMatrices matrices = {to, line};
+    EmulatedMatrices matrices = {to, line, false};
+    emulated.load_matrices(&matrices);
+}
+
+static inline __attribute__((always_inline)) void load_matrices_turned(unsigned *to, const void *line) {
+    EmulatedMatrices matrices = {to, line, true};
     emulated.load_matrices(&matrices);
 }
 
@@ -124,6 +130,7 @@ static inline unsigned bits_bf16(float value) {
     if (emulated.exact || (bits & 0x7f800000u) == 0x7f800000u) return bits;
     return (bits + 0x7fffu + (bits >> 16 & 1)) & ~0xffffu;
 }
+static inline Halves halves(unsigned word) { return (Halves){word << 16, word & 0xffff0000u}; }
 static inline Halves round_bf16(float first, float second) { return (Halves){bits_bf16(first), bits_bf16(second)}; }
 #else
 // Stands between the common part and the kernels.
@@ -135,6 +142,14 @@ static inline Halves round_bf16(float first, float second) { return (Halves){bit
     "#define block_barrier() EMULATED_AT(emulated.block_barrier())\n"                                                  \
     "#define rows_by_rows_tf32(a, panel, row, part) EMULATED_AT(rows_by_rows_tf32(a, panel, row, part))\n"             \
     "#define lanes_by_rows_tf32(b, panel, row, part) EMULATED_AT(lanes_by_rows_tf32(b, panel, row, part))\n"           \
+    "#define rows_by_rows_bf16(to, panel, pitch, row, part) "                                                          \
+    "EMULATED_AT(rows_by_rows_bf16(to, panel, pitch, row, part))\n"                                                    \
+    "#define lanes_by_rows_bf16(to, panel, pitch, row, part) "                                                         \
+    "EMULATED_AT(lanes_by_rows_bf16(to, panel, pitch, row, part))\n"                                                   \
+    "#define rows_by_depth_bf16(to, panel, pitch, row, part) "                                                         \
+    "EMULATED_AT(rows_by_depth_bf16(to, panel, pitch, row, part))\n"                                                   \
+    "#define lanes_by_depth_bf16(to, panel, pitch, row, part) "                                                        \
+    "EMULATED_AT(lanes_by_depth_bf16(to, panel, pitch, row, part))\n"                                                  \
     "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"                             \
     "#define multiply_bf16(low, high, a, b) EMULATED_AT(multiply_bf16(low, high, a, b))\n"
 #endif

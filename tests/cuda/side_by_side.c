@@ -6,24 +6,84 @@
 
 #include "base/diag.h"
 
+// ---- bf16 on a CPU
+
+// What is stored in bf16 gets memory of its own behind the rest.
+static const Plan *widen(Arena *arena, const Plan *plan) {
+    Plan *wide = ARENA_NEW(arena, Plan);
+    *wide = *plan;
+    wide->values = ARENA_ARRAY(arena, Value, plan->value_count + 1);
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        Value *value = &wide->values[id];
+        *value = plan->values[id];
+        if (value->dtype != DTYPE_BF16) continue;
+        size_t *end = value->space == SPACE_STATE ? &wide->state_bytes : &wide->arena_bytes;
+        CHECK(value->parts <= 1 && value->next_of == VALUE_NONE);
+        value->dtype = DTYPE_F32;
+        value->is_over = false;
+        value->bytes = ((size_t)layout_elements(&value->layout) * sizeof(float) + 63) / 64 * 64;
+        value->offset = *end;
+        *end += value->bytes;
+    }
+    return wide;
+}
+
+static float widened(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// To the nearest, ties to even.
+static float rounded(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (isnan(value)) return value;
+    return widened((uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16));
+}
+
+static char *cpu_data(const SideBySide *side, ValueId id) {
+    const Value *value = &side->wide->values[id];
+    return side->cpu[value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA] + value->offset;
+}
+
+static char *gpu_data(const SideBySide *side, ValueId id) {
+    const Value *value = &side->plan->values[id];
+    return side->gpu[value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA] + value->offset;
+}
+
+static int64_t elements_of(const Value *value) {
+    return layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
+}
+
+static void round_outputs(const SideBySide *side, const Step *step) {
+    for (uint32_t k = 0; k < step->output_count; k++) {
+        const Value *value = &side->plan->values[step->outputs[k]];
+        float *numbers = (float *)cpu_data(side, step->outputs[k]);
+        for (int64_t i = 0; value->dtype == DTYPE_BF16 && i < elements_of(value); i++) numbers[i] = rounded(numbers[i]);
+    }
+}
+
+// ---- both sides
+
 SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, SourceEdit edit, const char **why) {
     SideBySide *side = ARENA_NEW(arena, SideBySide);
-    *side = (SideBySide){.arena = arena, .plan = plan};
+    *side = (SideBySide){.arena = arena, .plan = plan, .wide = widen(arena, plan)};
     Diags *diags = diags_create(arena);
     CodegenReport report = {0};
     const char *name = "plan";
     Text text = text_create(arena);
-    bool done = codegen_cpu(&plan, &name, 1, target, &report, &side->program, diags);
+    bool done = codegen_cpu(&side->wide, &name, 1, target, &report, &side->program, diags);
     if (done) side->code = codegen_cuda(&plan, &name, 1, target, NULL, diags);
     diags_render(diags, &text);
     if (!side->code) BUG("%s", text_string(&text));
     side->emulated = emulated_code_create(arena, side->code, edit, why);
-    size_t bytes[2] = {[MEMORY_STATE] = side->program->state_bytes, [MEMORY_ARENA] = side->program->arena_bytes};
+    size_t cpu[2] = {side->program->state_bytes, side->program->arena_bytes};
+    size_t gpu[2] = {plan->state_bytes, plan->arena_bytes};
     for (int m = 0; m < 2; m++) {
-        side->cpu[m] = memory_allocate(bytes[m] + 64);
-        side->gpu[m] = memory_allocate(bytes[m] + 64);
-        memset(side->cpu[m], 0xff, bytes[m]);
-        memset(side->gpu[m], 0xff, bytes[m]);
+        side->cpu[m] = memset(memory_allocate(cpu[m] + 64), 0xff, cpu[m]);
+        side->gpu[m] = memset(memory_allocate(gpu[m] + 64), 0xff, gpu[m]);
     }
     if (side->emulated) return side;
     side_free(side);
@@ -127,22 +187,30 @@ static double largest_of(const SideBySide *side, const Value *value, const char 
     return largest;
 }
 
+// An element as a number, and whether both have the same bits.
+static bool read_both(const SideBySide *side, ValueId id, int64_t i, float *cpu, float *gpu) {
+    DType dtype = side->plan->values[id].dtype;
+    size_t wide = dtype_bytes(side->wide->values[id].dtype), own = dtype_bytes(dtype);
+    const char *a = cpu_data(side, id) + (size_t)i * wide, *b = gpu_data(side, id) + (size_t)i * own;
+    uint16_t half;
+    *cpu = *gpu = 0;
+    memcpy(cpu, a, wide);
+    memcpy(gpu, b, own);
+    if (dtype == DTYPE_BF16) {
+        memcpy(&half, b, own);
+        *gpu = widened(half);
+    }
+    return dtype == DTYPE_F32 || dtype == DTYPE_BF16 ? same_float(cpu, gpu) : memcmp(a, b, own) == 0;
+}
+
 // Within `tolerance` of the value's largest element; 0: the same bits.
 static const char *compare_value(const SideBySide *side, ValueId id, double tolerance) {
     const Value *value = &side->plan->values[id];
-    ProgramMemory memory = value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA;
-    const char *a = side->cpu[memory] + value->offset, *b = side->gpu[memory] + value->offset;
-    size_t size = dtype_bytes(value->dtype);
-    int64_t count = layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
-    if (memcmp(a, b, (size_t)count * size) == 0) return NULL;
-    double allowed = tolerance > 0 ? tolerance * largest_of(side, value, a, count) : 0;
+    int64_t count = elements_of(value);
+    double allowed = tolerance > 0 ? tolerance * largest_of(side, value, cpu_data(side, id), count) : 0;
     for (int64_t i = 0; i < count; i++) {
-        const char *x = a + (size_t)i * size, *y = b + (size_t)i * size;
-        bool same = value->dtype == DTYPE_F32 ? same_float(x, y) : memcmp(x, y, size) == 0;
-        if (same || !is_wanted(side->plan, value, i)) continue;
-        float cpu = 0, gpu = 0;
-        memcpy(&cpu, x, size);
-        memcpy(&gpu, y, size);
+        float cpu, gpu;
+        if (read_both(side, id, i, &cpu, &gpu) || !is_wanted(side->plan, value, i)) continue;
         if (fabs((double)cpu - (double)gpu) <= allowed) continue;
         return arena_format(side->arena, "value %u (%s), element %lld of %lld: the CPU has %.9g, the emulation %.9g",
                             id, value->name ? value->name : "temporary", (long long)i, (long long)count, (double)cpu,
@@ -193,9 +261,14 @@ static double tolerance_of(const SideBySide *side, const Step *step) {
 // So that the steps behind it, on both sides, begin with the same bits.
 static void take_over(const SideBySide *side, const Step *step) {
     for (uint32_t k = 0; k < step->output_count; k++) {
-        const Value *value = &side->plan->values[step->outputs[k]];
-        ProgramMemory memory = value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA;
-        memcpy(side->cpu[memory] + value->offset, side->gpu[memory] + value->offset, value->bytes);
+        ValueId id = step->outputs[k];
+        const Value *value = &side->plan->values[id];
+        if (value->dtype != DTYPE_BF16) {
+            memcpy(cpu_data(side, id), gpu_data(side, id), value->bytes);
+            continue;
+        }
+        for (int64_t i = 0; i < elements_of(value); i++)
+            ((float *)cpu_data(side, id))[i] = widened(((const uint16_t *)gpu_data(side, id))[i]);
     }
 }
 
@@ -206,6 +279,7 @@ const char *side_run(SideBySide *side, uint64_t seed) {
     for (uint32_t s = 0; s < side->program->step_count; s++) {
         const Step *step = &side->plan->steps[s];
         run_cpu_step(side, &side->program->steps[s]);
+        round_outputs(side, step);
         EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + s};
         const char *wrong = emulated_launch(side->emulated, side->arena, &program->launches[s], &run);
         double tolerance = tolerance_of(side, step);

@@ -1,5 +1,5 @@
 // One plan, run step by step by the CPU backend and by the emulation of the CUDA one: after each step every output has
-// the same bits.
+// the same bits. What the plan stores in bf16 the CPU has in f32, rounded when the step that writes it is done.
 //
 //     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
 //     ... write inputs and states into side_data(side, slot) ...
@@ -12,8 +12,8 @@
 
 typedef struct {
     Arena *arena;
-    const Plan *plan;
-    Program *program;              // on the CPU
+    const Plan *plan, *wide;       // the GPU's; the same with everything in f32
+    Program *program;              // on the CPU, of the wide one
     CudaCode *code;
     EmulatedCode *emulated;
     char *cpu[2], *gpu[2];         // by ProgramMemory: states, arena

@@ -212,18 +212,33 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
 // ---- products in blocks for tensor cores
 
 // Rows and lanes that no block divides, sums that no stage does; a factor that is read by depth, one by rows.
-static const char *const product_text = "graph \"products\"\n"
-                                        "dim M=75 N=44 K=136 J=37\n"
-                                        "%0 = input f32[M,K] \"a\" stored(M,K)\n"
-                                        "%1 = input f32[K,N] \"b\" stored(K,N)\n"
-                                        "%2 = input f32[J,M] \"c\" stored(J,M)\n"
-                                        "%3 = contract f32[M,N] %0 %1 over(K)\n"
-                                        "%4 = contract f32[J,N] %2 %3 over(M)\n"
-                                        "%5 = tanh f32[J,N] %4\n"
-                                        "output \"y\" %5\n";
+#define PRODUCT_TEXT                                                                                                   \
+    "graph \"products\"\n"                                                                                             \
+    "dim M=75 N=44 K=136 J=37\n"                                                                                       \
+    "%0 = input f32[M,K] \"a\" stored(M,K)\n"                                                                          \
+    "%1 = input f32[K,N] \"b\" stored(K,N)\n"                                                                          \
+    "%2 = input f32[J,M] \"c\" stored(J,M)\n"                                                                          \
+    "%3 = contract f32[M,N] %0 %1 over(K)\n"                                                                           \
+    "%4 = contract f32[J,N] %2 %3 over(M)\n"                                                                           \
+    "%5 = tanh f32[J,N] %4\n"                                                                                          \
+    "output \"y\" %5\n"
 
-static Plan *plan_of_products(Arena *arena, const Target *target, TensorTile tile) {
-    Plan *plan = tensor_plan_of_text(arena, "products", product_text, tile.kind, target, diags_create(arena));
+// Factors that are stored in bf16, in copies of single elements and of 16 bytes.
+#define NARROW(dims)                                                                                                   \
+    "graph \"products\"\n" dims "%0 = input f32[M,K] \"a\" stored(M,K)\n"                                              \
+    "%1 = input f32[K,N] \"b\" stored(K,N)\n"                                                                          \
+    "%2 = input f32[J,M] \"c\" stored(J,M)\n"                                                                          \
+    "%3 = neg f32[M,K] %0\n"                                                                                           \
+    "%4 = tanh f32[K,N] %1\n"                                                                                          \
+    "%5 = tanh f32[J,M] %2\n"                                                                                          \
+    "%6 = contract f32[M,N] %3 %4 over(K)\n"                                                                           \
+    "%7 = contract f32[J,N] %5 %6 over(M)\n"                                                                           \
+    "output \"y\" %7\n"
+#define NARROW_TEXT NARROW("dim M=75 N=44 K=136 J=37\n")
+#define NARROW_EVEN_TEXT NARROW("dim M=72 N=40 K=136 J=40\n")
+
+static Plan *plan_of_products(Arena *arena, const Target *target, const char *text, TensorTile tile) {
+    Plan *plan = tensor_plan_of_text(arena, "products", text, tile.kind, target, diags_create(arena));
     assert_non_null(plan);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         if (plan->steps[s].form != FORM_PRODUCT) continue;
@@ -234,11 +249,11 @@ static Plan *plan_of_products(Arena *arena, const Target *target, TensorTile til
     return plan;
 }
 
-static const char *emulate_products(Arena *arena, TensorTile tile, SourceEdit edit) {
+static const char *emulate_products(Arena *arena, const char *text, TensorTile tile, SourceEdit edit) {
     Target target;
     assert_true(target_of_gpu("sm_90a", &target));
     const char *why, *wrong = NULL;
-    SideBySide *side = side_create(arena, plan_of_products(arena, &target, tile), &target, edit, &why);
+    SideBySide *side = side_create(arena, plan_of_products(arena, &target, text, tile), &target, edit, &why);
     if (!side) SKIP_TEST(why);
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
         static const char *const names[] = {"a", "b", "c"};
@@ -260,15 +275,20 @@ static void blocks_of_all_sizes(void **state) {
     (void)state;
     static const uint32_t blocks[][3] = {{32, 32, 2}, {32, 64, 4}, {64, 32, 3}, {64, 64, 2}, {128, 64, 3}, {64, 128, 4},
                                          {128, 128, 2}, {128, 128, 4}, {32, 128, 2}, {128, 32, 3}};
-    for (TensorKind kind = TENSOR_TF32; kind <= TENSOR_BF16; kind++)
-        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-            Arena *arena = arena_create();
-            TensorTile tile = {kind, blocks[i][0], blocks[i][1], blocks[i][2]};
-            const char *wrong = emulate_products(arena, tile, NULL);
-            if (wrong)
-                fail_msg("%s, %u by %u, %u stages: %s", tensor_name(kind), tile.rows, tile.lanes, tile.stages, wrong);
-            arena_free(arena);
-        }
+    static const struct {
+        TensorKind kind;
+        const char *text;
+    } products[] = {{TENSOR_TF32, PRODUCT_TEXT}, {TENSOR_BF16, PRODUCT_TEXT}, {TENSOR_BF16, NARROW_TEXT},
+                    {TENSOR_BF16, NARROW_EVEN_TEXT}};
+    for (size_t i = 0; i < 4 * (sizeof blocks / sizeof *blocks); i++) {
+        Arena *arena = arena_create();
+        const uint32_t *block = blocks[i / 4];
+        TensorTile tile = {products[i % 4].kind, block[0], block[1], block[2]};
+        const char *wrong = emulate_products(arena, products[i % 4].text, tile, NULL);
+        if (wrong)
+            fail_msg("%s, %u by %u, %u stages: %s", tensor_name(tile.kind), tile.rows, tile.lanes, tile.stages, wrong);
+        arena_free(arena);
+    }
 }
 
 static const char *without_block_barrier(Arena *arena, const char *source) {
@@ -296,6 +316,23 @@ static const char *summed_indices_of_the_other_half(Arena *arena, const char *so
     return replace(arena, source, "pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
                    "pair_by_rows(panel, first + 8 * (i & 1), depth)");
 }
+static const char *another_swizzle_of_halves(Arena *arena, const char *source) {
+    return replace(arena, source, "copy_16(stage + PLACE_OF_HALVES(line, along / 8, 128)",
+                   "copy_16(stage + 128 * line + 2 * along");
+}
+static const char *halves_that_are_not_turned(Arena *arena, const char *source) {
+    return replace(arena, source, "load_halves_turned(b, panel", "load_halves(b, panel");
+}
+static const char *rows_of_one_matrix(Arena *arena, const char *source) {
+    return replace(arena, source, "(WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);\n    load_halves",
+                   "(WARP_LANE & 7), piece = 2 * part + (WARP_LANE >> 4);\n    load_halves");
+}
+static const char *rounding_to_zero(Arena *arena, const char *source) {
+    return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits");
+}
+static const char *ties_away_from_zero(Arena *arena, const char *source) {
+    return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits + 0x8000u");
+}
 static const char *lanes_of_the_next_fragment(Arena *arena, const char *source) {
     return replace(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");
 }
@@ -316,13 +353,17 @@ static const char *without_passing_on(Arena *arena, const char *source) {
     return replace(arena, source, "parts[i - 1][v] = parts[i][v]", "parts[i - 1][v] = parts[i - 1][v]");
 }
 
-static void product_must_fail(TensorKind kind, SourceEdit edit, const char *expected) {
+static void must_fail(const char *text, TensorKind kind, SourceEdit edit, const char *expected) {
     Arena *arena = arena_create();
-    const char *wrong = emulate_products(arena, (TensorTile){kind, 32, 32, 3}, edit);
+    const char *wrong = emulate_products(arena, text, (TensorTile){kind, 32, 32, 3}, edit);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);
     assert_non_null(strstr(wrong, expected));
     arena_free(arena);
+}
+
+static void product_must_fail(TensorKind kind, SourceEdit edit, const char *expected) {
+    must_fail(PRODUCT_TEXT, kind, edit, expected);
 }
 
 static void missing_waits_in_the_ring(void **state) {
@@ -340,12 +381,20 @@ static void wrong_swizzles(void **state) {
     product_must_fail(TENSOR_BF16, lanes_of_the_next_fragment, "the CPU has");
     product_must_fail(TENSOR_BF16, pairs_of_one_summed_index, "the CPU has");
     product_must_fail(TENSOR_BF16, summed_indices_of_the_other_half, "the CPU has");
+    must_fail(NARROW_EVEN_TEXT, TENSOR_BF16, another_swizzle_of_halves, "the CPU has");
+    must_fail(NARROW_EVEN_TEXT, TENSOR_BF16, halves_that_are_not_turned, "the CPU has");
+    must_fail(NARROW_EVEN_TEXT, TENSOR_BF16, rows_of_one_matrix, "the CPU has");
+}
+static void wrong_rounding(void **state) {
+    (void)state;
+    must_fail(NARROW_TEXT, TENSOR_BF16, rounding_to_zero, "the CPU has");
+    must_fail(NARROW_TEXT, TENSOR_BF16, ties_away_from_zero, "the CPU has");
 }
 // An epilogue of a large tile is rolled.
 static void parts_that_stay_where_they_are(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    const char *wrong = emulate_products(arena, (TensorTile){TENSOR_TF32, 128, 128, 2}, without_passing_on);
+    const char *wrong = emulate_products(arena, PRODUCT_TEXT, (TensorTile){TENSOR_TF32, 128, 128, 2}, without_passing_on);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);
     assert_non_null(strstr(wrong, "the CPU has"));
@@ -356,6 +405,8 @@ static void tails_of_blocks(void **state) {
     product_must_fail(TENSOR_TF32, without_row_tails, "belongs to no buffer");
     product_must_fail(TENSOR_TF32, without_lane_tails, "");
     product_must_fail(TENSOR_TF32, without_the_end_of_the_sum, "");
+    must_fail(NARROW_TEXT, TENSOR_BF16, without_row_tails, "belongs to no buffer");
+    must_fail(NARROW_TEXT, TENSOR_BF16, without_the_end_of_the_sum, "");
 }
 
 int main(void) {
@@ -363,6 +414,7 @@ int main(void) {
         cmocka_unit_test(blocks_of_all_sizes),    cmocka_unit_test(missing_waits_in_the_ring),
         cmocka_unit_test(wrong_swizzles),         cmocka_unit_test(tails_of_blocks),
         cmocka_unit_test(parts_that_stay_where_they_are),
+        cmocka_unit_test(wrong_rounding),
         cmocka_unit_test(nothing_without_faults), cmocka_unit_test(missing_barrier),
         cmocka_unit_test(diverging_barrier),      cmocka_unit_test(out_of_bounds_tail),
         cmocka_unit_test(wrong_shuffles),         cmocka_unit_test(races_in_an_ordered_sum),

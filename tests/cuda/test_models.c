@@ -57,22 +57,23 @@ static void compare_with_reference(const SideBySide *side, double *const *expect
     }
 }
 
-// What tf32 rounds off is 2^-11 of a factor, bf16 2^-9.
+// What tf32 rounds off is 2^-12 of a factor, bf16 2^-9, in products or in memory.
 static double rounding_of(const SideBySide *side) {
-    for (uint32_t s = 0; side->rounds && s < side->plan->step_count; s++)
-        if (side->plan->steps[s].tensor.kind == TENSOR_BF16) return 4e-2;
+    for (ValueId id = 0; id < side->plan->value_count; id++)
+        if (side->plan->values[id].dtype == DTYPE_BF16) return 4e-2;
     return side->rounds ? 1e-2 : 2e-5;
 }
 
 // Tensor cores: none, all products that can go there without and with rounding of their factors.
 typedef enum { TENSOR_ABSENT, TENSOR_EXACT, TENSOR_ROUNDS } TensorUse;
 
-static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse tensor) {
+#define ALL_PRODUCTS "make product by tensor cores\n"
+
+static void run_chosen(ModelCase which, int runs, bool with_reference, TensorUse tensor, const char *choices) {
     Arena *arena = arena_create();
     Target target;
     int64_t vocabulary;
     assert_true(target_of_gpu("sm_90a", &target));
-    const char *choices = tensor == TENSOR_ABSENT ? NULL : "make product by tensor cores\n";
     Plan *plan = model_plan_chosen(arena, &which, choices, &target, &vocabulary);
     const char *why;
     SideBySide *side = side_create(arena, plan, &target, NULL, &why);
@@ -91,15 +92,22 @@ static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse 
     }
     print_message("%s at level %s: %u launches of %u kernels", which.model, fuse_name(which.level),
                   side->code->programs[0].launch_count, side->code->kernel_count);
-    uint32_t in_parts = 0;
-    for (ValueId id = 0; id < plan->value_count; id++) in_parts += plan->values[id].parts > 1;
+    uint32_t in_parts = 0, narrow = 0;
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        in_parts += plan->values[id].parts > 1;
+        narrow += plan->values[id].dtype == DTYPE_BF16;
+    }
     if (side->tensor_steps)
-        print_message(", %u products in tensor cores, %u of them in parts", side->tensor_steps / (unsigned)runs,
-                      in_parts);
+        print_message(", %u products in tensor cores, %u of them in parts, %u values in bf16",
+                      side->tensor_steps / (unsigned)runs, in_parts, narrow);
     print_message("\n");
     assert_true((side->tensor_steps > 0) == (tensor != TENSOR_ABSENT));
     side_free(side);
     arena_free(arena);
+}
+
+static void run_steps(ModelCase which, int runs, bool with_reference, TensorUse tensor) {
+    run_chosen(which, runs, with_reference, tensor, tensor == TENSOR_ABSENT ? NULL : ALL_PRODUCTS);
 }
 
 static void run_case(ModelCase which, int runs, bool with_reference) {
@@ -194,6 +202,15 @@ static void tf32_even(void **state) {
     run_steps(even, 1, true, TENSOR_ROUNDS);
 }
 
+// Rows that are read by depth from bf16, f32 beside it; what others read, too; nothing at all in bf16.
+static void bf16_by_choice(void **state) {
+    (void)state;
+    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {TENSOR, BF16}};
+    run_chosen(even, 1, true, TENSOR_EXACT, ALL_PRODUCTS "precision layer[*].p bf16\nprecision layer[*].y bf16\n");
+    run_chosen(even, 1, true, TENSOR_EXACT, ALL_PRODUCTS "precision grad.layer[*].p f32\nprecision layer[*].a f32\n");
+    run_chosen(even, 1, true, TENSOR_EXACT, ALL_PRODUCTS "forbid choose_precision\n");
+}
+
 // Extents that nothing divides.
 static void tf32_tails(void **state) {
     (void)state;
@@ -222,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tf32_even),       cmocka_unit_test(tf32_tails),
         cmocka_unit_test(bf16_even),       cmocka_unit_test(bf16_tails),
+        cmocka_unit_test(bf16_by_choice),
         cmocka_unit_test(gpt2_none),       cmocka_unit_test(gpt2_op),
         cmocka_unit_test(gpt2_all),        cmocka_unit_test(llama_none),
         cmocka_unit_test(llama_op),        cmocka_unit_test(llama_all),
