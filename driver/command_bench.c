@@ -119,7 +119,8 @@ static int add_tuned(Command *command, Bench *bench) {
 static int measure(Command *command, const bool *are_gpus, int device_count) {
     Bench bench = {.rounds = config_int(command->config, "rounds"),
                    .visit_steps = config_int(command->config, "steps"),
-                   .budget_seconds = config_float(command->config, "seconds")};
+                   .budget_seconds = config_float(command->config, "seconds"),
+                   .anew = config_bool(command->config, "anew")};
     int status = bench_variants(command, are_gpus, device_count, &bench);
     if (status == EXIT_DONE) status = configure_vocabulary(command);
     if (status == EXIT_DONE) status = describe_tokens(command, train_tokens_path(command), &bench);

@@ -148,6 +148,7 @@ void declare_bench_keys(Config *config) {
         {"levels", string("none,op,all")}, {"ablate", boolean(false)}, {"sweep", string("")},
         {"rounds", integer(0)},            {"steps", integer(0)},      {"seconds", number(30)},
         {"json", string("")},              {"report", string("")},     {"replay", string("")},
+        {"anew", boolean(false)},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);
 }

@@ -1,9 +1,11 @@
 """The peer: the same GPT training step in PyTorch, as a careful user would write it, eager or through torch.compile.
 
-Prints one line per measured block: median ms per step. Reads steps from standard input: each line "N" runs N steps and
-prints their median, so that a driver can alternate it with another program in one run.
+Prints one line per measured block: ms per step. Reads steps from standard input: each line "N" runs N steps and
+prints their median, so that a driver can alternate it with another program in one run. On a GPU steps are not waited for
+one by one, as a training loop that logs now and then does not either: the mean of N steps is printed.
 """
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -63,31 +65,50 @@ def main():
     p.add_argument("--vocab", type=int, default=65)
     p.add_argument("--bias", action="store_true")
     p.add_argument("--compile", action="store_true")
+    p.add_argument("--mode", default="default", help="of torch.compile")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--dtype", choices=("f32", "tf32", "bf16"), default="f32")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(1337)
-    model = GPT(a)
+    torch.set_float32_matmul_precision("high" if a.dtype == "tf32" else "highest")
+    model = GPT(a).to(a.device)
     decay = [p for p in model.parameters() if p.dim() > 1]
     rest = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
-    run = torch.compile(model) if a.compile else model
-    data = torch.randint(a.vocab, (64, a.batch, a.block + 1))
+    run = torch.compile(model, mode=a.mode) if a.compile else model
+    data = torch.randint(a.vocab, (64, a.batch, a.block + 1), device=a.device)
+    low = torch.autocast(a.device, torch.bfloat16) if a.dtype == "bf16" else contextlib.nullcontext()
+    on_gpu = a.device == "cuda"
 
     def step(i):
         rows = data[i % 64]
-        loss = run(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+        with low:
+            loss = run(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return loss.item()
+        return loss if on_gpu else loss.item()
 
-    for i in range(3):
+    def many(steps):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for i in range(steps):
+            step(i)
+        torch.cuda.synchronize()
+        return 1e3 * (time.perf_counter() - start) / steps
+
+    for i in range(10 if on_gpu else 3):
         step(i)
-    print(f"ready torch {torch.__version__} threads {torch.get_num_threads()}", flush=True)
+    where = torch.cuda.get_device_name() if on_gpu else f"threads {torch.get_num_threads()}"
+    print(f"ready torch {torch.__version__} {where}", flush=True)
     for line in sys.stdin:
+        if on_gpu:
+            print(f"{many(int(line)):.5f}", flush=True)
+            continue
         times = []
         for i in range(int(line)):
             start = time.perf_counter()

@@ -85,6 +85,7 @@ typedef struct {
     int64_t rounds, visit_steps, warmup_steps;   // 0 rounds: chosen from `budget_seconds`
     double budget_seconds;
     bool ablates, resident;             // resident: all sessions at once; else made anew for each visit
+    bool anew;                          // that was asked for
     Variant *variants;
     size_t variant_count;
     // the machine

@@ -119,7 +119,7 @@ static int plan_residence(BenchRun *run) {
         room->together += needed;
     }
     const Room *full = !room_fits(&rooms[0]) ? &rooms[0] : !room_fits(&rooms[1]) ? &rooms[1] : NULL;
-    if (!run->replays) run->bench->resident = !full;
+    if (!run->replays) run->bench->resident = !full && !run->bench->anew;
     if (run->bench->resident && full) return refuse_together(run, full);
     if (!run->bench->resident && full)
         printf("bench: all variants together need %.1f MB%s, %.1f MB are available: each visit makes its session "

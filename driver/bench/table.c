@@ -136,6 +136,18 @@ static void append_losses(const Bench *bench, Text *out) {
                     main->name, worst);
 }
 
+// Visits that begin alike end alike.
+static void append_repeats(const Bench *bench, Text *out) {
+    if (bench->resident) return;
+    for (size_t i = 0; i < bench->variant_count; i++) {
+        const Variant *variant = &bench->variants[i];
+        int64_t equal = 0;
+        for (int64_t round = 0; round < bench->rounds; round++) equal += variant->losses[round] == variant->losses[0];
+        text_append(out, "repeats: %s: %lld visits from the start, %lld of them with the same last loss, bit for bit\n",
+                    variant->name, (long long)bench->rounds, (long long)equal);
+    }
+}
+
 static bool is_first_of_its_work(const Bench *bench, size_t number) {
     for (size_t i = 0; i < number; i++)
         if (bench_same_work(&bench->variants[i], &bench->variants[number])) return false;
@@ -251,6 +263,7 @@ void bench_table(const Bench *bench, Text *out) {
     append_fact_table(bench, out);
     append_ablation(bench, out);
     append_losses(bench, out);
+    append_repeats(bench, out);
     append_devices(bench, out);
     append_unlike(bench, out);
     append_disturbance(bench, out);

@@ -197,7 +197,8 @@ static void verdict(const Profile *profile, Text *out) {
 static void next_step(const Profile *profile, Text *out) {
     if (profile->gpu) {
         if (text_equal(profile->peak_kind, "f32"))
-            text_append(out, "next: --tf32=True lets products use tensor cores; nothing is predicted on a GPU.\n");
+            text_append(out, "next: --dtype=bfloat16 or --tf32=True lets products use tensor cores; nothing is "
+                             "predicted on a GPU.\n");
         return;
     }
     const Prediction *best = profile->prediction_count > 0 ? &profile->predictions[0] : NULL;

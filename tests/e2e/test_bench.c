@@ -58,6 +58,13 @@ static void sweeps_flag_unlike_work(void **state) {
     expect(2, "batch_size = 0", "bench" TINY "--sweep=batch_size:2,0");
 }
 
+static void visits_from_the_start_end_alike(void **state) {
+    (void)state;
+    expect(0, "repeats: op: 3 visits from the start, 3 of them with the same last loss", "bench" TINY
+           "--levels=op --anew=True --json=n.json");
+    expect(0, "repeats: op: 3 visits", "bench --replay=n.json");
+}
+
 // A model of few decisions: every row is compiled.
 static void decisions_are_left_out_and_made_alone(void **state) {
     (void)state;
@@ -124,6 +131,7 @@ int main(void) {
         cmocka_unit_test(levels_are_measured_and_recorded),
         cmocka_unit_test(replays_give_equal_losses),
         cmocka_unit_test(sweeps_flag_unlike_work),
+        cmocka_unit_test(visits_from_the_start_end_alike),
         cmocka_unit_test(decisions_are_left_out_and_made_alone),
         cmocka_unit_test(accumulated_gradients_are_measured_too),
         cmocka_unit_test(wrong_flags_are_refused),
