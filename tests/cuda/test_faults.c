@@ -394,7 +394,8 @@ static void wrong_rounding(void **state) {
 static void parts_that_stay_where_they_are(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    const char *wrong = emulate_products(arena, PRODUCT_TEXT, (TensorTile){TENSOR_TF32, 128, 128, 2}, without_passing_on);
+    TensorTile large = {TENSOR_TF32, 128, 128, 2};
+    const char *wrong = emulate_products(arena, PRODUCT_TEXT, large, without_passing_on);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);
     assert_non_null(strstr(wrong, "the CPU has"));
