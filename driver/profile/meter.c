@@ -69,7 +69,8 @@ RuntimeStatus meter_fill(Meter *meter, int number, double *data_seconds) {
 
 RuntimeStatus meter_evaluation(Meter *meter) {
     const Program *eval = meter->request->training->model.programs[MODEL_EVAL];
-    if (!eval) return RUNTIME_OK;
+    bool has_tokens = meter->random || meter->request->training->validation_tokens;
+    if (!eval || !has_tokens) return RUNTIME_OK;
     Session *session = meter->request->training->session;
     MeterInputs inputs = find_inputs(session, eval);
     BatchSource source = meter->source;

@@ -56,6 +56,7 @@ static void every_level_adds_up(void **state) {
     write_tokens("val.bin", 200);
     expect(0, "verdict", SMALL DATA "--gradient_accumulation_steps=1 --json=a.json");
     assert_adds_up("a.json");
+    expect(0, "verdict", SMALL "--train_bin=train.bin --gradient_accumulation_steps=1");   // no validation tokens
     expect(0, "contraction", SMALL DATA "--fuse=op --gradient_accumulation_steps=4 --threads=3 --json=b.json");
     assert_adds_up("b.json");
     expect(0, "unaccounted", SMALL DATA "--fuse=none --gradient_accumulation_steps=2 --threads=1 --full --json=c.json");
