@@ -26,17 +26,19 @@ static void say_budget(Command *command, const Ledger *ledger) {
     }
 }
 
-// The denominator of mfu, printed once: measured here, or what the GPU's datasheet promises.
+// The denominator of mfu, printed once: measured here, or what the GPU's datasheet promises for what products compute
+// in.
 static double find_peak(Command *command, ThreadPool *threads) {
     ProbeResult probe;
     if (command->gpu) {
-        double peak = gpu_peak(command->gpu, TENSOR_NONE);
+        TensorKind kind = configured_tensor(command->config);
+        double peak = gpu_peak(command->gpu, kind);
         fprintf(command->echo, "device: %s, ", gpu_name(command->gpu));
         if (peak > 0)
             fprintf(command->echo,
-                    "peak %.1f TFLOP/s f32 (datasheet); mfu is against this peak. nanoGPT's fixed A100 peak is "
+                    "peak %.1f TFLOP/s %s (datasheet); mfu is against this peak. nanoGPT's fixed A100 peak is "
                     "%.0f TFLOP/s\n",
-                    1e-12 * peak, 1e-12 * NANOGPT_PEAK_FLOPS);
+                    1e-12 * peak, kind == TENSOR_NONE ? "f32" : tensor_name(kind), 1e-12 * NANOGPT_PEAK_FLOPS);
         else
             fprintf(command->echo, "no datasheet of it is known: there is no mfu\n");
         return peak;
