@@ -64,7 +64,7 @@ typedef struct {
     Band band;             // TEMPORARY: elements outside of it need not be written
     const Leaf *leaf;      // INPUT, STATE; NULL else
     bool is_param;         // STATE: a PARAM leaf
-    bool is_copy;          // STATE: no tensor of its own, but the numbers of the param of that leaf in another layout;
+    bool is_copy;          // STATE: no tensor of its own: what the param of that leaf holds, in another layout or type;
                            // whoever writes the param writes it too
     ValueId next_of;       // OUTPUT: the state whose next value this is (then same layout); VALUE_NONE else
     bool in_place;         // next_of: written over the state's own memory
@@ -192,8 +192,8 @@ bool cut_leads_layout(const Graph *dims, const Cut *cut, const Layout *layout, D
 bool cut_rounds_lead(const Graph *dims, const Cut *cut, const Layout *layout);
 size_t value_round_bytes(const Value *value);
 
-// What a copy of a param is called: "w in (C/32, F, C%32)".
-const char *copy_name(Arena *arena, const Graph *dims, const char *param, const Layout *layout);
+// What a copy of a param is called: "w in (C/32, F, C%32)", "w in bf16 (C, F)".
+const char *copy_name(Arena *arena, const Graph *dims, const char *param, DType dtype, const Layout *layout);
 
 const char *form_name(Form form);
 const char *engine_name(Engine engine);

@@ -163,7 +163,9 @@ static bool parse_value_name(Parser *p, Value *value) {
         Leaf *leaf = ARENA_NEW(p->plan->arena, Leaf);  // a copy: reading more leaves moves the graph's array
         *leaf = *graph_leaf_at(p->dims, id);
         value->leaf = leaf;
-        value->name = value->is_copy ? copy_name(p->plan->arena, p->dims, leaf->name, &value->layout) : leaf->name;
+        value->name = leaf->name;
+        if (value->is_copy)
+            value->name = copy_name(p->plan->arena, p->dims, leaf->name, value->dtype, &value->layout);
         return true;
     }
     return !token_take_word(&p->tokens, "name") || token_expect_string(&p->tokens, "a name in quotes", &value->name);

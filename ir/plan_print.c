@@ -51,9 +51,10 @@ static void print_band(const Graph *dims, const Band *band, Text *out) {
     if (band->high < BAND_OPEN) text_append(out, " to %lld", (long long)band->high);
 }
 
-const char *copy_name(Arena *arena, const Graph *dims, const char *param, const Layout *layout) {
+const char *copy_name(Arena *arena, const Graph *dims, const char *param, DType dtype, const Layout *layout) {
     Text text = text_create(arena);
     text_append(&text, "%s in ", param);
+    if (dtype != DTYPE_F32) text_append(&text, "%s ", dtype_name(dtype));
     print_layout(dims, layout, &text);
     return text_string(&text);
 }

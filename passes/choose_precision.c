@@ -3,14 +3,19 @@
 // requires  tensor tiles
 // ensures   a temporary that nobody reads but products in tensor cores, which only multiply by it and round to bf16, is
 //           stored in bf16; who writes it rounds it. Everything else stays f32, unless a choice says bf16
+//           a param that products multiply by and round gets a copy in bf16, which they read: a state that is made anew
+//           by the step that updates the param
 // does nothing on a processor, and unless products round to bf16
 // ledger    per value that such a product multiplies by: made, with the bytes that its writer and readers save, or the
 //           first condition that failed
 //
 //     value %2 temporary f32[B,T,C]  (layernorm)     read by two products, tensor bf16     bf16[B,T,C]
 //     value %7 temporary f32[B,T,C]  (residual)      read by layernorm, too                f32[B,T,C]
+#include <string.h>
+
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/state_layouts.h"
 #include "passes/step_cost.h"
 
 typedef struct {
@@ -43,6 +48,7 @@ static bool rounds_to_bf16(const Plan *plan, const Step *step, uint32_t k) {
 typedef struct {
     uint32_t count, rounding;   // how many read it, and how many of these round it
     const Step *other;          // the first one that reads it in f32; NULL: nobody does
+    uint32_t last;              // the last one that rounds it
 } Readers;
 
 static Readers readers_of(const Plan *plan, ValueId id) {
@@ -51,10 +57,12 @@ static Readers readers_of(const Plan *plan, ValueId id) {
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             if (plan->steps[s].operands[k] != id) continue;
             readers.count++;
-            if (rounds_to_bf16(plan, &plan->steps[s], k))
+            if (rounds_to_bf16(plan, &plan->steps[s], k)) {
                 readers.rounding++;
-            else if (!readers.other)
+                readers.last = s;
+            } else if (!readers.other) {
                 readers.other = &plan->steps[s];
+            }
         }
     return readers;
 }
@@ -125,8 +133,122 @@ static void choose(const Storing *storing, ValueId id) {
     ledger_add(storing->context->ledger, decision);
 }
 
+// ---- copies of params
+
+// The next value of a param; VALUE_NONE: this program does not update it.
+static ValueId find_next(const Plan *plan, ValueId param) {
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].next_of == param) return id;
+    return VALUE_NONE;
+}
+
+static ValueId add_value(Plan *plan, Value value) {
+    Value *values = ARENA_ARRAY(plan->arena, Value, plan->value_count + 1);
+    memcpy(values, plan->values, plan->value_count * sizeof *values);
+    values[plan->value_count] = value;
+    plan->values = values;
+    return plan->value_count++;
+}
+
+static const char *copy_refusal(const Storing *storing, const Readers *readers, ValueId next, const char *name) {
+    const StateTable *table = storing->context->states;
+    if (next == VALUE_NONE)
+        return table && table->updates && !state_layout_find(table, name) ? "the program that updates it keeps no copy"
+                                                                         : NULL;
+    if (state_layout_find(table, name)) return NULL;
+    // Written once, of half the bytes; each reader saves as much.
+    if (readers->rounding < 2) return "it is read once for each time that it is written";
+    return readers->last > storing->writers[next] ? "it is read behind its update" : NULL;
+}
+
+// The step that writes the param's next value stores the copy's, too.
+static void make_anew(Plan *plan, Step *writer, ValueId next, ValueId copy) {
+    Value value = plan->values[copy];
+    ValueId result = add_value(plan, (Value){.kind = VALUE_OUTPUT,
+                                             .name = value.name,
+                                             .dtype = value.dtype,
+                                             .order = value.order,
+                                             .layout = value.layout,
+                                             .space = SPACE_STATE,
+                                             .next_of = copy,
+                                             .in_place = true});
+    ValueId *outputs = ARENA_ARRAY(plan->arena, ValueId, writer->output_count + 1);
+    for (uint32_t k = 0; k < writer->output_count; k++) {
+        outputs[k] = writer->outputs[k];
+        if (outputs[k] == next) graph_output(writer->region, value.name, graph_output_at(writer->region, k)->node);
+    }
+    outputs[writer->output_count++] = result;
+    writer->outputs = outputs;
+    step_cost(plan, writer);
+}
+
+static void read_copy(Plan *plan, ValueId param, ValueId copy) {
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        Step *step = &plan->steps[s];
+        bool reads = false;
+        for (uint32_t k = 0; k < step->operand_count; k++) {
+            if (step->operands[k] != param || !rounds_to_bf16(plan, step, k)) continue;
+            step->operands[k] = copy;
+            reads = true;
+        }
+        if (reads) step_cost(plan, step);
+    }
+}
+
+static void keep_copy(Storing *storing, ValueId param, ValueId next, const char *name) {
+    Plan *plan = storing->plan;
+    Value value = plan->values[param];
+    ValueId copy = add_value(plan, (Value){.kind = VALUE_STATE,
+                                           .name = name,
+                                           .dtype = DTYPE_BF16,
+                                           .order = value.order,
+                                           .layout = value.layout,
+                                           .leaf = value.leaf,
+                                           .is_copy = true,
+                                           .space = SPACE_STATE,
+                                           .next_of = VALUE_NONE});
+    state_layout_note(storing->context->states, plan, &plan->values[copy]);
+    read_copy(plan, param, copy);
+    if (next != VALUE_NONE) make_anew(plan, &plan->steps[storing->writers[next]], next, copy);
+}
+
+static void choose_copy(Storing *storing, ValueId param) {
+    const Plan *plan = storing->plan;
+    Choices *choices = storing->context->choices;
+    const Value *value = &plan->values[param];
+    Readers readers = readers_of(plan, param);
+    const char *name = copy_name(plan->arena, plan->dims, value->name, DTYPE_BF16, &value->layout);
+    Decision decision = {.pass = "choose_precision", .what = "keep copy in bf16", .place = value->name};
+    ValueId next = find_next(plan, param);
+    bool is_kept = next != VALUE_NONE && state_layout_find(storing->context->states, name);
+    if (readers.rounding == 0 && !is_kept) return;
+    decision.reason = copy_refusal(storing, &readers, next, name);
+    bool is_possible = decision.made = !decision.reason;
+    if (is_possible) decision.reason = arena_format(plan->arena, "%u products read it, and round it", readers.rounding);
+    if (!is_kept) {
+        choices_decide(choices, is_possible, &decision);
+        choices_decide_precision(choices, is_possible, DTYPE_BF16, &decision);
+    }
+    if (decision.made) {
+        double copies = (double)readers.rounding - (next != VALUE_NONE);
+        decision.bytes_saved = copies * sizeof(uint16_t) * (double)layout_elements(&value->layout);
+        keep_copy(storing, param, next, name);
+    }
+    ledger_add(storing->context->ledger, decision);
+}
+
 bool pass_choose_precision(Plan *plan, PassContext *context) {
     Storing storing = {plan, context, plan_writers(plan, plan->arena)};
-    for (ValueId id = 0; id < plan->value_count; id++) choose(&storing, id);
+    uint32_t count = plan->value_count;
+    bool is_bf16 = target_is_gpu(context->target) && context->tensor == TENSOR_BF16, updates = false;
+    for (ValueId id = 0; id < count; id++) {
+        bool is_copied = is_bf16 && plan->values[id].is_param && plan->values[id].dtype == DTYPE_F32;
+        if (is_copied)
+            choose_copy(&storing, id);
+        else
+            choose(&storing, id);
+        updates |= plan->values[id].next_of != VALUE_NONE && plan->values[plan->values[id].next_of].is_param;
+    }
+    if (context->states && updates && is_bf16) context->states->updates = true;
     return true;
 }

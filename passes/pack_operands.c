@@ -134,7 +134,7 @@ static ValueId add_copy(Packing *packing, ValueId param, const Layout *layout, D
     Plan *plan = packing->plan;
     const Value *value = &plan->values[param];
     StateTable *table = packing->context->states;
-    const char *name = copy_name(plan->arena, plan->dims, value->name, layout);
+    const char *name = copy_name(plan->arena, plan->dims, value->name, DTYPE_F32, layout);
     if (table && table->updates && !state_layout_find(table, name)) return VALUE_NONE;
     ValueId copy = add_value(packing, (Value){.kind = VALUE_STATE,
                                               .name = name,
@@ -179,7 +179,8 @@ static void add_copies_of_others(Packing *packing) {
     const StateTable *table = packing->context->states;
     for (size_t i = 0; table && i < table->layout_count; i++) {
         const StateLayout *state = &table->layouts[i];
-        ValueId next = state->copy_of ? find_next(packing->plan, state->copy_of) : VALUE_NONE;
+        bool is_panels = state->copy_of && state->dtype == DTYPE_F32;
+        ValueId next = is_panels ? find_next(packing->plan, state->copy_of) : VALUE_NONE;
         if (next == VALUE_NONE) continue;
         ValueId param = packing->plan->values[next].next_of;
         Layout layout = state_layout_in(state, packing->plan->dims);

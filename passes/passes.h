@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
     const char *name;
     const char *copy_of;                // the param's name; NULL: no copy
+    DType dtype;
     const Graph *dims;                  // of that program; others know them by name
     Layout layout;
 } StateLayout;

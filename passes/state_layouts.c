@@ -33,6 +33,7 @@ void state_layout_note(StateTable *table, const Plan *plan, const Value *state) 
     table->layouts[table->layout_count++] =
         (StateLayout){.name = arena_copy(table->arena, state->name),
                       .copy_of = state->is_copy ? arena_copy(table->arena, state->leaf->name) : NULL,
+                      .dtype = state->dtype,
                       .dims = plan->dims,
                       .layout = state->layout};
 }

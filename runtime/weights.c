@@ -38,7 +38,8 @@ static bool is_place_of(const ProgramSlot *other, const ProgramSlot *slot) {
 }
 
 static bool has_padding(const ProgramSlot *slot) {
-    return slot->bytes > (size_t)slot_elements(slot) * sizeof(float);
+    size_t element = slot->element == ELEMENT_BF16 ? sizeof(uint16_t) : sizeof(float);
+    return slot->bytes > (size_t)slot_elements(slot) * element;
 }
 
 // To be written as a whole; their padding becomes zero. Ended by places_close.

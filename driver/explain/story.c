@@ -97,7 +97,7 @@ static const char *const space_names[] = {
 static const char *layout_text(const Telling *telling, const Value *value) {
     const Graph *dims = telling->plan->dims;
     const char *kind = layout_is_plain(dims, &value->layout) ? "plain" : "panels";
-    return copy_name(telling->arena, dims, kind, &value->layout);
+    return copy_name(telling->arena, dims, kind, DTYPE_F32, &value->layout);
 }
 
 static const char *place_text(const Telling *telling, ValueId id) {

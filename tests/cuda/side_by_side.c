@@ -18,12 +18,12 @@ static const Plan *widen(Arena *arena, const Plan *plan) {
         *value = plan->values[id];
         if (value->dtype != DTYPE_BF16) continue;
         size_t *end = value->space == SPACE_STATE ? &wide->state_bytes : &wide->arena_bytes;
-        CHECK(value->parts <= 1 && value->next_of == VALUE_NONE);
+        CHECK(value->parts <= 1);
         value->dtype = DTYPE_F32;
         value->is_over = false;
         value->bytes = ((size_t)layout_elements(&value->layout) * sizeof(float) + 63) / 64 * 64;
-        value->offset = *end;
-        *end += value->bytes;
+        value->offset = value->next_of == VALUE_NONE ? *end : wide->values[value->next_of].offset;
+        if (value->next_of == VALUE_NONE) *end += value->bytes;
     }
     return wide;
 }
@@ -133,7 +133,7 @@ void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabular
         size_t count = slot->bytes / sizeof(float);
         float *values = side_data(side, slot);
         if (slot->element == ELEMENT_I32) fill_integers(slot, side_data(side, slot), count, &random, run, vocabulary);
-        if (slot->element != ELEMENT_F32) continue;
+        if (slot->element != ELEMENT_F32 || slot->copy_of) continue;
         for (size_t k = 0; k < count; k++) {
             values[k] = slot->kind == SLOT_INPUT ? 1e-3f : (float)slot->init_value;
             if (slot->kind == SLOT_STATE && slot->is_param)
@@ -143,10 +143,26 @@ void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabular
     }
 }
 
+// Copies of params in bf16, in the order of their params; the CPU's numbers are those of the GPU.
+static void fill_copy(const SideBySide *side, ValueId copy) {
+    const Value *value = &side->plan->values[copy];
+    const ProgramSlot *param = program_slot(side->program, SLOT_STATE, value->leaf->name);
+    const float *from = side_data(side, param);
+    float *cpu = (float *)cpu_data(side, copy);
+    for (int64_t i = 0; i < elements_of(value); i++) {
+        uint32_t bits;
+        cpu[i] = rounded(from[i]);
+        memcpy(&bits, &cpu[i], sizeof bits);
+        ((uint16_t *)gpu_data(side, copy))[i] = (uint16_t)(bits >> 16);
+    }
+}
+
 static void copy_leaves(const SideBySide *side) {
+    for (ValueId id = 0; id < side->plan->value_count && !side->has_run; id++)
+        if (side->plan->values[id].is_copy) fill_copy(side, id);
     for (uint32_t i = 0; i < side->program->slot_count; i++) {
         const ProgramSlot *slot = &side->program->slots[i];
-        if (slot->kind == SLOT_OUTPUT || (slot->kind == SLOT_STATE && side->has_run)) continue;
+        if (slot->kind == SLOT_OUTPUT || slot->copy_of || (slot->kind == SLOT_STATE && side->has_run)) continue;
         memcpy(side->gpu[slot->buffer.memory] + slot->buffer.offset, side_data(side, slot), slot->bytes);
     }
 }

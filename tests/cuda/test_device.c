@@ -65,6 +65,19 @@ static void trains_and_resumes_exactly(void **state) {
     assert_true(same_lines("\"iter\":[0-9]*,\"loss\":[^,]*", "whole/metrics.jsonl", "parts/metrics.jsonl"));
 }
 
+// A checkpoint has f32 only: copies in bf16 are made of it.
+static void trains_in_bf16(void **state) {
+    (void)state;
+    assert_int_equal(run_shell("echo 'make product by tensor cores' >tensor.choices"), 0);
+#define HALF "train " MODEL "--n_embd=32 --block_size=16 --device=cuda --dtype=bfloat16 --choices=tensor.choices "
+    run_ok(HALF "--max_iters=4 --out_dir=whole_half");
+    run_ok(HALF "--max_iters=2 --out_dir=half");
+    assert_false(same_tensors("whole_half", "half"));
+    run_ok("train --device=cuda --choices=tensor.choices --init_from=resume --max_iters=4 --out_dir=half");
+    assert_true(same_tensors("whole_half", "half"));
+    run_ok("sample --device=cuda --dtype=bfloat16 --out_dir=half --num_samples=1 --max_new_tokens=4");
+}
+
 static void accumulates_and_drops_out(void **state) {
     (void)state;
     run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.2 --max_iters=4 --out_dir=one");
@@ -183,6 +196,7 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trains_and_resumes_exactly),
+        cmocka_unit_test(trains_in_bf16),
         cmocka_unit_test(accumulates_and_drops_out),
         cmocka_unit_test(evaluates_only),
         cmocka_unit_test(is_chosen_where_it_is),

@@ -20,7 +20,8 @@ static const double *bind_leaf(void *context, const Leaf *leaf, DimList order) {
     const SideBySide *side = context;
     for (ValueId id = 0; id < side->plan->value_count; id++) {
         const Value *value = &side->plan->values[id];
-        if (!value->leaf || value->next_of != VALUE_NONE || strcmp(value->leaf->name, leaf->name) != 0) continue;
+        if (!value->leaf || value->is_copy || value->next_of != VALUE_NONE) continue;
+        if (strcmp(value->leaf->name, leaf->name) != 0) continue;
         ProgramMemory memory = value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA;
         const char *data = side->cpu[memory] + value->offset;
         size_t count = (size_t)layout_elements(&value->layout);

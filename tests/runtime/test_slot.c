@@ -1,6 +1,8 @@
 // Layouts: the tables of slot.c against the definition in program.h, element by element.
 #include "support.h"
 
+#include <math.h>
+
 #include "runtime/slot.h"
 
 // digit p = (sum over d of index[d] * weights[p][d]) / divisor[p] % radix[p]; the offset is their mixed-radix number.
@@ -132,11 +134,31 @@ static void sum_of_parts(void **state) { // W[5,6] @ (F/4, C, F%4), three times
     assert_memory_equal(some, sums + 16, sizeof some);
 }
 
+// A copy in bf16 of W[F,C], which lies as (C, F): the upper half of each f32, to the nearest, ties to even.
+static void narrow_copy(void **state) {
+    Fixture *fixture = *state;
+    ProgramSlot slot = {.name = "w in bf16 (C, F)",
+                        .element = ELEMENT_BF16,
+                        .copy_of = "w",
+                        .rank = 2,
+                        .extents = {3, 2},
+                        .piece_count = 2,
+                        .bytes = 64,
+                        .pieces = {{.weights = {0, 1}, .divisor = 1, .radix = 2},
+                                   {.weights = {1, 0}, .divisor = 1, .radix = 3}}};
+    // Ties below and above, a little more than one, one that rounds up to infinity, one that stays so, none at all.
+    const float stored[] = {0x1.01p0f, 0x1.03p0f, 0x1.010002p0f, -0x1.ffp127f, INFINITY, NAN};
+    static const uint16_t expected[] = {0x3f80, 0x3f81, 0x7f80, 0x3f82, 0xff80, 0x7fc0};
+    uint16_t memory[32];
+    slot_pack(&slot, stored, memory, fixture->arena);
+    assert_memory_equal(memory, expected, sizeof expected);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(plain_and_scalar), FIXTURE_TEST(column_panels),       FIXTURE_TEST(transposed),
         FIXTURE_TEST(merged_dims),      FIXTURE_TEST(merged_out_of_order), FIXTURE_TEST(everything_flat),
-        FIXTURE_TEST(sum_of_parts),
+        FIXTURE_TEST(sum_of_parts),     FIXTURE_TEST(narrow_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
