@@ -147,6 +147,9 @@ typedef struct {
 #define STEP_NONE UINT32_MAX
 uint32_t *plan_writers(const Plan *plan, Arena *arena);
 uint32_t *plan_last_readers(const Plan *plan, Arena *arena);
+// By step: its epoch, how many times all threads have met before it. Steps of one epoch may run at the same time. One
+// more is behind the last step's: that again.
+uint32_t *plan_epochs(const Plan *plan, Arena *arena);
 
 // Strands: a step and the `joined` ones that follow it, all of one cut, with `same` edges between them. A thread runs
 // them piece by piece: piece k of every step, then piece k+1, so that what one hands to the next is still in its cache.

@@ -11,9 +11,4 @@ const char *plan_check_edges(const Plan *plan, Arena *arena);
 // Offsets: nothing is written over what is still to be read. Also for states written in place.
 const char *plan_check_memory(const Plan *plan, Arena *arena);
 
-// How many times all threads have met before each step runs. Steps of one epoch may run at the same time.
-uint32_t *plan_epochs(const Plan *plan, Arena *arena);
-// True once plan_edges has run.
-bool plan_has_edges(const Plan *plan);
-
 #endif

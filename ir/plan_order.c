@@ -7,20 +7,19 @@
 // therefore alive from the epoch of its writer to the epoch of its last reader, both included.
 #include "ir/plan_checks.h"
 
-bool plan_has_edges(const Plan *plan) {
+// True once plan_edges has run.
+static bool has_edges(const Plan *plan) {
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
             if (plan->steps[s].edges[k] != EDGE_NONE) return true;
     return false;
 }
 
-uint32_t *plan_epochs(const Plan *plan, Arena *arena) {
-    bool planned = plan_has_edges(plan);
-    uint32_t *epochs = ARENA_ARRAY(arena, uint32_t, plan->step_count);
-    for (uint32_t s = 0, epoch = 0; s < plan->step_count; s++) {
-        if (s && (plan->steps[s].wait || !planned)) epoch++;
-        epochs[s] = epoch;
-    }
+// Before plan_edges has run nothing is said of waits, and steps run one after the other.
+static uint32_t *find_epochs(const Plan *plan, Arena *arena) {
+    uint32_t *epochs = plan_epochs(plan, arena);
+    if (has_edges(plan)) return epochs;
+    for (uint32_t s = 0; s <= plan->step_count; s++) epochs[s] = s;
     return epochs;
 }
 
@@ -134,9 +133,9 @@ static const char *check_edge(const Plan *plan, uint32_t s, uint32_t k, uint32_t
 }
 
 const char *plan_check_edges(const Plan *plan, Arena *arena) {
-    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    uint32_t *writers = plan_writers(plan, arena), *epochs = find_epochs(plan, arena);
     const StepNest *nest = plan_nest(plan, arena);
-    bool planned = plan_has_edges(plan);
+    bool planned = has_edges(plan);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         const char *wrong = check_cut(plan, step);
@@ -186,16 +185,15 @@ static void extend_over_rounds(const Plan *plan, const uint32_t *epochs, Life *l
 }
 
 static Life *find_lives(const Plan *plan, Arena *arena) {
-    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    uint32_t *writers = plan_writers(plan, arena), *epochs = find_epochs(plan, arena);
     const StepNest *nest = plan_nest(plan, arena);
     const Cut **windows = plan_windows(plan, nest, arena);
-    uint32_t end = plan->step_count ? epochs[plan->step_count - 1] : 0;
     Life *lives = ARENA_ARRAY(arena, Life, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
         if (writers[id] != STEP_NONE)
             lives[id] = time_of(plan, id, writers[id], epochs[writers[id]], windows[id], nest);
-        if (value->kind == VALUE_OUTPUT) lives[id].last = end;
+        if (value->kind == VALUE_OUTPUT) lives[id].last = epochs[plan->step_count];
     }
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
@@ -344,7 +342,7 @@ static const char *check_over(const Plan *plan, ValueId id, const uint32_t *writ
 }
 
 const char *plan_check_memory(const Plan *plan, Arena *arena) {
-    uint32_t *writers = plan_writers(plan, arena), *epochs = plan_epochs(plan, arena);
+    uint32_t *writers = plan_writers(plan, arena), *epochs = find_epochs(plan, arena);
     const Cut **windows = plan_windows(plan, plan_nest(plan, arena), arena);
     const char *wrong = NULL;
     for (ValueId id = 0; id < plan->value_count && !wrong; id++)

@@ -36,7 +36,7 @@ typedef struct {
     Plan plan;
     uint32_t *origin;            // by step of it: the step of the original that it is or stands before
     bool *is_copy;               // by step of it
-    uint32_t *epoch;             // by step of it
+    const uint32_t *epoch;       // by step of it
     MemoryBlock *lives;          // by value
     uint32_t peak;               // the epoch in which most bytes of activations are held
     size_t held;                 // so many

@@ -33,21 +33,12 @@ static void find_late_reads(Trial *trial) {
         }
 }
 
-static uint32_t number_epochs(Trial *trial) {
-    uint32_t epoch = 0;
-    trial->epoch = ARENA_ARRAY(trial->arena, uint32_t, trial->plan.step_count);
-    for (uint32_t s = 0; s < trial->plan.step_count; s++) {
-        epoch += s > 0 && trial->plan.steps[s].wait;
-        trial->epoch[s] = epoch;
-    }
-    return epoch + 1;
-}
-
 // Whether a value is counted: results stay to the end, whatever is made again.
 static bool is_activation(const Value *value) { return value->space == SPACE_ARENA && value->kind != VALUE_OUTPUT; }
 
 // The first epoch of those that hold most.
-static void find_peak(Trial *trial, uint32_t epochs) {
+static void find_peak(Trial *trial) {
+    uint32_t epochs = trial->epoch[trial->plan.step_count] + 1;
     size_t *born = ARENA_ARRAY(trial->arena, size_t, epochs), *gone = ARENA_ARRAY(trial->arena, size_t, epochs);
     size_t held = 0;
     for (ValueId id = 0; id < trial->plan.value_count; id++) {
@@ -68,9 +59,9 @@ bool again_measure(const Remaking *remaking, Trial *trial) {
     trial->plan = again_plan(remaking, trial->arena, trial);
     edges_fill(&trial->plan);
     if (!memory_prepare(&trial->plan, remaking->context)) return false;
-    uint32_t epochs = number_epochs(trial);
+    trial->epoch = plan_epochs(&trial->plan, trial->arena);
     trial->lives = memory_lives(&trial->plan);
-    find_peak(trial, epochs);
+    find_peak(trial);
     find_late_reads(trial);
     return true;
 }

@@ -22,7 +22,7 @@ typedef struct {
     Plan *plan;
     Arena *scratch;
     const StepNest *nest;             // by step
-    uint32_t *epoch;                  // by step: how many waits came before
+    const uint32_t *epoch;            // by step
     const uint32_t *writer, *last_reader;   // by value
     DimSet **own, **own_summed;       // by step and operand
 } Overs;
@@ -136,7 +136,6 @@ static void find_facts(Overs *overs) {
     const Plan *plan = overs->plan;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        overs->epoch[s] = s ? overs->epoch[s - 1] + step->wait : 0;
         overs->own[s] = access_own(step->region, step->operand_count, overs->scratch);
         overs->own_summed[s] = access_own_or_summed(step->region, step->operand_count, overs->scratch);
     }
@@ -147,7 +146,7 @@ void memory_find_overs(Plan *plan) {
     Overs overs = {.plan = plan,
                    .scratch = scratch,
                    .nest = plan_nest(plan, scratch),
-                   .epoch = ARENA_ARRAY(scratch, uint32_t, plan->step_count + 1),
+                   .epoch = plan_epochs(plan, scratch),
                    .writer = plan_writers(plan, scratch),
                    .last_reader = plan_last_readers(plan, scratch),
                    .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),

@@ -140,25 +140,23 @@ static uint32_t last_time(const Clock *clock, ValueId id, uint32_t epoch, uint32
 }
 
 // Rounds come back to their first step: what they touch lives as long as they run.
-static void extend_over_rounds(const Plan *plan, uint32_t first, uint32_t begin, uint32_t end, MemoryBlock *blocks) {
-    for (uint32_t s = first; s < plan_rounds_end(plan, first); s++) {
+static void extend_over_rounds(const Plan *plan, uint32_t first, uint32_t end, const uint32_t *epochs,
+                               MemoryBlock *blocks) {
+    for (uint32_t s = first; s < end; s++) {
         const Step *step = &plan->steps[s];
-        for (uint32_t k = 0; k < step->operand_count; k++) extend(&blocks[step->operands[k]], end);
+        for (uint32_t k = 0; k < step->operand_count; k++) extend(&blocks[step->operands[k]], epochs[end - 1]);
         for (uint32_t k = 0; k < step->output_count; k++) {
             MemoryBlock *block = &blocks[step->outputs[k]];
-            if (block->first > begin) block->first = begin;
-            extend(block, end);
+            if (block->first > epochs[first]) block->first = epochs[first];
+            extend(block, epochs[end - 1]);
         }
     }
 }
 
-static void extend_over_all_rounds(const Plan *plan, MemoryBlock *blocks) {
-    uint32_t epoch = 0;
-    for (uint32_t s = 0; s < plan->step_count;) {
-        uint32_t end = plan_rounds_end(plan, s), begin = epoch += s > 0 && plan->steps[s].wait;
-        for (uint32_t r = s + 1; r < end; r++) epoch += plan->steps[r].wait;
-        if (plan->steps[s].cut.rounds && !PLANTED(rounds_forgotten)) extend_over_rounds(plan, s, begin, epoch, blocks);
-        s = end;
+static void extend_over_all_rounds(const Plan *plan, const uint32_t *epochs, MemoryBlock *blocks) {
+    for (uint32_t s = 0, end; s < plan->step_count; s = end) {
+        end = plan_rounds_end(plan, s);
+        if (plan->steps[s].cut.rounds && !PLANTED(rounds_forgotten)) extend_over_rounds(plan, s, end, epochs, blocks);
     }
 }
 
@@ -169,22 +167,22 @@ MemoryBlock *memory_lives(const Plan *plan) {
         blocks[id] = (MemoryBlock){.value = id, .bytes = plan->values[id].bytes};
     const StepNest *nest = plan_nest(plan, plan->arena);
     Clock clock = {plan, nest, plan_windows(plan, nest, plan->arena)};
-    uint32_t epoch = 0;
+    const uint32_t *epochs = plan_epochs(plan, plan->arena);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        if (s > 0 && step->wait) epoch++;
-        uint32_t end = epoch - (epoch > 0 && PLANTED(life_ends_too_early));
+        uint32_t end = epochs[s] - (epochs[s] > 0 && PLANTED(life_ends_too_early));
         for (uint32_t k = 0; k < step->operand_count; k++)
             extend(&blocks[step->operands[k]], last_time(&clock, step->operands[k], end, s));
         for (uint32_t k = 0; k < step->output_count; k++) {
             MemoryBlock *block = &blocks[step->outputs[k]];
-            block->first = first_time(&clock, block->value, epoch, s);
-            extend(block, last_time(&clock, block->value, epoch, s));
+            block->first = first_time(&clock, block->value, epochs[s], s);
+            extend(block, last_time(&clock, block->value, epochs[s], s));
         }
     }
     for (ValueId id = 0; id < plan->value_count; id++)
-        if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_OUTPUT) extend(&blocks[id], epoch);
-    extend_over_all_rounds(plan, blocks);
+        if (plan->values[id].kind == VALUE_INPUT || plan->values[id].kind == VALUE_OUTPUT)
+            extend(&blocks[id], epochs[plan->step_count]);
+    extend_over_all_rounds(plan, epochs, blocks);
     // An operand comes into being before what is written over it.
     for (uint32_t s = plan->step_count; s-- > 0;)
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
