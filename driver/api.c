@@ -75,10 +75,17 @@ static bool bind(SinterModel *model, int threads, Diags *diags) {
 }
 
 // What the guard of a call caught; the memory is given back already.
-static int exhausted(const MemoryGuard *guard) {
+static void keep_exhausted(const MemoryGuard *guard) {
     snprintf(last_error, sizeof last_error, "out of memory (%zu bytes wanted)\n", guard->wanted);
-    return EXIT_MEMORY;
 }
+
+// Begins a call of the library that asks for memory: the error of the call before is gone, and when memory runs out
+// the call returns `result`. Such a call ends with memory_guard_pop(). A macro, since setjmp is the caller's own.
+#define RETURN_WHEN_EXHAUSTED(result) \
+    MemoryGuard guard;                \
+    last_error[0] = '\0';             \
+    memory_guard_push(&guard);        \
+    if (setjmp(guard.jump)) return keep_exhausted(&guard), (result)
 
 static SinterModel *open_model(const char *spec, const char *name, const char *const *settings, size_t count,
                                int threads) {
@@ -94,13 +101,7 @@ static SinterModel *open_model(const char *spec, const char *name, const char *c
 }
 
 SinterModel *sinter_open(const char *spec, const char *name, const char *const *settings, size_t count, int threads) {
-    last_error[0] = '\0';
-    MemoryGuard guard;
-    memory_guard_push(&guard);
-    if (setjmp(guard.jump)) {
-        exhausted(&guard);
-        return NULL;
-    }
+    RETURN_WHEN_EXHAUSTED(NULL);
     SinterModel *model = open_model(spec, name, settings, count, threads);
     memory_guard_pop();
     return model;
@@ -163,7 +164,6 @@ size_t sinter_parameter_size(const SinterModel *model, const char *name) {
 
 // The slot of `count` elements, or NULL with an error.
 static const ProgramSlot *find_parameter(const SinterModel *model, const char *name, size_t count) {
-    last_error[0] = '\0';
     const ProgramSlot *slot = parameter(model, name);
     if (slot && (size_t)slot_elements(slot) == count) return slot;
     Arena *arena = arena_create();
@@ -179,9 +179,7 @@ static const ProgramSlot *find_parameter(const SinterModel *model, const char *n
 }
 
 int sinter_read_parameter(const SinterModel *model, const char *name, float *values, size_t count) {
-    MemoryGuard guard;
-    memory_guard_push(&guard);
-    if (setjmp(guard.jump)) return exhausted(&guard);
+    RETURN_WHEN_EXHAUSTED(EXIT_MEMORY);
     const ProgramSlot *slot = find_parameter(model, name, count);
     Arena *scratch = arena_create();
     if (slot) slot_unpack(slot, session_data(model->session, slot), values, scratch);
@@ -191,9 +189,7 @@ int sinter_read_parameter(const SinterModel *model, const char *name, float *val
 }
 
 int sinter_write_parameter(SinterModel *model, const char *name, const float *values, size_t count) {
-    MemoryGuard guard;
-    memory_guard_push(&guard);
-    if (setjmp(guard.jump)) return exhausted(&guard);
+    RETURN_WHEN_EXHAUSTED(EXIT_MEMORY);
     const ProgramSlot *slot = find_parameter(model, name, count);
     Arena *scratch = arena_create();
     Diags *diags = diags_create(scratch);
@@ -204,10 +200,7 @@ int sinter_write_parameter(SinterModel *model, const char *name, const float *va
 }
 
 int sinter_save(const SinterModel *model, const char *path) {
-    last_error[0] = '\0';
-    MemoryGuard guard;
-    memory_guard_push(&guard);
-    if (setjmp(guard.jump)) return exhausted(&guard);
+    RETURN_WHEN_EXHAUSTED(EXIT_MEMORY);
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     RuntimeStatus status =
@@ -219,10 +212,7 @@ int sinter_save(const SinterModel *model, const char *path) {
 }
 
 int sinter_load(SinterModel *model, const char *path) {
-    last_error[0] = '\0';
-    MemoryGuard guard;
-    memory_guard_push(&guard);
-    if (setjmp(guard.jump)) return exhausted(&guard);
+    RETURN_WHEN_EXHAUSTED(EXIT_MEMORY);
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     TensorFile *file = NULL;
