@@ -130,7 +130,11 @@ static void memory_that_cannot_fit_is_refused(void **state) {
 
 static void stages_are_text_and_can_be_read_again(void **state) {
     (void)state;
-    static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm", "cuda"};
+    static const char *const stages[] = {"ast", "graph", "optimized", "plan", "ledger", "tiles", "llvm", "asm",
+#ifdef HAS_CUDA
+                                         "cuda"
+#endif
+    };
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         int status = run_sinter("lower --emit=%s" SMALL "--vocab_size=5", stages[i]);
         expect_log(status, 0, "", stages[i]);
