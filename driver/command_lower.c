@@ -102,13 +102,16 @@ static int emit_kernels(Command *command, const Plan *plan, const Target *target
     return EXIT_DONE;
 }
 
-static bool is_gpu_text(const char *stage) { return text_equal(stage, "cuda") || text_equal(stage, "ptx"); }
+static bool is_gpu_text(const char *stage) {
+    return text_equal(stage, "cuda") || text_equal(stage, "ptx") || text_equal(stage, "sass");
+}
 
-// --emit=cuda|ptx: what all kernels share, and the distinct kernels of the plan.
+// --emit=cuda|ptx|sass: what all kernels share, and the distinct kernels of the plan.
 static int emit_for_gpu(Command *command, const Plan *plan, const Target *target, const char *stage) {
     Text text = text_create(command->arena);
-    int status = gpu_emit(command->arena, plan, config_string(command->config, "program"), target,
-                          text_equal(stage, "ptx") ? GPU_PTX : GPU_SOURCE, &text, command->diags);
+    GpuText what = text_equal(stage, "ptx") ? GPU_PTX : text_equal(stage, "sass") ? GPU_SASS : GPU_SOURCE;
+    int status =
+        gpu_emit(command->arena, plan, config_string(command->config, "program"), target, what, &text, command->diags);
     fputs(text_string(&text), stdout);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/nvrtc.h"
 #include "driver/command.h"
+#include "driver/disassemble.h"
 #include "runtime/cuda/device.h"
 
 // ---- sinter info
@@ -71,19 +72,23 @@ void gpu_describe(Arena *arena, Text *out, Diags *diags) {
 
 // ---- sinter lower
 
-static int compile_ptx(Arena *arena, const char *source, const char *architecture, Text *out, Diags *diags) {
+static int compile_text(Arena *arena, const char *source, const char *architecture, GpuText what, Text *out,
+                        Diags *diags) {
     const char *why;
     const Nvrtc *nvrtc = nvrtc_open(arena, &why);
     if (!nvrtc) {
-        diag_error(diags, (Place){0}, "--emit=ptx needs NVRTC: %s", why);
+        diag_error(diags, (Place){0}, "--emit=%s needs NVRTC: %s", what == GPU_PTX ? "ptx" : "sass", why);
         return EXIT_USAGE;
     }
+    const char *virtual = arena_format(arena, "compute_%s", architecture + strlen("sm_"));
     CudaSource unit = {.name = "kernels.cu",
                        .text = source,
-                       .architecture = arena_format(arena, "compute_%s", architecture + strlen("sm_")),
+                       .architecture = what == GPU_PTX ? virtual : architecture,
                        .options = cuda_compile_options};
     CudaObject object;
     if (!nvrtc_compile(nvrtc, arena, &unit, &object, diags)) return EXIT_USAGE;
+    if (what == GPU_SASS)
+        return disassemble_cubin(object.cubin, object.cubin_bytes, out, diags) ? EXIT_DONE : EXIT_USAGE;
     text_append(out, "%s", object.ptx);
     return EXIT_DONE;
 }
@@ -95,7 +100,7 @@ int gpu_emit(Arena *arena, const Plan *plan, const char *name, const Target *tar
     Text source = text_create(arena);
     cuda_source(code, 0, code->kernel_count, &source);
     cuda_code_free(code);
-    if (what == GPU_PTX) return compile_ptx(arena, text_string(&source), target->gpu, out, diags);
+    if (what != GPU_SOURCE) return compile_text(arena, text_string(&source), target->gpu, what, out, diags);
     text_append(out, "%s", text_string(&source));
     return EXIT_DONE;
 }

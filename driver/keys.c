@@ -108,7 +108,7 @@ void declare_sample_keys(Config *config) {
 void declare_lower_keys(Config *config) {
     declare_train_keys(config);
     static const char *const stages[] = {"ast", "graph", "optimized", "plan", "tiles", "llvm", "asm", "cuda",
-                                         "ptx", "ledger", NULL};
+                                         "ptx", "sass", "ledger", NULL};
     static const char *const programs[] = {"step", "micro", "eval", "logits", NULL};
     config_declare(config, "emit", string("plan"), stages, false);
     config_declare(config, "program", string("step"), programs, false);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,26 @@ static int set_up(void **state) {
 }
 
 // With SINTER_FAKE_GPU; see fake_library.c.
+// A disassembler of our own, which shows that it was given machine code.
+static void machine_code_is_shown_by_a_tool(void **state) {
+    (void)state;
+#define SASS "lower " MODEL "--emit=sass --target=sm_90a"
+    if (run_shell("command -v nvdisasm || command -v cuobjdump") != 0)
+        expect(2, "--emit=sass needs nvdisasm or cuobjdump, and neither is on PATH", SASS);
+    assert_int_equal(run_shell("mkdir tools"), 0);
+    write_text("tools/nvdisasm", "#!/bin/sh\ntest \"$1\" = -c && test -s \"$2\" && echo HMMA of $(wc -c <$2) bytes\n");
+    assert_int_equal(run_shell("chmod +x tools/nvdisasm"), 0);
+    const char *path = getenv("PATH");
+    char *kept = strdup(path), longer[8192];
+    assert_in_range(snprintf(longer, sizeof longer, "%s/tools:%s", run_folder, kept), 1, sizeof longer - 1);
+    setenv("PATH", longer, 1);
+    expect(0, "HMMA of ", SASS);
+    write_text("tools/nvdisasm", "#!/bin/sh\nexit 3\n");
+    expect(2, "'nvdisasm -c' ended with exit code 3", SASS);
+    setenv("PATH", kept, 1);
+    free(kept);
+}
+
 static void with_gpu(const char *kind, int code, const char *words, const char *arguments) {
     if (kind) setenv("SINTER_FAKE_GPU", kind, 1);
     expect(code, words, arguments);
@@ -205,6 +226,7 @@ int main(void) {
         cmocka_unit_test(samples),
         cmocka_unit_test(checks_against_the_reference),
         cmocka_unit_test(what_is_not_finite_is_not_applied),
+        cmocka_unit_test(machine_code_is_shown_by_a_tool),
         cmocka_unit_test(every_refusal_is_a_line_and_an_exit_code),
     };
     return cmocka_run_group_tests(tests, set_up, run_teardown);
