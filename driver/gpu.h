@@ -42,8 +42,8 @@ RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **
 void gpu_describe(Arena *arena, Text *out, Diags *diags);
 
 typedef enum { GPU_SOURCE, GPU_PTX, GPU_SASS } GpuText;
-// For `sinter lower --emit=cuda|ptx|sass`: the distinct kernels of a plan. An exit code, after a diagnostic when it is not
-// 0.
+// For `sinter lower --emit=cuda|ptx|sass`: the distinct kernels of a plan. An exit code, after a diagnostic when it is
+// not 0.
 int gpu_emit(Arena *arena, const Plan *plan, const char *name, const Target *target, GpuText what, Text *out,
              Diags *diags);
 

@@ -2,11 +2,9 @@
 //
 // requires  a drawn plan; engines and register tiles
 // ensures   every value lies densely in its order, outermost dim first, but for states in panels and what goes with
-//           them, and for rows with a line between them; a next value lies like its state; a state lies alike in all
-//           programs of a model
+//           them; a next value lies like its state; a state lies alike in all programs of a model
 // does nothing where a layout is already so
-// ledger    per param that tiled products read: stored in panels, or the first condition that failed; per product's
-//           result whose rows would meet in a cache: a line between them, or the first condition that failed
+// ledger    per param that tiled products read: stored in panels, or the first condition that failed
 //
 // At level all, but on a GPU, a param lies as a tiled product reads it, so that no step has to copy it there:
 //
@@ -16,10 +14,6 @@
 //
 // The panels are those whose lanes are the last dims that files store: along them the product that makes the gradient
 // has its own lanes. Panels along other dims (those of the backward product) are copies of it (pack_operands).
-//
-// A product's result that only products read has a line between its rows where they are a multiple of a cache way long:
-//
-//     value %4 temporary f32[B,T,F=1024] @ (B, T, F)    ->   @ (B, T, F%1040)
 //
 // Steps that compute element by element hand the layout on: from the param to its gradient, its moments and its
 // accumulated gradient. Nothing depends on that but speed: any step reads and writes any layout.
@@ -244,57 +238,6 @@ static void spread(Plan *plan) {
     }
 }
 
-// ---- a line between rows
-
-enum { PAGE_BYTES = 4096, LEAST_WAYS = 8, LINE_FLOATS = 16 };
-
-// Rows that lie a multiple of this apart begin in one set of the first-level cache, which has no room for all rows of a
-// tile. A cache that is looked up while the address is translated has ways of a page at most.
-static int64_t way_bytes(const Target *target) {
-    int64_t way = PAGE_BYTES;
-    while (way > 1 && (double)(way * LEAST_WAYS) > target->l1_bytes) way /= 2;
-    return way;
-}
-
-static bool rows_meet(const Plan *plan, const Value *value, const Target *target) {
-    if (value->kind != VALUE_TEMPORARY || value->dtype != DTYPE_F32 || value->order.rank < 2) return false;
-    if (!layout_is_plain(plan->dims, &value->layout)) return false;
-    return value->layout.pieces[value->layout.count - 1].extent * (int64_t)sizeof(float) % way_bytes(target) == 0;
-}
-
-static const char *line_refusal(const Plan *plan, ValueId value) {
-    DimSet dims = dim_list_set(&plan->values[value].order);
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Step *step = &plan->steps[s];
-        if (!reads(step, value) || is_tiled_product(step)) continue;
-        bool writes_alike = step->form == FORM_PRODUCT;
-        for (uint32_t k = 0; k < step->output_count; k++)
-            writes_alike |= dim_list_set(&plan->values[step->outputs[k]].order) == dims;
-        if (writes_alike) return arena_format(plan->arena, "%s at %s reads it", step->label, step->place);
-    }
-    return NULL;
-}
-
-static void part_rows(Plan *plan, PassContext *context) {
-    for (ValueId id = 0; id < plan->value_count; id++) {
-        Value *value = &plan->values[id];
-        const Step *writer = rows_meet(plan, value, context->target) ? writer_of(plan, id) : NULL;
-        if (!writer || !is_tiled_product(writer)) continue;
-        LayoutPiece *last = &value->layout.pieces[value->layout.count - 1];
-        Decision decision = {.pass = "choose_layouts",
-                             .what = "a line between rows",
-                             .place = value->name ? value->name : writer->place,
-                             .reason = line_refusal(plan, id)};
-        decision.made = !decision.reason;
-        if (decision.made)
-            decision.reason = arena_format(plan->arena, "rows of %lld bytes would meet in one set of a cache",
-                                           (long long)(last->extent * (int64_t)sizeof(float)));
-        choices_decide(context->choices, decision.made, &decision);
-        if (decision.made) last->extent += LINE_FLOATS;
-        ledger_add(context->ledger, decision);
-    }
-}
-
 // ---- the door
 
 static void lay_plainly(Plan *plan) {
@@ -320,10 +263,7 @@ bool pass_choose_layouts(Plan *plan, PassContext *context) {
     take_decided(plan, context->states);
     for (ValueId id = 0; id < plan->value_count; id++)
         if (plan->values[id].kind == VALUE_STATE) give_layout(plan, id, &plan->values[id].layout);
-    if (in_panels) {
-        spread(plan);
-        part_rows(plan, context);
-    }
+    if (in_panels) spread(plan);
     note_decided(plan, context->states);
     return true;
 }
