@@ -11,12 +11,6 @@
 // Between so many times the last-level cache and its size some lines are still there.
 static const double far_part = 2;
 
-static bool step_reads(const Step *step, ValueId value) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == value) return true;
-    return false;
-}
-
 static double all_memory(const Lowering *lowering) {
     const Plan *plan = lowering->plan;
     return (double)plan->arena_bytes + (double)plan->state_bytes +

@@ -145,6 +145,7 @@ typedef struct {
 // By value: the step that writes it, and the last one that reads it; STEP_NONE of inputs and states, and of what nobody
 // reads.
 #define STEP_NONE UINT32_MAX
+bool step_reads(const Step *step, ValueId value);
 uint32_t *plan_writers(const Plan *plan, Arena *arena);
 uint32_t *plan_last_readers(const Plan *plan, Arena *arena);
 // By step: its epoch, how many times all threads have met before it. Steps of one epoch may run at the same time. One
@@ -161,6 +162,8 @@ uint32_t *plan_epochs(const Plan *plan, Arena *arena);
 // on with the strand's next step. What only the chain reads lies in SPACE_SCRATCH one range at a time.
 //     cut(B)/4  cut(B,H,T)/96  cut(B,H,T)/96 chained  cut(B)/4      piece k, 24 times both of the chain, then piece k
 uint32_t plan_strand_end(const Plan *plan, uint32_t first);  // the step after the last one of the strand of `first`
+// Whether the step is of a strand of several.
+bool plan_in_strand(const Plan *plan, uint32_t step);
 uint32_t plan_chain_end(const Plan *plan, uint32_t first);   // and after the last one chained to it
 bool cut_equal(const Cut *a, const Cut *b);
 // Whether pieces of `coarse` are so many pieces of `fine` each, one behind the other, in the same groups.

@@ -248,12 +248,6 @@ static const char *check_place(const Plan *plan, const Value *value) {
 
 // ---- scratch memory
 
-static bool step_reads(const Step *step, ValueId value) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == value) return true;
-    return false;
-}
-
 // Every step that writes or reads the value is of one strand, and the strand's pieces are ranges of its memory.
 static const char *check_scratch(const Plan *plan, ValueId id, uint32_t writer, const Cut *cut, Arena *arena) {
     const Value *value = &plan->values[id];

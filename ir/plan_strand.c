@@ -8,6 +8,10 @@ uint32_t plan_strand_end(const Plan *plan, uint32_t first) {
     return end;
 }
 
+bool plan_in_strand(const Plan *plan, uint32_t step) {
+    return plan->steps[step].joined || plan_strand_end(plan, step) > step + 1;
+}
+
 uint32_t plan_chain_end(const Plan *plan, uint32_t first) {
     uint32_t end = first + 1;
     while (end < plan->step_count && plan->steps[end].chained) end++;

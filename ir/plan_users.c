@@ -5,6 +5,12 @@
 //     step 2  in %1, %2  out %3
 #include "ir/plan.h"
 
+bool step_reads(const Step *step, ValueId value) {
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        if (step->operands[k] == value) return true;
+    return false;
+}
+
 static uint32_t *none_yet(const Plan *plan, Arena *arena) {
     uint32_t *step_of = ARENA_ARRAY(arena, uint32_t, plan->value_count + 1);
     for (ValueId id = 0; id < plan->value_count; id++) step_of[id] = STEP_NONE;

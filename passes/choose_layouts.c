@@ -47,14 +47,8 @@ static bool reads_value(const Step *step, NodeId node, ValueId value) {
     return step->operands[operand_below(step->region, node)] == value;
 }
 
-static bool reads(const Step *step, ValueId value) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == value) return true;
-    return false;
-}
-
 static bool contracts(const Plan *plan, const Step *step, ValueId value) {
-    if (step->form != FORM_PRODUCT || !reads(step, value)) return false;
+    if (step->form != FORM_PRODUCT || !step_reads(step, value)) return false;
     Contraction contraction = product_contraction(plan, step);
     return reads_value(step, contraction.rows_operand, value) || reads_value(step, contraction.lanes_operand, value);
 }

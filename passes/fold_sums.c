@@ -45,10 +45,6 @@ static NodeId plain_sum(const Step *step) {
     return sum;
 }
 
-static bool is_of_strand(const Plan *plan, uint32_t s) {
-    return plan->steps[s].joined || (s + 1 < plan->step_count && plan->steps[s + 1].joined);
-}
-
 // ---- whether
 
 static const char *dims_text(const Plan *plan, DimSet set) {
@@ -132,7 +128,7 @@ static const char *fold_refusal(const Folding *folding, uint32_t s, uint32_t p, 
     DimSet summed = graph_node(step->region, sum)->attr.set;
     int64_t run = graph_elements(plan->dims, summed);
     int64_t lanes = graph_elements(plan->dims, dim_list_set(&contraction.lanes));
-    if (is_of_strand(plan, p) || is_of_strand(plan, s)) return "it is in a strand";
+    if (plan_in_strand(plan, p) || plan_in_strand(plan, s)) return "it is in a strand";
     if (product->cut.groups || value->parts > 1 || cut_sums_rounds(plan, product))
         return "pieces of the product add to what others left";
     if (value->dtype != DTYPE_F32) return arena_format(plan->arena, "the product writes %s", dtype_name(value->dtype));

@@ -41,16 +41,6 @@ static bool rows_begin_anywhere(const Value *value, const Target *target) {
     return row_floats(value) % LINE_FLOATS != 0 && row_floats(value) * (int64_t)sizeof(float) > way_bytes(target);
 }
 
-static bool is_of_strand(const Plan *plan, uint32_t s) {
-    return plan->steps[s].joined || (s + 1 < plan->step_count && plan->steps[s + 1].joined);
-}
-
-static bool reads(const Step *step, ValueId value) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == value) return true;
-    return false;
-}
-
 static bool writes_alike(const Plan *plan, const Step *step, const Value *value) {
     for (uint32_t k = 0; k < step->output_count; k++)
         if (layout_equal(&plan->values[step->outputs[k]].layout, &value->layout)) return true;
@@ -60,11 +50,11 @@ static bool writes_alike(const Plan *plan, const Step *step, const Value *value)
 // `meet`: else they begin anywhere, and row steps, whose results have the same rows, make room, too.
 static const char *refusal(const Plan *plan, ValueId id, uint32_t writer, bool meet) {
     const Value *value = &plan->values[id];
-    if (is_of_strand(plan, writer)) return "a strand writes it";
+    if (plan_in_strand(plan, writer)) return "a strand writes it";
     if (value->rounds) return "it is written in rounds";
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        if (!reads(step, id) || is_tiled_product(step)) continue;
+        if (!step_reads(step, id) || is_tiled_product(step)) continue;
         bool makes_room = step->form == FORM_ROW && !meet;
         if (step->form == FORM_PRODUCT || (!makes_room && writes_alike(plan, step, value)))
             return arena_format(plan->arena, "%s at %s reads it", step->label, step->place);

@@ -104,19 +104,13 @@ static bool depends_on(const Strands *strands, const Chain *chain, const Step *s
     return false;
 }
 
-static bool reads(const Step *step, ValueId id) {
-    for (uint32_t k = 0; k < step->operand_count; k++)
-        if (step->operands[k] == id) return true;
-    return false;
-}
-
 // Step s writes over a state that steps of the chain, or behind it, still read.
 static bool overwrites_what_is_read(const Strands *strands, const Chain *chain, uint32_t s) {
     const Plan *plan = strands->plan;
     for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
         ValueId state = plan->values[plan->steps[s].outputs[k]].next_of;
         for (uint32_t r = chain->first; r < s && state != VALUE_NONE; r++)
-            if ((chain->in[r] || chain->depends[r]) && reads(&plan->steps[r], state)) return true;
+            if ((chain->in[r] || chain->depends[r]) && step_reads(&plan->steps[r], state)) return true;
     }
     return false;
 }
@@ -173,7 +167,7 @@ static bool reads_what_is_gone(const Plan *plan, const Chain *chain, uint32_t at
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
             ValueId state = plan->values[plan->steps[s].outputs[k]].next_of;
             for (uint32_t m = chain->first; m <= chain->last && state != VALUE_NONE; m++)
-                if (chain->again[m] && reads(&plan->steps[m], state)) return true;
+                if (chain->again[m] && step_reads(&plan->steps[m], state)) return true;
         }
     return false;
 }
@@ -292,7 +286,7 @@ static void put_in_order(Strands *strands, Chain *chain) {
 
 static bool is_read_outside(const Plan *plan, const Chain *chain, ValueId id) {
     for (uint32_t s = chain->last + 1; s < plan->step_count; s++)
-        if (reads(&plan->steps[s], id)) return true;
+        if (step_reads(&plan->steps[s], id)) return true;
     return false;
 }
 

@@ -174,7 +174,7 @@ static const char *row_refusal(const Strands *strands, const Rounds *rounds, uin
 static const char *step_refusal(const Strands *strands, const Rounds *rounds, uint32_t s) {
     const Step *step = &strands->plan->steps[s];
     DimSet over = dim_list_set(&rounds->over);
-    bool is_of_strand = step->joined || step->cut.groups || plan_strand_end(strands->plan, s) > s + 1;
+    bool is_of_strand = step->cut.groups || plan_in_strand(strands->plan, s);
     if (is_of_strand || step->engine != ENGINE_TILES) return "is of a strand or another engine";
     bool sums = sums_rows(strands, rounds, s);
     const char *refusal = sums ? sum_refusal(strands, rounds, s) : row_refusal(strands, rounds, s);

@@ -1,64 +1,15 @@
 // The verifier on rounds: the expected plan of tests/passes/plan_rounds/loss_head.ir with one thing changed, for each
 // rule.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <string.h>
-
-#include "base/file.h"
-#include "ir/plan.h"
-
-static Arena *arena;
-static const char *sound;
+#include "tests/plan/edited_plan.h"
 
 static int setup(void **state) {
     (void)state;
-    arena = arena_create();
-    size_t length;
-    const char *path = SOURCE_DIR "/tests/passes/plan_rounds/loss_head.ir";
-    const char *text = file_read_all(arena, path, 1 << 20, &length, diags_create(arena));
-    const char *line = text ? strstr(text, "\n---\n") : NULL;
-    sound = line ? line + 5 : NULL;
-    return sound ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
-
-// What the parser, which verifies, says of the text; NULL when it is sound.
-static const char *complaint(const char *text) {
-    Diags *diags = diags_create(arena);
-    if (plan_parse(arena, "case", text, diags)) return NULL;
-    Text words = text_create(arena);
-    diags_render(diags, &words);
-    return text_string(&words);
-}
-
-// `text` with the first `from` behind `mark` replaced.
-static const char *edited(const char *text, const char *mark, const char *from, const char *to) {
-    const char *at = strstr(text, mark);
-    at = at ? strstr(at, from) : NULL;
-    if (!at) fail_msg("'%s' is not behind '%s'", from, mark);
-    return arena_format(arena, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-}
-
-static void expect(const char *text, const char *fragment) {
-    const char *words = complaint(text);
-    if (!words || !strstr(words, fragment)) fail_msg("'%s' is not in: %s", fragment, words ? words : "(accepted)");
+    return edited_setup("plan_rounds/loss_head.ir");
 }
 
 static void sound_text_goes_both_ways(void **state) {
     (void)state;
-    Plan *plan = plan_parse(arena, "case", sound, diags_create(arena));
-    assert_non_null(plan);
-    Text out = text_create(arena);
-    plan_print(plan, &out);
-    assert_string_equal(text_string(&out), sound);
+    Plan *plan = sound_plan();
     assert_int_equal(plan_rounds_end(plan, 0), 5);
     assert_int_equal(plan_rounds_end(plan, 5), 6);
     assert_false(cut_sums_rounds(plan, &plan->steps[3]));
@@ -135,14 +86,14 @@ static void memory_lasts_through_all_rounds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(sound_text_goes_both_ways, setup, teardown),
-        cmocka_unit_test_setup_teardown(words_are_checked, setup, teardown),
-        cmocka_unit_test_setup_teardown(steps_have_the_same_rounds, setup, teardown),
-        cmocka_unit_test_setup_teardown(rounds_are_whole_pieces, setup, teardown),
-        cmocka_unit_test_setup_teardown(sums_go_on_over_their_rows, setup, teardown),
-        cmocka_unit_test_setup_teardown(reads_are_of_the_round, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_round_lies_in_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(memory_lasts_through_all_rounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(sound_text_goes_both_ways, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(words_are_checked, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(steps_have_the_same_rounds, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(rounds_are_whole_pieces, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(sums_go_on_over_their_rows, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(reads_are_of_the_round, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(one_round_lies_in_memory, setup, edited_teardown),
+        cmocka_unit_test_setup_teardown(memory_lasts_through_all_rounds, setup, edited_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
