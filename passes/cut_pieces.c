@@ -13,6 +13,8 @@
 // Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes
 // share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels; a
 // param in panels, whose rows come first: its panels, or else its rows.
+#include "passes/cut_pieces.h"
+
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
 
@@ -221,10 +223,14 @@ static void follow_update(const Plan *plan, uint32_t s) {
     step->joined = true;
 }
 
+void cut_step(Plan *plan, uint32_t s, PassContext *context) {
+    plan->steps[s].cut = choose_cut(plan, s, context->target);
+    cut_by_choice(plan, &plan->steps[s], context);
+}
+
 bool pass_cut_pieces(Plan *plan, PassContext *context) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
-        plan->steps[s].cut = choose_cut(plan, s, context->target);
-        cut_by_choice(plan, &plan->steps[s], context);
+        cut_step(plan, s, context);
         if (s > 0) follow_update(plan, s);
     }
     return true;

@@ -17,6 +17,9 @@
 //     step 6 product cut(C)/4        out %g[C,F]      step 3 product cut(B)/6 groups 2 joined   out %g  parts 2
 //     step 7 map "adamw" cut(C)/4    in %g            step 4 map "adamw" wait                   in %g
 //
+// A sum that is added to a state in the same step, as the gradient of a micro-batch is to those before it, is taken
+// apart for that (sums_apart.h): the sum is in the strand, what is made of it behind.
+//
 // Every step of the plan is
 //     before   it needs nothing of the strand and cannot be cut along its dims: copies of weights
 //     in       it is cut along them and reads of the others its own pieces only, or it is a sum over them
@@ -24,20 +27,19 @@
 //
 // Method: depth-first execution of a batch's parts, as micro-batching does across steps, inside one step. The parts of
 // sums are few (Target.cores) and added in a fixed order, so results do not depend on the number of threads.
-#include <string.h>
-
 #include "base/planted.h"
 #include "passes/access.h"
+#include "passes/cut_pieces.h"
 #include "passes/pass_functions.h"
 #include "passes/strands.h"
+#include "passes/sums_apart.h"
 
 enum { LEAST_STEPS = 4 };
 
 // ---- which steps
 
 // The first dims of the sum, and not all of them: the last one runs inside of a step's kernel.
-static bool can_be_shared(const Strands *strands, uint32_t s, const DimList *cut) {
-    const DimList *summed = &strands->facts[s].summed;
+static bool can_be_shared(const DimList *summed, const DimList *cut) {
     if (cut->rank >= summed->rank) return false;
     for (int i = 0; i < cut->rank; i++)
         if (summed->dims[i] != cut->dims[i]) return false;
@@ -45,7 +47,9 @@ static bool can_be_shared(const Strands *strands, uint32_t s, const DimList *cut
 }
 
 static bool can_be_cut(const Strands *strands, uint32_t s, const DimList *cut) {
-    return !(dim_list_set(cut) & ~strands->facts[s].cuttable) || can_be_shared(strands, s, cut);
+    const StepFacts *facts = &strands->facts[s];
+    return !(dim_list_set(cut) & ~facts->cuttable) || can_be_shared(&facts->summed, cut) ||
+           can_be_shared(&facts->apart, cut);
 }
 
 static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, uint32_t s, const DimList *cut) {
@@ -56,6 +60,7 @@ static StrandPlace place_of_step(const Strands *strands, const uint8_t *where, u
         uint32_t writer = strands->writer[step->operands[k]];
         if (writer == STEP_NONE || where[writer] == STRAND_BEFORE) continue;
         needs = true;
+        if (strand_reads_behind(strands, s, k, dims)) continue;
         bool later = where[writer] == STRAND_AFTER && !PLANTED(strand_reads_what_comes_later);
         if (later || (dims & ~strand_own(strands, s, k, dims))) can = false;
     }
@@ -127,19 +132,43 @@ static void report(const Strands *strands, const Strand *strand, bool made, cons
                                                     .bytes_saved = made ? saved : 0});
 }
 
-// Steps that run before the strand first; then its own, then those after it, each in their order.
-static void put_in_order(const Strands *strands, const Strand *strand) {
+// Takes the strand's sums apart from what is made of them; returns the steps that make it, by the step that they come
+// from, without a region where there is none.
+static Step *take_apart(const Strands *strands, const Strand *strand) {
     Plan *plan = strands->plan;
-    Step *ordered = ARENA_ARRAY(strands->scratch, Step, plan->step_count);
+    DimSet cut = dim_list_set(&strand->cut.dims);
+    Step *rests = ARENA_ARRAY(strands->scratch, Step, plan->step_count);
+    size_t capacity = plan->value_count;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        if (!strand_has(strand, s) || !strand_takes_apart(strands, s, cut)) continue;
+        if (!PLANTED(state_added_by_each_piece)) rests[s] = sums_take_apart(plan, &plan->steps[s], &capacity);
+    }
+    return rests;
+}
+
+// Steps that run before the strand first; then its own, then those after it, each in their order. What is made of a sum
+// comes where the sum was.
+static void put_in_order(const Strands *strands, const Strand *strand, const Step *rests) {
+    Plan *plan = strands->plan;
+    Step *ordered = ARENA_ARRAY(plan->arena, Step, 2 * plan->step_count);
+    bool *is_new = ARENA_ARRAY(strands->scratch, bool, 2 * plan->step_count);
     uint32_t next = 0;
     for (int place = STRAND_BEFORE; place <= STRAND_AFTER; place++)
-        for (uint32_t s = 0; s < plan->step_count; s++)
+        for (uint32_t s = 0; s < plan->step_count; s++) {
             if (strand->where[s] == place) ordered[next++] = plan->steps[s];
-    memcpy(plan->steps, ordered, plan->step_count * sizeof *ordered);
+            if (place != STRAND_AFTER || !rests[s].region) continue;
+            is_new[next] = true;
+            ordered[next++] = rests[s];
+        }
+    plan->steps = ordered;
+    plan->step_count = next;
+    for (uint32_t s = 0; s < next; s++)
+        if (is_new[s]) cut_step(plan, s, strands->context);
 }
 
 static void join(const Strands *strands, const Strand *strand) {
     Plan *plan = strands->plan;
+    const Step *rests = take_apart(strands, strand);
     bool joined = false;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step *step = &plan->steps[s];
@@ -155,7 +184,7 @@ static void join(const Strands *strands, const Strand *strand) {
             if (cut_is_summed(plan, step) && strand->cut.groups > 1) value->parts = strand->cut.groups;
         }
     }
-    put_in_order(strands, strand);
+    put_in_order(strands, strand, rests);
 }
 
 bool pass_plan_strands(Plan *plan, PassContext *context) {

@@ -112,7 +112,8 @@ static Traffic traffic_of(const Strands *strands, const Strand *strand) {
             }
             // One part for each piece of what has the cut's dims; the whole again for each piece of the rest.
             traffic.others_once += bytes;
-            traffic.others += bytes * (cut & ~strand_own(strands, s, k, cut) ? strand->cut.pieces : 1);
+            bool is_whole = (cut & ~strand_own(strands, s, k, cut)) && !strand_reads_behind(strands, s, k, cut);
+            traffic.others += bytes * (is_whole ? strand->cut.pieces : 1);
         }
     }
     return traffic;

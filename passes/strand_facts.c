@@ -1,6 +1,7 @@
 // What strands and chains ask of single steps: along which dims one can be cut, and what it sums over.
 #include "passes/access.h"
 #include "passes/strands.h"
+#include "passes/sums_apart.h"
 
 static bool has_scatter(const Step *step) {
     for (NodeId id = 0; id < graph_nodes(step->region); id++)
@@ -81,9 +82,11 @@ static void find_cuttable(const Plan *plan, const Step *step, StepFacts *facts) 
 
 StepFacts strand_step_facts(const Plan *plan, const Step *step, Arena *scratch) {
     StepFacts facts = {.writes_state = writes_state(plan, step),
+                       .behind = ARENA_ARRAY(scratch, bool, step->operand_count),
                        .own = access_own(step->region, step->operand_count, scratch),
                        .own_summed = access_own_or_summed(step->region, step->operand_count, scratch)};
     find_cuttable(plan, step, &facts);
+    facts.apart = sums_apart_over(plan, step, scratch, facts.behind);
     return facts;
 }
 

@@ -22,6 +22,8 @@ typedef struct {
     bool is_again;                    // made a second time, for later readers
     DimSet cuttable;                  // dims along which it can be cut
     DimList summed;                   // of a step of plain sums alone: what a share can be taken of, outermost first
+    DimList apart;                    // of a step that adds sums to a state: what could be, taken apart (sums_apart.h)
+    bool *behind;                     // by operand, then: only what is made of the sums reads it
     DimList product_rows;             // of a product: the rows of its matrix
     int64_t rows;                     // of a product: of all its matrices together; INT64_MAX of others
     DimSet *own;                      // by operand: dims read at the step's own index
@@ -54,6 +56,14 @@ static inline bool strand_has(const Strand *strand, uint32_t step) {
 // Whether a step sums over the cut's dims, and each piece adds its share.
 static inline bool strand_shares(const Strands *strands, uint32_t step, DimSet cut) {
     return (cut & ~strands->facts[step].cuttable) != 0;
+}
+// Whether it has to be taken apart for that.
+static inline bool strand_takes_apart(const Strands *strands, uint32_t step, DimSet cut) {
+    return strand_shares(strands, step, cut) && strands->facts[step].apart.rank > 0;
+}
+// Whether the strand's own step does not read operand k: what is made of its sums behind the strand does.
+static inline bool strand_reads_behind(const Strands *strands, uint32_t step, uint32_t k, DimSet cut) {
+    return strand_takes_apart(strands, step, cut) && strands->facts[step].behind[k];
 }
 // Dims of operand k of which a piece of the step reads its own part only.
 static inline DimSet strand_own(const Strands *strands, uint32_t step, uint32_t k, DimSet cut) {

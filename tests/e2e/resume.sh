@@ -32,6 +32,14 @@ while [ $k -le 20 ]; do
     tried=$((tried + 1)) k=$((k + step))
 done
 echo "$equal of $tried resumed runs equal the uninterrupted one"
+# The same with micro-batches so large that each is a strand.
+large="--dataset=text --n_layer=2 --n_head=4 --n_embd=128 --block_size=64 --batch_size=12 --dropout=0.1 --eval_interval=0
+       --gradient_accumulation_steps=3 --learning_rate=1e-3 --warmup_iters=2 --lr_decay_iters=20"
+run 0 "iter 7:" train $large --max_iters=7 --out_dir=strands --threads=2
+run 0 "iter 3:" train $large --max_iters=3 --out_dir=halfway --threads=1
+run 0 "iter 7:" train --init_from=resume --out_dir=halfway --max_iters=7 --threads=3
+same_tensors strands/ckpt.safetensors halfway/ckpt.safetensors || complain "weights or moments from the middle of strands"
+losses strands 0 >expected && losses halfway 0 >found && cmp expected found || complain "losses from the middle of strands"
 # Not the same run from another place in it.
 mkdir other && cp saved/ckpt-2.safetensors other/ckpt.safetensors
 run 0 "seed = 8, was 1337" train --init_from=resume --out_dir=other --max_iters=39 --eval_interval=5 --seed=8

@@ -84,21 +84,32 @@ static void llama_has_equal_bits(void **state) {
 }
 
 // Large enough for a strand of the whole step, whose gradients of weights are sums of parts. The later arguments win.
-static void strands_have_equal_bits(void **state) {
-    (void)state;
+static void large_step_has_equal_bits(const char *length) {
     static const int counts[] = {2, 3, 5, 1};
     const char *model = "--model=gpt2 --n_layer=4 --n_head=4 --n_embd=128 --dropout=0.1 --bias=True";
     Arena *arena = arena_create();
-    snprintf(sizes, sizeof sizes, "--max_iters=15 --batch_size=12 --block_size=64");
+    snprintf(sizes, sizeof sizes, "%s --batch_size=12 --block_size=64", length);
     unsigned long long first = train("all", 1, model, arena);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (train("all", counts[i], model, arena) != first) fail_msg("%d threads differ from 1", counts[i]);
     arena_free(arena);
 }
 
+static void strands_have_equal_bits(void **state) {
+    (void)state;
+    large_step_has_equal_bits("--max_iters=15");
+}
+
+// Of such a strand, what is added to the gradients of micro-batches before.
+static void micro_batches_have_equal_bits(void **state) {
+    (void)state;
+    large_step_has_equal_bits("--max_iters=5 --gradient_accumulation_steps=3");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2_with_dropout_has_equal_bits),
                                        cmocka_unit_test(llama_has_equal_bits),
-                                       cmocka_unit_test(strands_have_equal_bits)};
+                                       cmocka_unit_test(strands_have_equal_bits),
+                                       cmocka_unit_test(micro_batches_have_equal_bits)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }
