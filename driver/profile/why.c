@@ -194,11 +194,19 @@ static void verdict(const Profile *profile, Text *out) {
                     NANOGPT_PEAK_FLOPS / peak);
 }
 
+static void next_on_gpu(const Profile *profile, Text *out) {
+    if (text_equal(profile->peak_kind, "f32"))
+        text_append(out, "next: --dtype=bfloat16 or --tf32=True lets products use tensor cores;");
+    else if (text_equal(profile->peak_kind, tensor_name(TENSOR_TF32)))
+        text_append(out, "next: --dtype=bfloat16 has twice the peak of tf32;");
+    else
+        text_append(out, "next: products use tensor cores in %s already;", profile->peak_kind);
+    text_append(out, " nothing is predicted on a GPU.\n");
+}
+
 static void next_step(const Profile *profile, Text *out) {
     if (profile->gpu) {
-        if (text_equal(profile->peak_kind, "f32"))
-            text_append(out, "next: --dtype=bfloat16 or --tf32=True lets products use tensor cores; nothing is "
-                             "predicted on a GPU.\n");
+        next_on_gpu(profile, out);
         return;
     }
     const Prediction *best = profile->prediction_count > 0 ? &profile->predictions[0] : NULL;
@@ -209,7 +217,7 @@ static void next_step(const Profile *profile, Text *out) {
         text_append(out,
                     "next: neither batch, block, threads nor level is predicted to gain %.1f%% in tokens per second.",
                     100 * least_gain);
-    text_append(out, " Not dtype: this build computes in float32.\n");
+    text_append(out, " Not dtype: a processor computes in float32.\n");
 }
 
 void profile_why(const Profile *profile, Text *out) {
