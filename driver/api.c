@@ -182,10 +182,13 @@ int sinter_read_parameter(const SinterModel *model, const char *name, float *val
     RETURN_WHEN_EXHAUSTED(EXIT_MEMORY);
     const ProgramSlot *slot = find_parameter(model, name, count);
     Arena *scratch = arena_create();
-    if (slot) slot_unpack(slot, session_data(model->session, slot), values, scratch);
+    Diags *diags = diags_create(scratch);
+    int status = EXIT_BAD_FILE;
+    if (slot) status = weights_get(model->session, slot, values, scratch, diags);
+    if (slot && status != EXIT_DONE) keep_errors(diags);
     arena_free(scratch);
     memory_guard_pop();
-    return slot ? EXIT_DONE : EXIT_BAD_FILE;
+    return status;
 }
 
 int sinter_write_parameter(SinterModel *model, const char *name, const float *values, size_t count) {
@@ -193,10 +196,12 @@ int sinter_write_parameter(SinterModel *model, const char *name, const float *va
     const ProgramSlot *slot = find_parameter(model, name, count);
     Arena *scratch = arena_create();
     Diags *diags = diags_create(scratch);
-    if (slot) weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch, diags);
+    int status = EXIT_BAD_FILE;
+    if (slot) status = weights_set(model->session, model->compiled.programs[MODEL_STEP], slot, values, scratch, diags);
+    if (slot && status != EXIT_DONE) keep_errors(diags);
     arena_free(scratch);
     memory_guard_pop();
-    return slot ? EXIT_DONE : EXIT_BAD_FILE;
+    return status;
 }
 
 int sinter_save(const SinterModel *model, const char *path) {

@@ -11,7 +11,34 @@
 
 #include <cmocka.h>
 
+#include "runtime/weights.h"
 #include "sinter.h"
+
+// In the place of weights_set and weights_get: these, or what they say when the memory of a state cannot be reached.
+RuntimeStatus __real_weights_set(const Session *session, const Program *program, const ProgramSlot *slot,
+                                 const void *values, Arena *scratch, Diags *diags);
+RuntimeStatus __wrap_weights_set(const Session *session, const Program *program, const ProgramSlot *slot,
+                                 const void *values, Arena *scratch, Diags *diags);
+RuntimeStatus __real_weights_get(const Session *session, const ProgramSlot *slot, void *values, Arena *scratch,
+                                 Diags *diags);
+RuntimeStatus __wrap_weights_get(const Session *session, const ProgramSlot *slot, void *values, Arena *scratch,
+                                 Diags *diags);
+static bool is_unreachable;
+
+static RuntimeStatus refuse(const ProgramSlot *slot, Diags *diags) {
+    diag_error(diags, (Place){0}, "%s cannot be reached", slot->name);
+    return RUNTIME_IO;
+}
+
+RuntimeStatus __wrap_weights_set(const Session *session, const Program *program, const ProgramSlot *slot,
+                                 const void *values, Arena *scratch, Diags *diags) {
+    return is_unreachable ? refuse(slot, diags) : __real_weights_set(session, program, slot, values, scratch, diags);
+}
+
+RuntimeStatus __wrap_weights_get(const Session *session, const ProgramSlot *slot, void *values, Arena *scratch,
+                                 Diags *diags) {
+    return is_unreachable ? refuse(slot, diags) : __real_weights_get(session, slot, values, scratch, diags);
+}
 
 static const char *const settings[] = {"n_layer=1",    "n_head=2",     "n_embd=16",  "batch_size=2",
                                        "block_size=4", "vocab_size=7", "dropout=0.0"};
@@ -77,9 +104,25 @@ static void failures_say_why(void **state) {
     sinter_close(model);
 }
 
+static void what_the_runtime_refuses_is_reported(void **state) {
+    (void)state;
+    SinterModel *model = open_small();
+    float values[7 * 16] = {0};
+    is_unreachable = true;
+    assert_int_equal(sinter_write_parameter(model, "wte.weight", values, 7 * 16), 5);
+    assert_non_null(strstr(sinter_error(), "wte.weight cannot be reached"));
+    assert_int_equal(sinter_read_parameter(model, "wte.weight", values, 7 * 16), 5);
+    assert_non_null(strstr(sinter_error(), "wte.weight cannot be reached"));
+    is_unreachable = false;
+    assert_int_equal(sinter_write_parameter(model, "wte.weight", values, 7 * 16), 0);
+    assert_string_equal(sinter_error(), "");
+    sinter_close(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_model_trains),
                                        cmocka_unit_test(parameters_are_read_and_written_and_decide_the_loss),
-                                       cmocka_unit_test(failures_say_why)};
+                                       cmocka_unit_test(failures_say_why),
+                                       cmocka_unit_test(what_the_runtime_refuses_is_reported)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
