@@ -63,8 +63,9 @@ bool configured_budget(const Config *config, Diags *diags, size_t *bytes);
 int configure_vocabulary(Command *command);
 const char *train_tokens_path(const Command *command);
 const char *validation_tokens_path(const Command *command);
-// Threads from --threads (0: one for each physical core); Target from a quick probe.
+// Threads from --threads (0: one for each physical core).
 int configured_threads(const Config *config);
+// This processor's cores, vectors and caches; nothing is measured (target.h).
 Target probed_target(void);
 // Where machine code is kept between runs, $XDG_CACHE_HOME/sinter/code; NULL with --cache=False, and, after a warning,
 // where it cannot be.

@@ -18,7 +18,7 @@ Target target_default(void) {
                     .l3_bytes = 8388608, .peak_flops = 1e11, .bandwidth = 1e10, .barrier_seconds = 1e-6};
 }
 
-typedef enum { FIELD_TEXT, FIELD_INTEGER, FIELD_NUMBER, FIELD_YES_NO } FieldKind;
+typedef enum { FIELD_TEXT, FIELD_INTEGER, FIELD_NUMBER } FieldKind;
 
 #define FIELD(kind, name) {#name, kind, offsetof(Target, name)}
 static const struct {
@@ -38,7 +38,6 @@ static const struct {
     FIELD(FIELD_NUMBER, peak_flops),
     FIELD(FIELD_NUMBER, bandwidth),
     FIELD(FIELD_NUMBER, barrier_seconds),
-    FIELD(FIELD_YES_NO, peak_is_measured),
 };
 #undef FIELD
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0], WORD_BYTES = sizeof((Target *)0)->triple };
@@ -56,7 +55,6 @@ void target_print(const Target *target, Text *out) {
         case FIELD_TEXT: text_append(out, "%s", *field ? field : empty_word(i)); break;
         case FIELD_INTEGER: text_append(out, "%d", *(const int *)field); break;
         case FIELD_NUMBER: text_append_double(out, *(const double *)field); break;
-        case FIELD_YES_NO: text_append(out, "%s", *(const bool *)field ? "yes" : "no"); break;
         }
         text_append(out, "\n");
     }
@@ -103,10 +101,6 @@ static bool field_read(int i, const char *word, Target *target, Place place, Dia
         *(double *)field = value;
         return true;
     }
-    case FIELD_YES_NO:
-        if (strcmp(word, "yes") != 0 && strcmp(word, "no") != 0) break;
-        *(bool *)field = word[0] == 'y';
-        return true;
     }
     return diag_error(diags, place, "'%s' is no value of %s", word, fields[i].name);
 }

@@ -14,10 +14,11 @@ typedef struct {
     int vector_bytes;           // full-width vectors: 64, 32 or 16
     int vector_registers;       // 32 or 16
     double l1_bytes, l2_bytes, l3_bytes;
-    double peak_flops;          // f32 multiply-adds, all cores, flop/s (measured)
-    double bandwidth;           // memory, all cores, byte/s (measured)
-    double barrier_seconds;     // one barrier of all cores
-    bool peak_is_measured;      // false: estimated
+    // What plans are weighed with, for all cores. On a processor those of target_default, on a GPU its datasheet's:
+    // a plan follows from shapes and from what the machine has, never from a measurement.
+    double peak_flops;          // f32 multiply-adds, flop/s
+    double bandwidth;           // memory, byte/s
+    double barrier_seconds;     // one barrier
 } Target;
 
 // On a GPU a core is a multiprocessor, l1_bytes its shared memory, l3_bytes the cache of all, l2_bytes a core's share
@@ -34,7 +35,7 @@ extern const char *const target_known_gpus;
 // and f16. 0: it is no such GPU.
 double target_tensor_flops(const Target *target, bool tf32);
 
-Target target_default(void);    // a conservative machine: 2 cores, 32-byte vectors; for tests and golden texts
+Target target_default(void);    // 2 cores, 32-byte vectors, small caches, 100 GFLOP/s, 10 GB/s; for tests, too
 void target_print(const Target *target, Text *out);
 bool target_parse(const char *file, const char *source, Target *target, Diags *diags);
 

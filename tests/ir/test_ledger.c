@@ -108,12 +108,11 @@ static void targets_print_and_parse(void **state) {
     strcpy(target.cpu, "znver4");
     target.vector_bytes = 64;
     target.peak_flops = 1.0 / 3.0;
-    target.peak_is_measured = true;
     const char *text = target_text(arena, &target);
     assert_non_null(strstr(text, "triple host\ncpu znver4\ngpu none\ncores 2\n"));
     assert_true(target_parse("t", text, &read, diags_create(arena)));
     assert_string_equal(target_text(arena, &read), text);
-    assert_true(read.peak_flops == target.peak_flops && read.peak_is_measured && read.triple[0] == 0);
+    assert_true(read.peak_flops == target.peak_flops && read.triple[0] == 0);
     arena_free(arena);
 }
 
@@ -155,7 +154,6 @@ static void wrong_targets_are_refused(void **state) {
         {"vector_bytes 24\n", "'24' is no value of vector_bytes"},
         {"l1_bytes -1\n", "'-1' is no value of l1_bytes"},
         {"bandwidth nan\n", "'nan' is no value of bandwidth"},
-        {"peak_is_measured maybe\n", "'maybe' is no value of peak_is_measured"},
         {"cpu aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "is no value of cpu"},
         {"", "the target lacks cores"},
     };
