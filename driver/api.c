@@ -7,6 +7,7 @@
 
 #include "driver/command.h"
 #include "driver/compile.h"
+#include "runtime/run_inputs.h"
 #include "runtime/session.h"
 #include "runtime/slot.h"
 #include "runtime/weights.h"
@@ -115,22 +116,14 @@ void sinter_close(SinterModel *model) {
     arena_free(model->arena);
 }
 
-static void set_input(SinterModel *model, const Program *program, const char *name, const void *values, size_t bytes) {
-    void *memory = session_slot_data(model->session, program, SLOT_INPUT, name);
-    if (memory) memcpy(memory, values, bytes);
-}
-
 static float run(SinterModel *model, ModelProgram which, const int32_t *tokens, const int32_t *targets, double rate) {
     const Program *program = model->compiled.programs[which];
     size_t count = (size_t)(config_int(model->config, "batch_size") * config_int(model->config, "block_size"));
-    float learning_rate = (float)rate;
-    int32_t step = (int32_t)model->steps, seed = (int32_t)config_int(model->config, "seed"), micro = 0;
-    set_input(model, program, "tok", tokens, count * sizeof *tokens);
-    set_input(model, program, "target", targets, count * sizeof *targets);
-    set_input(model, program, "learning_rate", &learning_rate, sizeof learning_rate);
-    set_input(model, program, "step", &step, sizeof step);
-    set_input(model, program, "seed", &seed, sizeof seed);
-    set_input(model, program, "micro", &micro, sizeof micro);
+    RunInputs inputs = run_inputs_find(model->session, program, (int64_t)count);
+    if (inputs.tokens) memcpy(inputs.tokens, tokens, count * sizeof *tokens);
+    if (inputs.targets) memcpy(inputs.targets, targets, count * sizeof *targets);
+    uint64_t seed = (uint64_t)config_int(model->config, "seed");
+    run_inputs_set(&inputs, (RunNumbers){.step = model->steps, .seed = seed, .learning_rate = rate});
     session_run(model->session, program);
     const float *loss = session_slot_data(model->session, program, SLOT_OUTPUT, "loss");
     return isfinite(*loss) ? *loss : NAN;

@@ -9,18 +9,17 @@
 #include "base/clock.h"
 #include "runtime/interrupt.h"
 #include "runtime/prefetch.h"
+#include "runtime/run_inputs.h"
 #include "runtime/train_log.h"
 #include "runtime/weights.h"
 
 enum { LINE_SIZE = 512, KEPT_TIMES = 1024, MFU_FROM = 5, MOST_UNFINISHED = 64 };
 static const double ahead_seconds = 0.05; // of work at most that a device has before it: nobody waits long for a signal
 
-// Where the inputs of one program are; NULL for slots that it lacks.
+// A program of the loop, and where its inputs are.
 typedef struct {
     const Program *program;
-    int32_t *tokens, *targets;
-    float *learning_rate;
-    int32_t *step, *seed, *micro;
+    RunInputs inputs;
 } Bound;
 
 // An iteration whose runs are not all done.
@@ -62,37 +61,11 @@ static RuntimeStatus lose_device(Trainer *trainer) {
     return RUNTIME_IO;
 }
 
-// ---- inputs and outputs
-
-static void *find_input(const Session *session, const Program *program, const char *name, ElementKind element,
-                        int64_t count) {
-    const ProgramSlot *slot = program_slot(program, SLOT_INPUT, name);
-    if (!slot) return NULL;
-    CHECK(slot->element == element && slot->is_plain && slot->bytes >= (size_t)count * 4);
-    return session_data(session, slot);
-}
-
 static Bound bind_program(const TrainOptions *options, const Program *program) {
-    const Session *session = options->session;
-    int64_t batch = options->batch_size * options->block_size;
-    Bound bound = {
-        .program = program,
-        .tokens = find_input(session, program, "tok", ELEMENT_I32, batch),
-        .targets = find_input(session, program, "target", ELEMENT_I32, batch),
-        .learning_rate = find_input(session, program, "learning_rate", ELEMENT_F32, 1),
-        .step = find_input(session, program, "step", ELEMENT_I32, 1),
-        .seed = find_input(session, program, "seed", ELEMENT_I32, 1),
-        .micro = find_input(session, program, "micro", ELEMENT_I32, 1),
-    };
-    CHECK(bound.tokens && bound.targets && program_slot(program, SLOT_OUTPUT, "loss"));
+    int64_t tokens = options->batch_size * options->block_size;
+    Bound bound = {program, run_inputs_find(options->session, program, tokens)};
+    CHECK(bound.inputs.tokens && bound.inputs.targets && program_slot(program, SLOT_OUTPUT, "loss"));
     return bound;
-}
-
-static void set_inputs(const Trainer *trainer, const Bound *bound, int64_t iteration, int64_t micro, double rate) {
-    if (bound->learning_rate) *bound->learning_rate = (float)rate;
-    if (bound->step) *bound->step = (int32_t)iteration;
-    if (bound->seed) *bound->seed = (int32_t)(uint32_t)trainer->options->seed;
-    if (bound->micro) *bound->micro = (int32_t)micro;
 }
 
 // ---- checkpoints
@@ -128,9 +101,10 @@ static RuntimeStatus estimate_batch(Trainer *trainer, const BatchSource *source,
     const TrainOptions *options = trainer->options;
     int64_t evaluation = options->eval_interval > 0 ? iteration / options->eval_interval : 0;
     int64_t draw = evaluation * options->eval_iters + k;
-    RuntimeStatus status = batch_read(source, draw, trainer->eval.tokens, trainer->eval.targets, trainer->diags);
+    const RunInputs *inputs = &trainer->eval.inputs;
+    RuntimeStatus status = batch_read(source, draw, inputs->tokens, inputs->targets, trainer->diags);
     if (status != RUNTIME_OK) return status;
-    set_inputs(trainer, &trainer->eval, iteration, 0, 0);
+    run_inputs_set(inputs, (RunNumbers){.step = iteration, .seed = options->seed});
     bool done = session_submit(options->session, options->eval, (RunOrder){.place = RUN_ASIDE}, trainer->diags);
     if (!done) return lose_device(trainer);
     trainer->under_way++;
@@ -351,8 +325,9 @@ static RuntimeStatus submit_run(Trainer *trainer, int64_t iteration, int64_t mic
     int64_t draw = iteration * options->accumulation + micro;
     RunOrder order = {!trainer->has_begun ? RUN_ALONE : micro == 0 ? RUN_BEGINS : RUN_FOLLOWS,
                       options->nonfinite == NONFINITE_SKIP ? NONFINITE_IN_A_ROW : 0};
-    set_inputs(trainer, bound, iteration, micro, rate);
-    RuntimeStatus status = prefetch_take(trainer->prefetch, draw, bound->tokens, bound->targets, trainer->diags);
+    const RunInputs *inputs = &bound->inputs;
+    run_inputs_set(inputs, (RunNumbers){iteration, micro, options->seed, rate});
+    RuntimeStatus status = prefetch_take(trainer->prefetch, draw, inputs->tokens, inputs->targets, trainer->diags);
     if (status != RUNTIME_OK) return status;
     read_ahead(trainer, draw + 1);
     if (!session_submit(options->session, bound->program, order, trainer->diags)) return lose_device(trainer);

@@ -13,27 +13,17 @@ enum { EVALUATION_RUNS = 4 };
 
 // ---- the programs and their inputs
 
-static MeterInputs find_inputs(const Session *session, const Program *program) {
-    return (MeterInputs){
-        .tokens = session_slot_data(session, program, SLOT_INPUT, "tok"),
-        .targets = session_slot_data(session, program, SLOT_INPUT, "target"),
-        .learning_rate = session_slot_data(session, program, SLOT_INPUT, "learning_rate"),
-        .step = session_slot_data(session, program, SLOT_INPUT, "step"),
-        .seed = session_slot_data(session, program, SLOT_INPUT, "seed"),
-        .micro = session_slot_data(session, program, SLOT_INPUT, "micro"),
-    };
-}
-
-static void set_inputs(const Meter *meter, const MeterInputs *inputs, int64_t micro) {
-    if (inputs->learning_rate)
-        *inputs->learning_rate = (float)schedule_rate(&meter->options.schedule, meter->iteration);
-    if (inputs->step) *inputs->step = (int32_t)meter->iteration;
-    if (inputs->seed) *inputs->seed = (int32_t)(uint32_t)meter->options.seed;
-    if (inputs->micro) *inputs->micro = (int32_t)micro;
-}
-
 static size_t batch_tokens(const Meter *meter) {
     return (size_t)meter->options.batch_size * (size_t)meter->options.block_size;
+}
+
+static RunInputs find_inputs(const Meter *meter, const Program *program) {
+    return run_inputs_find(meter->request->training->session, program, (int64_t)batch_tokens(meter));
+}
+
+static void set_inputs(const Meter *meter, const RunInputs *inputs, int64_t micro) {
+    double rate = schedule_rate(&meter->options.schedule, meter->iteration);
+    run_inputs_set(inputs, (RunNumbers){meter->iteration, micro, meter->options.seed, rate});
 }
 
 static void fill_random(Meter *meter) {
@@ -44,7 +34,7 @@ static void fill_random(Meter *meter) {
         meter->random[i] = (int32_t)random_below(random_bits(key, i), (uint64_t)meter->options.vocab_size);
 }
 
-static RuntimeStatus take_batch(Meter *meter, const MeterInputs *inputs) {
+static RuntimeStatus take_batch(Meter *meter, const RunInputs *inputs) {
     if (meter->random) {
         memcpy(inputs->tokens, meter->random, batch_tokens(meter) * sizeof(int32_t));
         memcpy(inputs->targets, meter->random + batch_tokens(meter), batch_tokens(meter) * sizeof(int32_t));
@@ -72,7 +62,7 @@ RuntimeStatus meter_evaluation(Meter *meter) {
     bool has_tokens = meter->random || meter->request->training->validation_tokens;
     if (!eval || !has_tokens) return RUNTIME_OK;
     Session *session = meter->request->training->session;
-    MeterInputs inputs = find_inputs(session, eval);
+    RunInputs inputs = find_inputs(meter, eval);
     BatchSource source = meter->source;
     source.file = meter->request->training->validation_tokens;
     source.order = ORDER_RANDOM;
@@ -119,7 +109,7 @@ static void add_program(Meter *meter, ModelProgram which, double runs) {
     const CompiledModel *model = &meter->request->training->model;
     meter->programs[meter->program_count] =
         profiled_program(&meter->profile->table, model->plans[which], model->programs[which], runs);
-    meter->inputs[meter->program_count++] = find_inputs(meter->request->training->session, model->programs[which]);
+    meter->inputs[meter->program_count++] = find_inputs(meter, model->programs[which]);
 }
 
 RuntimeStatus meter_begin(Meter *meter) {

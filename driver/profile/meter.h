@@ -4,12 +4,7 @@
 
 #include "driver/profile/profile.h"
 #include "runtime/prefetch.h"
-
-typedef struct {
-    int32_t *tokens, *targets;
-    float *learning_rate;
-    int32_t *step, *seed, *micro;
-} MeterInputs;
+#include "runtime/run_inputs.h"
 
 typedef struct {
     const ProfileRequest *request;
@@ -20,7 +15,7 @@ typedef struct {
     Prefetch *prefetch;
     int32_t *random;                     // tokens and targets when there is no file
     ProfiledProgram programs[2];         // micro, if any, and step
-    MeterInputs inputs[2];
+    RunInputs inputs[2];
     int program_count;
     int64_t iteration, draw;
     Timeline *timeline;                  // NULL: not now

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "driver/training.h"
+#include "runtime/run_inputs.h"
 #include "runtime/weights.h"
 
 enum { STEPS = 3, BATCH = 4, TIME = 64, WORDS = 1031 }; // a prime: no whole tiles
@@ -48,24 +49,16 @@ static uint32_t steps_with_rounds(const Plan *plan) {
 
 // ---- runs
 
-static void set_input(Session *session, const Program *program, const char *name, const void *values, size_t bytes) {
-    void *memory = session_slot_data(session, program, SLOT_INPUT, name);
-    if (memory) memcpy(memory, values, bytes);
-}
-
 static float run(Session *session, const Program *program, int32_t step, int32_t micro) {
-    int32_t tokens[BATCH * TIME], targets[BATCH * TIME], seed = 7;
+    int32_t tokens[BATCH * TIME], targets[BATCH * TIME];
     for (int32_t i = 0; i < BATCH * TIME; i++) {
         tokens[i] = (i * i + 31 * i + 97 * step + 13 * micro) % WORDS;
         targets[i] = (tokens[i] * 5 + i) % WORDS;
     }
-    float rate = 1e-2f;
-    set_input(session, program, "tok", tokens, sizeof tokens);
-    set_input(session, program, "target", targets, sizeof targets);
-    set_input(session, program, "learning_rate", &rate, sizeof rate);
-    set_input(session, program, "step", &step, sizeof step);
-    set_input(session, program, "seed", &seed, sizeof seed);
-    set_input(session, program, "micro", &micro, sizeof micro);
+    RunInputs inputs = run_inputs_find(session, program, BATCH * TIME);
+    memcpy(inputs.tokens, tokens, sizeof tokens);
+    memcpy(inputs.targets, targets, sizeof targets);
+    run_inputs_set(&inputs, (RunNumbers){step, micro, .seed = 7, .learning_rate = 1e-2});
     session_run(session, program);
     return *(const float *)session_slot_data(session, program, SLOT_OUTPUT, "loss");
 }
