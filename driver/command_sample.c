@@ -57,7 +57,7 @@ static int sample(Command *command, const CompiledModel *model, ThreadPool *thre
     size_t start_count;
     int status = read_start(command, vocabulary, &start, &start_count);
     if (status == EXIT_DONE)
-        status = model->gpu ? gpu_session(model->gpu, threads, &session, command->diags)
+        status = model->gpu ? gpu_session(model->gpu, 1, threads, &session, command->diags)
                             : session_create(&logits, 1, threads, &session, command->diags);
     if (status == EXIT_DONE) status = weights_load(session, logits, file, command->diags);
     if (status == EXIT_DONE) {

@@ -36,7 +36,12 @@ GpuReport gpu_model_report(const GpuModel *model);
 bool gpu_bytes(const GpuModel *model, size_t *bytes);
 // Bytes of it that are free, and that it has. False after a diagnostic.
 bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags);
-RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags);
+// Runs of one program that one launch holds: `wanted`, or, with 0, as many as take some 2 ms by the model of time that
+// gpu_model.c has.
+enum { GPU_MOST_STEPS_PER_LAUNCH = 8 };
+int gpu_steps_per_launch(const GpuModel *model, int wanted);
+RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+                          Diags *diags);
 
 // For `sinter info`: the GPUs, what their datasheets promise, the libraries found, and a line for each one missing.
 void gpu_describe(Arena *arena, Text *out, Diags *diags);

@@ -1,5 +1,6 @@
 // A model on a GPU: plans -> kernels' text -> cubins -> a session. See gpu.h; driver/gpu_none.c stands for it
 // otherwise.
+#include <math.h>
 #include <string.h>
 
 #include "codegen/cuda/cubins.h"
@@ -173,7 +174,37 @@ bool gpu_bytes(const GpuModel *model, size_t *bytes) {
     return cuda_session_bytes(&settings, bytes);
 }
 
-RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags) {
+// What a graph of small kernels costs: from one to the next, and the least that one takes. (Published for H100: 1.3 us
+// and some 2 us; bench/gpu/nodes.cu measures them.)
+static const double hand_over_seconds = 1.3e-6, least_kernel_seconds = 2e-6;
+// Launching a graph costs some 10 us. In launches of this length that is nothing, and nobody waits long for a signal.
+static const double launch_seconds = 2e-3;
+
+// By their rooflines in f32. What tensor cores do faster makes of this too much, and of the launches too few.
+static double predicted_seconds(const Target *target, const CudaProgram *program) {
+    double seconds = 0;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *launch = &program->launches[i];
+        double kernel = fmax(launch->flops / target->peak_flops, launch->bytes / target->bandwidth);
+        seconds += hand_over_seconds + fmax(kernel, least_kernel_seconds);
+    }
+    return seconds;
+}
+
+int gpu_steps_per_launch(const GpuModel *model, int wanted) {
+    Target target = gpu_target(model->gpu);
+    double longest = hand_over_seconds;
+    if (wanted > 0) return wanted;
+    for (int p = 0; p < model->code->program_count; p++)
+        longest = fmax(longest, predicted_seconds(&target, &model->code->programs[p]));
+    double fitting = launch_seconds / longest;
+    return fitting < 1 ? 1 : fitting > GPU_MOST_STEPS_PER_LAUNCH ? GPU_MOST_STEPS_PER_LAUNCH : (int)fitting;
+}
+
+RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+                          Diags *diags) {
     CudaSessionSettings settings = settings_of(model);
+    _Static_assert(GPU_MOST_STEPS_PER_LAUNCH <= CUDA_RING_ENTRIES / 2, "one launch runs while the next is made up");
+    settings.steps_per_launch = (uint32_t)steps_per_launch;
     return cuda_session_begin(&settings, model->programs, threads, session, diags);
 }

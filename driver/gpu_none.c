@@ -27,8 +27,10 @@ bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *di
     (void)gpu, (void)free_bytes, (void)all_bytes, (void)diags;
     BUG("%s", sentence);
 }
-RuntimeStatus gpu_session(const GpuModel *model, ThreadPool *threads, Session **session, Diags *diags) {
-    (void)model, (void)threads, (void)session, (void)diags;
+int gpu_steps_per_launch(const GpuModel *model, int wanted) { BUG("%s%p%d", sentence, (const void *)model, wanted); }
+RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+                          Diags *diags) {
+    (void)model, (void)steps_per_launch, (void)threads, (void)session, (void)diags;
     BUG("%s", sentence);
 }
 

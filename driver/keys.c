@@ -74,6 +74,7 @@ void declare_train_keys(Config *config) {
         {"choices", string("")},
         {"activation_budget", string("0")},
         {"keep_last", integer(2)},
+        {"steps_per_launch", integer(0)},
         {"quiet", boolean(false)},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);

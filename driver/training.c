@@ -34,10 +34,24 @@ int training_check_numbers(Command *command) {
     return EXIT_DONE;
 }
 
+static int check_launches(Command *command) {
+    long long wanted = (long long)config_int(command->config, "steps_per_launch");
+    if (wanted >= 0 && wanted <= GPU_MOST_STEPS_PER_LAUNCH) return EXIT_DONE;
+    diag_error(command->diags, config_find(command->config, "steps_per_launch")->place,
+               "steps_per_launch = %lld: 1 to %d, or 0 for as many as take some 2 ms", wanted,
+               GPU_MOST_STEPS_PER_LAUNCH);
+    return EXIT_USAGE;
+}
+
+static int steps_per_launch(const Config *config, const CompiledModel *model) {
+    return model->gpu ? gpu_steps_per_launch(model->gpu, (int)config_int(config, "steps_per_launch")) : 0;
+}
+
 int training_compile(Command *command, const Target *target, bool evaluates, CompileRequest *request,
                      Training *training) {
     const Config *config = command->config;
-    int status = EXIT_DONE;
+    int status = check_launches(command);
+    if (status != EXIT_DONE) return status;
     if (!request->choices) status = configured_choices(command->arena, config, command->diags, &request->choices);
     if (status != EXIT_DONE) return status;
     request->wanted[MODEL_STEP] = true;
@@ -105,6 +119,8 @@ static int check_gpu_memory(Command *command, const Training *training, const si
             "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB in all of the GPU's %.1f MB, "
             "%.1f MB of which are free\n",
             1e-6 * states, 1e-6 * arena, 1e-6 * (double)needed, 1e-6 * (double)all_bytes, 1e-6 * (double)free_bytes);
+    fprintf(command->echo, "launches: %u kernels a step in one graph, %d steps a launch\n",
+            training->model.programs[MODEL_STEP]->step_count, steps_per_launch(command->config, &training->model));
     if (needed <= free_bytes) return EXIT_DONE;
     diag_error(command->diags, (Place){0},
                "this run needs %.1f MB of the GPU's memory (%.1f MB of them states), and %.1f MB are free; %s",
@@ -135,7 +151,8 @@ int training_session(Command *command, Training *training) {
     const Program *programs[MODEL_PROGRAMS];
     int count = program_list(training, programs);
     if (training->model.gpu)
-        return gpu_session(training->model.gpu, training->threads, &training->session, command->diags);
+        return gpu_session(training->model.gpu, steps_per_launch(command->config, &training->model), training->threads,
+                           &training->session, command->diags);
     return session_create(programs, count, training->threads, &training->session, command->diags);
 }
 
@@ -162,6 +179,7 @@ TrainOptions training_options(const Config *config, const Training *training) {
         .eval_interval = config_int(config, "eval_interval"),
         .eval_iters = config_int(config, "eval_iters"),
         .log_interval = config_int(config, "log_interval"),
+        .steps_per_launch = steps_per_launch(config, model),
         .eval_only = config_bool(config, "eval_only"),
         .always_save_checkpoint = config_bool(config, "always_save_checkpoint"),
         .nonfinite = text_equal(config_string(config, "nonfinite"), "skip") ? NONFINITE_SKIP : NONFINITE_HALT,

@@ -306,7 +306,8 @@ static RuntimeStatus collect_all(Trainer *trainer) {
     return status;
 }
 
-// How many runs may stay under way behind those of this iteration: as many as take no longer than a moment.
+// How many runs may stay under way behind those of this iteration: as many as take no longer than a moment, but enough
+// for one launch of several to run while the next is made up.
 static int runs_ahead(const Trainer *trainer, int64_t iteration) {
     const TrainOptions *options = trainer->options;
     int most = session_ahead(options->session);
@@ -315,7 +316,8 @@ static int runs_ahead(const Trainer *trainer, int64_t iteration) {
     if (trainer->result->iterations == 0) return 1;
     double seconds = trainer->times[(trainer->result->iterations - 1) % KEPT_TIMES];
     double runs = ahead_seconds * (double)options->accumulation / seconds;
-    return runs < 1 ? 1 : runs < most ? (int)runs : most;
+    int least = options->steps_per_launch > 1 ? 2 * options->steps_per_launch - 1 : 1;
+    return runs < least ? least : runs < most ? (int)runs : most;
 }
 
 // Takes the batch into the program's inputs, starts reading the next one, and starts the run.

@@ -145,13 +145,12 @@ static void bind_inputs(CudaBound *bound, const CudaProgram *program) {
     }
 }
 
+// That of several runs is made when so many have first come together: evaluations may never do.
 static RuntimeStatus build_graphs(CudaSession *session, Diags *diags) {
-    uint32_t several = session->settings.steps_per_launch;
     for (int p = 0; p < session->settings.program_count; p++) {
         CudaBound *bound = &session->programs[p];
         bind_inputs(bound, &session->settings.programs[p]);
         if (!cuda_graph_build(session, bound, 1, &bound->single, diags)) return RUNTIME_IO;
-        if (several > 1 && !cuda_graph_build(session, bound, several, &bound->several, diags)) return RUNTIME_IO;
     }
     return RUNTIME_OK;
 }
@@ -259,9 +258,11 @@ bool cuda_session_flush(CudaSession *session, Diags *diags) {
     uint64_t noted = session->submitted - session->launched;
     if (noted == 0) return true;
     CudaBound *bound = session->noted;
+    bool at_once = noted > 1 && noted == session->settings.steps_per_launch;
+    if (at_once && !bound->several && !cuda_graph_build(session, bound, (uint32_t)noted, &bound->several, diags))
+        return false;
     CudaEvent last = session->copied[(session->submitted - 1) % CUDA_RING_ENTRIES];  // copies end in order
     CudaResult result = driver->stream_wait_event(session->compute, last, 0);
-    bool at_once = bound->several && noted == session->settings.steps_per_launch;
     for (uint64_t i = 0; i < (at_once ? 1 : noted) && result == CUDA_OK; i++)
         result = driver->graph_launch(at_once ? bound->several : bound->single, session->compute);
     session->launched = session->submitted;

@@ -14,7 +14,7 @@ typedef struct {
     const CudaProgram *program;
     CudaInput inputs[CUDA_MOST_MOVES];
     uint32_t input_count;
-    CudaGraphExec single, several;  // one run, and steps_per_launch of them (NULL for 1)
+    CudaGraphExec single, several;  // one run, and steps_per_launch of them; NULL: never as many at once
     CudaGraphExec timed;            // one run with an event between every two launches; NULL: never asked for
     CudaEvent *events;              // of `timed`: cuda_event_count(program) of them
 } CudaBound;

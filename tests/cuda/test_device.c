@@ -86,6 +86,30 @@ static void trains_and_resumes_exactly(void **state) {
     assert_true(same_lines("\"iter\":[0-9]*,\"loss\":[^,]*", "whole/metrics.jsonl", "parts/metrics.jsonl"));
 }
 
+// Stopped and resumed where no launch of four ends, and by a signal: what is under way is done, and counts.
+static void several_steps_a_launch(void **state) {
+    (void)state;
+#define SEVERAL "train " MODEL "--device=cuda --eval_interval=7 --max_iters=19 "
+    run_ok(SEVERAL "--steps_per_launch=1 --out_dir=singly");
+    assert_true(log_has("kernels a step in one graph, 1 steps a launch"));
+    run_ok(SEVERAL "--steps_per_launch=4 --out_dir=fours");
+    assert_true(same_tensors("singly", "fours"));
+    assert_true(same_lines("\"iter\":[0-9]*,\"loss\":[^,]*,\"grad_norm\":[^,]*", "singly/metrics.jsonl",
+                           "fours/metrics.jsonl"));
+    run_ok(SEVERAL "--steps_per_launch=8 --max_iters=10 --out_dir=again4");
+    run_ok("train --device=cuda --init_from=resume --steps_per_launch=3 --max_iters=19 --out_dir=again4");
+    assert_true(same_tensors("singly", "again4"));
+    assert_int_equal(run_shell("timeout -s INT 2 $SINTER " SEVERAL "--steps_per_launch=4 --max_iters=100000 "
+                               "--out_dir=cut >log 2>&1; [ $? = 124 ]"), 0);
+    assert_int_equal(run_shell("n=$(tail -1 cut/metrics.jsonl | grep -o '^{.iter.:[0-9]*' | grep -o '[0-9]*$') && "
+                               "[ $n -gt 8 ] && $SINTER " SEVERAL
+                               "--steps_per_launch=1 --max_iters=$n --out_dir=uncut >log 2>&1"), 0);
+    assert_true(same_tensors("cut", "uncut"));
+    run_ok("check " MODEL "--device=cuda --steps_per_launch=8");
+    expect(2, "steps_per_launch = 9: 1 to 8", SEVERAL "--steps_per_launch=9");
+    expect(2, "steps_per_launch = -1: 1 to 8", "check " MODEL "--steps_per_launch=-1");
+}
+
 // A checkpoint has f32 only: copies in bf16 are made of it.
 static void trains_in_bf16(void **state) {
     (void)state;
@@ -217,6 +241,7 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trains_and_resumes_exactly),
+        cmocka_unit_test(several_steps_a_launch),
         cmocka_unit_test(trains_in_bf16),
         cmocka_unit_test(accumulates_and_drops_out),
         cmocka_unit_test(evaluates_only),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ enum { MOST_RECORDS = 64, VOCABULARY = 32 };
 
 typedef struct {
     const char *model, *level, *accumulation, *dropout;
+    const char *together;      // steps a launch; NULL: one
+    const char *eval_interval; // NULL: 5
     bool is_poisoned;          // some batches are not finite
     uint64_t seed;             // which ones
     NonfinitePolicy nonfinite;
@@ -95,9 +98,11 @@ static Command command_of(Arena *arena, const Case *which) {
         assert_true(config_assign(command.config, "n_ffn", "24", (Place){0}, command.diags));
     }
     const char *const keys[][2] = {{"n_layer", "1"}, {"n_head", "2"}, {"n_embd", "16"}, {"block_size", "8"},
-                                   {"batch_size", "2"}, {"vocab_size", "32"}, {"eval_interval", "5"},
-                                   {"eval_iters", "3"},
-                                   {"max_iters", "11"}, {"warmup_iters", "2"}, {"learning_rate", "1e-2"},
+                                   {"batch_size", "2"}, {"vocab_size", "32"}, {"eval_iters", "3"},
+                                   {"eval_interval", which->eval_interval ? which->eval_interval : "5"},
+                                   {"steps_per_launch", which->together ? which->together : "1"},
+                                   {"max_iters", which->eval_interval ? "29" : "11"}, {"warmup_iters", "2"},
+                                   {"learning_rate", "1e-2"},
                                    {"log_interval", "0"}, {"gradient_accumulation_steps", which->accumulation},
                                    {"dropout", which->dropout}, {"fuse", which->level}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -157,6 +162,18 @@ static void run(Command *command, const Case *which, Training *training, Outcome
     outcome->status = train_run(&options, &outcome->result, command->diags);
 }
 
+// Calls that the driver of the tests has had of its function `name`.
+static int driver_calls(const char *name) {
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    assert_non_null(library);
+    int (*count)(const char *name);
+    *(void **)&count = dlsym(library, "fake_calls");
+    assert_non_null(count);
+    int calls = count(name);
+    dlclose(library);
+    return calls;
+}
+
 // ---- comparing
 
 static bool same_number(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
@@ -197,7 +214,8 @@ static void compare_states(Command *command, const Training *cpu, const Training
     assert_true(compared >= 9);
 }
 
-static void compare(const Case *which) {
+// Returns how many graphs were launched.
+static int compare(const Case *which) {
     Arena *arena = arena_create();
     Command command = command_of(arena, which);
     Target target = gpu_target(command.gpu);
@@ -206,7 +224,9 @@ static void compare(const Case *which) {
     Outcome *outcomes = ARENA_ARRAY(arena, Outcome, 2);
     if (training_compile(&command, &target, true, &request, &gpu) != EXIT_DONE) assert_quiet(&command);
     compile_for_processor(&command, &target, &gpu.model, &cpu.model);
+    int launches = driver_calls("cuGraphLaunch");
     run(&command, which, &gpu, &outcomes[1]);
+    launches = driver_calls("cuGraphLaunch") - launches;
     run(&command, which, &cpu, &outcomes[0]);
     assert_int_equal(session_ahead(cpu.session), 0);
     assert_true(session_ahead(gpu.session) > 1);
@@ -218,6 +238,7 @@ static void compare(const Case *which) {
     training_free(&cpu);
     training_free(&gpu);
     arena_free(arena);
+    return launches;
 }
 
 // ---- tests
@@ -255,6 +276,37 @@ static void nothing_follows_a_batch_that_is_not_finite(void **state) {
     compare(&which);
 }
 
+// 30 steps, and 6 batches of each evaluation. Launches of several end where an evaluation begins and where nothing
+// follows; the first step's result is waited for before a third is started.
+static void several_steps_a_launch(void **state) {
+    (void)state;
+    static const struct {
+        const char *together, *eval_interval;
+        int launches;
+    } rows[] = {{"1", "11", 48}, {"2", "11", 28}, {"5", "11", 32}, {"8", "100", 15}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Case which = {.model = "gpt2", .level = "all", .accumulation = "1", .dropout = "0.1",
+                      .together = rows[i].together, .eval_interval = rows[i].eval_interval};
+        assert_int_equal(compare(&which), rows[i].launches);
+    }
+}
+
+static void several_micro_batches_a_launch(void **state) {
+    (void)state;
+    compare(&(Case){.model = "gpt2", .level = "all", .accumulation = "5", .dropout = "0.1", .together = "4"});
+}
+
+static void several_steps_that_are_not_finite(void **state) {
+    (void)state;
+    Case which = {.model = "untied", .level = "all", .accumulation = "1", .dropout = "0.0", .is_poisoned = true,
+                  .nonfinite = NONFINITE_SKIP, .together = "4"};
+    compare(&which);
+    which.nonfinite = NONFINITE_HALT;
+    which.status = RUNTIME_NONFINITE;
+    which.seed = 2;
+    compare(&which);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2),
@@ -262,6 +314,9 @@ int main(void) {
         cmocka_unit_test(micro_batches),
         cmocka_unit_test(batches_that_are_not_finite_are_skipped),
         cmocka_unit_test(nothing_follows_a_batch_that_is_not_finite),
+        cmocka_unit_test(several_steps_a_launch),
+        cmocka_unit_test(several_micro_batches_a_launch),
+        cmocka_unit_test(several_steps_that_are_not_finite),
     };
     return cmocka_run_group_tests(tests, write_tokens, remove_tokens);
 }
