@@ -188,14 +188,20 @@ static bool reads_from(const Drawing *drawing, const Box *reader, BoxId box) {
     return false;
 }
 
-DimSet box_dims(const Drawing *drawing, const Box *box) {
+static DimSet box_dims(const Drawing *drawing, const Box *box) {
     return graph_node(drawing->graph, last_member(box))->dims;
 }
 
-// An operand as large as the results of both.
+DimSet box_span(const Drawing *drawing, const Box *box) {
+    return box->form == FORM_ROW ? box->rows | box->inner : box_dims(drawing, box);
+}
+
+// An operand as large as the results of both, or as what both sum over. (What a product can compute in its epilogue is
+// not for a sum that reads the same.)
 static bool share_operand(const Drawing *drawing, const Box *a, const Box *b) {
-    DimSet dims = box_dims(drawing, a);
-    if (box_dims(drawing, b) != dims) return false;
+    bool are_rows = a->form == FORM_ROW && b->form == FORM_ROW;
+    DimSet dims = are_rows ? box_span(drawing, a) : box_dims(drawing, a);
+    if (dims != (are_rows ? box_span(drawing, b) : box_dims(drawing, b))) return false;
     for (uint32_t i = 0; i < a->operands.count; i++) {
         NodeId operand = a->operands.nodes[i];
         if (graph_node(drawing->graph, operand)->dims == dims && list_has(b->operands, operand)) return true;

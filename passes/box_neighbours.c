@@ -73,8 +73,8 @@ static void gather_operands(Drawing *drawing, const Box *box) {
     for (uint32_t i = 0; i < box->operands.count; i++) {
         NodeId operand = box->operands.nodes[i];
         if (drawing->box_of[operand] != BOX_NONE) gather(drawing, drawing->box_of[operand]);
-        // What is smaller than the results is no reason to merge.
-        if (graph_node(drawing->graph, operand)->dims == box_dims(drawing, box)) gather_readers(drawing, operand);
+        // What is smaller than what the box walks is no reason to merge.
+        if (graph_node(drawing->graph, operand)->dims == box_span(drawing, box)) gather_readers(drawing, operand);
     }
 }
 

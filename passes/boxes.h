@@ -117,8 +117,8 @@ const char *box_form(Drawing *drawing, Box *box);
 // ---- box_neighbours.c: once there are boxes
 void drawing_find_readers(Drawing *drawing);
 BoxId box_home(const Drawing *drawing, BoxId box);   // the box that its members are in now
-// The boxes before `box` of which one reads the other, that read an operand as large as its results, or (level op) that
-// are of its operator; the nearest first. Until the next call.
+// The boxes before `box` of which one reads the other, that read an operand as large as what it walks, or (level op)
+// that are of its operator; the nearest first. Until the next call.
 BoxList box_neighbours(Drawing *drawing, BoxId box);
 uint32_t box_count_readers(Drawing *drawing, NodeId node);
 bool box_meet(Drawing *drawing, BoxId box);          // false when this walk (drawing->walks) met it before
@@ -130,7 +130,7 @@ void drawing_merge_boxes(Drawing *drawing);
 const char *box_try_merge(Drawing *drawing, BoxId a, BoxId b, Box *merged);
 void box_absorb(Drawing *drawing, BoxId into, BoxId from, const Box *merged);
 bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b);   // whether it makes sense to ask
-DimSet box_dims(const Drawing *drawing, const Box *box);
+DimSet box_span(const Drawing *drawing, const Box *box);           // what it walks: of a row box R and X
 const char *merge_name(const Drawing *drawing, const Box *x, const Box *y);   // "merge product with softmax"
 const char *group_label(const Graph *graph, GroupId group);   // "layernorm backward"
 const char *box_label(const Drawing *drawing, const Box *box);
