@@ -63,6 +63,10 @@ typedef struct {
 
 void lower_map(Lowering *lowering);
 void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); // map outputs of one layout with panels
+// Outputs of one layout in panels, and what is a copy of one of them in panels along its other dims, `copy` being one.
+void lower_update_with_copies(Lowering *lowering, const uint32_t *outputs, uint32_t count, uint32_t copy);
+uint32_t lower_first_output_of(const Lowering *lowering, uint32_t output);   // of the same node
+bool lower_is_turned_copy(const Lowering *lowering, uint32_t output);        // in another layout than that one
 void lower_row(Lowering *lowering);
 void lower_product(Lowering *lowering);
 void lower_scatter(Lowering *lowering);

@@ -7,7 +7,8 @@
 // Loops follow the memory order of the output, dims that lie together in every value are walked as one, and the
 // innermost loop runs in lanes. Outputs of the same dims share their loops; all are computed before any is stored,
 // since an output may lie over an operand. A loop over the entries of a stack is unrolled, so that each entry reads
-// only its own operand.
+// only its own operand. An output that is the same as another one in another layout is made of that one
+// (lower_copies.c).
 #include "base/diag.h"
 #include "codegen/lower.h"
 
@@ -149,19 +150,34 @@ static bool goes_with(const Lowering *lowering, uint32_t first, uint32_t other) 
     return layout_is_plain(dims, &a->layout) ? layout_is_plain(dims, &b->layout) : layout_equal(&a->layout, &b->layout);
 }
 
+// A copy, in another layout, of one of the nest's outputs; the number of outputs when there is none.
+static uint32_t find_copy(const Nest *nest) {
+    const Lowering *lowering = nest->lowering;
+    uint32_t copy = 0, count = lowering->step->output_count;
+    for (; copy < count; copy++) {
+        if (!lower_is_turned_copy(lowering, copy)) continue;
+        for (uint32_t i = 0; i < nest->output_count; i++)
+            if (nest->outputs[i] == lower_first_output_of(lowering, copy)) return copy;
+    }
+    return copy;
+}
+
 void lower_map(Lowering *lowering) {
     uint32_t count = lowering->step->output_count;
     if (count > 64) BUG("a map box with %u outputs", count);
     uint64_t done = 0;
     for (uint32_t first = 0; first < count; first++) {
-        if (done >> first & 1) continue;
+        if (done >> first & 1 || lower_is_turned_copy(lowering, first)) continue;
         Nest nest = {.lowering = lowering};
         for (uint32_t i = first; i < count; i++) {
-            if (!goes_with(lowering, first, i)) continue;
+            if (!goes_with(lowering, first, i) || lower_is_turned_copy(lowering, i)) continue;
             nest.outputs[nest.output_count++] = i;
             done |= (uint64_t)1 << i;
         }
-        if (layout_is_plain(lowering->plan->dims, &lower_output(lowering, first)->layout))
+        uint32_t copy = find_copy(&nest);
+        if (copy < count)
+            lower_update_with_copies(lowering, nest.outputs, nest.output_count, copy);
+        else if (layout_is_plain(lowering->plan->dims, &lower_output(lowering, first)->layout))
             emit_nest(&nest);
         else
             lower_panels(lowering, nest.outputs, nest.output_count);

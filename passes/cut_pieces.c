@@ -21,9 +21,6 @@
 // Steps of less than this on one core are not worth cutting; in terms of the Target, since a barrier costs about as
 // much.
 static const double least_seconds = 2e-6;
-// Of a core's second-level cache, for what one step leaves to the next.
-static const double near_part = 0.5;
-enum { TILE_ROWS = 16 };   // of a matrix that is turned around in registers
 // Vector code with functions in it reaches about this part of the multiply-add peak.
 static const double pointwise_speed = 0.125;
 
@@ -67,11 +64,21 @@ static bool panel_unit(const Plan *plan, const Step *step, Unit *unit) {
     return !(dim_list_set(&first->dims) & ~allowed_dims(plan, step));
 }
 
+// Beside the param itself: then the step walks panels of both, and is cut between the param's.
+static bool writes_copy(const Plan *plan, const Step *step) {
+    bool found = false;
+    for (uint32_t k = 1; k < step->output_count && !found; k++) {
+        ValueId state = plan->values[step->outputs[k]].next_of;
+        found = state != VALUE_NONE && plan->values[state].is_copy && plan->values[state].dtype == DTYPE_F32;
+    }
+    return found;
+}
+
 static int dim_units(const Plan *plan, const Step *step, Unit *units) {
     const Value *output = &plan->values[step->outputs[0]];
     DimSet allowed = allowed_dims(plan, step) & ~layout_divided(&output->layout);
     int count = 0;
-    for (int i = 0; i < output->order.rank; i++) {
+    for (int i = 0; i < output->order.rank && !writes_copy(plan, step); i++) {
         DimId dim = output->order.dims[i];
         if (!dim_in(allowed, dim)) break;
         units[count++] = (Unit){{.rank = 1, .dims = {dim}}, graph_extent(plan->dims, dim)};
@@ -104,23 +111,9 @@ static Cut cut_of(const Plan *plan, const Unit *units, int count, int64_t least)
     return cut;
 }
 
-static bool writes_copy(const Plan *plan, const Step *step) {
-    ValueId state = plan->values[step->outputs[0]].next_of;
-    return state != VALUE_NONE && plan->values[state].is_copy;
-}
-
 // Two for each core.
 static int64_t least_pieces(const Target *target) {
     return target->cores > 2 ? 2 * (int64_t)target->cores : 4;
-}
-
-// For an update with copies behind it so many that what a piece touches stays near.
-static int64_t wanted_pieces(const Plan *plan, uint32_t s, const Target *target) {
-    int64_t wanted = least_pieces(target);
-    bool is_copied = s + 1 < plan->step_count && writes_copy(plan, &plan->steps[s + 1]);
-    double near = near_part * target->l2_bytes;
-    while (is_copied && near > 0 && plan->steps[s].bytes / (double)wanted > near) wanted *= 2;
-    return wanted;
 }
 
 // Pieces of a scatter each look at all sources, and take their own in order.
@@ -129,18 +122,17 @@ static bool adds_in_order(const Step *step) { return scattering_of(step->region)
 // Whole panels when the order of dims begins with what they divide, as that of copies does. Else, as in a param that
 // its optimizer step updates, the panels when they come out even, so that a piece is one stretch of memory, or the
 // rows.
-static Cut choose_cut(const Plan *plan, uint32_t s, const Target *target) {
-    const Step *step = &plan->steps[s];
-    int64_t least = least_pieces(target), wanted = wanted_pieces(plan, s, target);
+static Cut choose_cut(const Plan *plan, const Step *step, const Target *target) {
+    int64_t least = least_pieces(target);
     Unit panels, dims[MAX_RANK];
     if (target_is_gpu(target) ? !adds_in_order(step) : is_tiny(step, target)) return (Cut){.total = 1, .pieces = 1};
     if (panel_unit(plan, step, &panels)) {
         const Value *output = &plan->values[step->outputs[0]];
-        Cut cut = cut_of(plan, &panels, 1, wanted);
+        Cut cut = cut_of(plan, &panels, 1, least);
         bool even = cut.pieces >= least && cut.total % (output->layout.pieces[0].divisor * cut.pieces) == 0;
-        if (even || begins_with(&output->order, &panels.dims)) return cut;
+        if (even || begins_with(&output->order, &panels.dims) || writes_copy(plan, step)) return cut;
     }
-    return cut_of(plan, dims, dim_units(plan, step, dims), wanted);
+    return cut_of(plan, dims, dim_units(plan, step, dims), least);
 }
 
 // ---- choices
@@ -202,36 +194,12 @@ static void cut_by_choice(const Plan *plan, Step *step, PassContext *context) {
                                                               : choice_follow(context->choices, choice)});
 }
 
-// ---- updates of params and the copies made behind them
-
-// A step that makes a copy is cut like the update before it, so that each piece of the update is copied while it is
-// near: when the cut has all rows of the copy's panels, or goes between panels.
-static bool can_follow(const Plan *plan, const Step *step, const Cut *cut) {
-    const Layout *layout = &plan->values[step->outputs[0]].layout;
-    const LayoutPiece *panels = &layout->pieces[0], *rows = &layout->pieces[layout->count - 2];
-    if (cut->pieces == 1) return true;
-    if (panels->divisor == 1) return false;
-    if (dim_list_equal(&cut->dims, &panels->dims)) return cut->total % (panels->divisor * cut->pieces) == 0;
-    return dim_list_set(&cut->dims) == dim_list_set(&rows->dims) && cut->total % (TILE_ROWS * cut->pieces) == 0;
-}
-
-static void follow_update(const Plan *plan, uint32_t s) {
-    Step *step = &plan->steps[s];
-    const Step *before = &plan->steps[s - 1];
-    if (!writes_copy(plan, step) || !can_follow(plan, step, &before->cut)) return;
-    step->cut = before->cut;
-    step->joined = true;
-}
-
-void cut_step(Plan *plan, uint32_t s, PassContext *context) {
-    plan->steps[s].cut = choose_cut(plan, s, context->target);
-    cut_by_choice(plan, &plan->steps[s], context);
+void cut_step(const Plan *plan, Step *step, PassContext *context) {
+    step->cut = choose_cut(plan, step, context->target);
+    cut_by_choice(plan, step, context);
 }
 
 bool pass_cut_pieces(Plan *plan, PassContext *context) {
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        cut_step(plan, s, context);
-        if (s > 0) follow_update(plan, s);
-    }
+    for (uint32_t s = 0; s < plan->step_count; s++) cut_step(plan, &plan->steps[s], context);
     return true;
 }

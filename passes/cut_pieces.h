@@ -4,7 +4,7 @@
 
 #include "passes/passes.h"
 
-// Cuts step `s` of the plan by shapes and Target, or as a choice wants it.
-void cut_step(Plan *plan, uint32_t s, PassContext *context);
+// Cuts the step by shapes and Target, or as a choice wants it.
+void cut_step(const Plan *plan, Step *step, PassContext *context);
 
 #endif

@@ -12,8 +12,10 @@
 //                                                     step product     in %x[B,T,C], %p
 //
 //     step product  in %dy[B,T,F], %w[C,F]       ->   step product     in %dy[B,T,F], %k[C,F] @ (C/32, F, C%32)
-//     step map "adamw"  .. out %next_w                 step map "adamw"  .. out %next_w
-//                                                     step map "pack"   in %next_w       out %next_k
+//     step map "adamw"  .. out %next_w                 step map "adamw"  .. out %next_w, %next_k
+//
+// A copy is an output of the step that updates the param where that walks whole panels of both, and else of a step
+// behind it.
 #include "passes/access.h"
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
@@ -28,13 +30,19 @@ typedef struct {
 } Pack;
 
 typedef struct {
+    ValueId next, copy;
+} Behind;
+
+typedef struct {
     Plan *plan;
     PassContext *context;
     Step *steps;              // the new list
     uint32_t step_count;
-    size_t step_capacity, value_capacity, pack_capacity;
+    size_t step_capacity, value_capacity, pack_capacity, behind_capacity;
     Pack *packs;
     uint32_t pack_count;
+    Behind *behind;           // copies that come behind the step at hand
+    uint32_t behind_count;
 } Packing;
 
 static void add_step(Packing *packing, const Step *step) {
@@ -130,7 +138,7 @@ static ValueId find_copy(const Plan *plan, ValueId param, const Layout *layout) 
     return VALUE_NONE;
 }
 
-static ValueId add_copy(Packing *packing, ValueId param, const Layout *layout, DimList order) {
+static ValueId add_copy(Packing *packing, ValueId param, const Layout *layout) {
     Plan *plan = packing->plan;
     const Value *value = &plan->values[param];
     StateTable *table = packing->context->states;
@@ -139,7 +147,7 @@ static ValueId add_copy(Packing *packing, ValueId param, const Layout *layout, D
     ValueId copy = add_value(packing, (Value){.kind = VALUE_STATE,
                                               .name = name,
                                               .dtype = value->dtype,
-                                              .order = order,
+                                              .order = value->order,
                                               .layout = *layout,
                                               .leaf = value->leaf,
                                               .is_copy = true,
@@ -158,7 +166,7 @@ static ValueId copy_of(Packing *packing, const Step *product, const Contraction 
     Decision decision = {.pass = "pack_operands", .what = "keep copy of a param", .place = product->place};
     decision.made = !choices_forbid(packing->context->choices, decision.pass, decision.what, decision.place,
                                     &decision.reason);
-    if (decision.made) copy = add_copy(packing, pack->source, &pack->layout, panel_order(contraction));
+    if (decision.made) copy = add_copy(packing, pack->source, &pack->layout);
     if (decision.made && copy == VALUE_NONE) return copy;   // the program that updates the param does not keep it
     if (decision.made) decision.reason = arena_format(plan->arena, "panels of %u lanes", product->tile_lanes);
     ledger_add(packing->context->ledger, decision);
@@ -184,38 +192,98 @@ static void add_copies_of_others(Packing *packing) {
         if (next == VALUE_NONE) continue;
         ValueId param = packing->plan->values[next].next_of;
         Layout layout = state_layout_in(state, packing->plan->dims);
-        DimList order = {0};
-        for (int k = 0; k < layout.count; k++) order = dim_list_union(order, layout.pieces[k].dims);
-        if (find_copy(packing->plan, param, &layout) == VALUE_NONE) add_copy(packing, param, &layout, order);
+        if (find_copy(packing->plan, param, &layout) == VALUE_NONE) add_copy(packing, param, &layout);
     }
 }
 
-static void make_anew(Packing *packing, const Step *writer, ValueId next, ValueId copy) {
+static ValueId add_next(Packing *packing, ValueId copy) {
+    const Value *state = &packing->plan->values[copy];
+    return add_value(packing, (Value){.kind = VALUE_OUTPUT,
+                                      .name = state->name,
+                                      .dtype = state->dtype,
+                                      .order = state->order,
+                                      .layout = state->layout,
+                                      .next_of = copy,
+                                      .in_place = true});
+}
+
+static bool is_panels(const Layout *layout, DimList across, DimList down) {
+    const LayoutPiece *pieces = layout->pieces;
+    return layout->count == 3 && pieces[0].divisor > 1 && dim_list_equal(&pieces[0].dims, &across) &&
+           pieces[1].divisor == 1 && dim_list_equal(&pieces[1].dims, &down) &&
+           dim_list_equal(&pieces[2].dims, &across);
+}
+
+// NULL when the step that writes `next` can write the copy, too: both in panels, each along the other's rows.
+static const char *apart_reason(const Packing *packing, const Step *writer, ValueId next, ValueId copy) {
+    const Plan *plan = packing->plan;
+    const Layout *own = &plan->values[next].layout, *other = &plan->values[copy].layout;
+    if (own->count != 3 || other->count != 3) return "the param is not in panels";
+    DimList across = own->pieces[0].dims, down = own->pieces[1].dims;
+    bool turned = is_panels(own, across, down) && is_panels(other, down, across) &&
+                  dim_list_equal(&plan->values[next].order, &plan->values[copy].order);
+    if (writer->form != FORM_MAP || !plan->values[next].in_place || !turned)
+        return "it is no pass over panels in place";
+    bool is_full = graph_elements(plan->dims, dim_list_set(&across)) % own->pieces[0].divisor == 0;
+    return is_full ? NULL : "the last panel is not full";
+}
+
+static void add_output(Packing *packing, Step *writer, uint32_t k, ValueId copy) {
     Plan *plan = packing->plan;
-    const Value *param = &plan->values[next], *state = &plan->values[copy];
-    ValueId result = add_value(packing, (Value){.kind = VALUE_OUTPUT,
-                                                .name = state->name,
-                                                .dtype = state->dtype,
-                                                .order = state->order,
-                                                .layout = state->layout,
-                                                .next_of = copy,
-                                                .in_place = true});
-    Graph *whole = graph_create_like(plan->arena, plan->dims);
-    NodeId view = build_operand(whole, 0, param->dtype, param->order);
-    add_copy_step(packing, writer->place, next, whole, view, result);
+    ValueId *outputs = ARENA_ARRAY(plan->arena, ValueId, writer->output_count + 1);
+    for (uint32_t i = 0; i < writer->output_count; i++) outputs[i] = writer->outputs[i];
+    graph_output(writer->region, plan->values[copy].name, graph_output_at(writer->region, k)->node);
+    outputs[writer->output_count++] = add_next(packing, copy);
+    writer->outputs = outputs;
+    step_cost(plan, writer);
 }
 
-// Behind a step that updates a param: its copies, while what it wrote is near.
-static void make_copies_anew(Packing *packing, const Step *writer) {
-    for (uint32_t k = 0; k < writer->output_count; k++) {
-        ValueId next = writer->outputs[k], state = packing->plan->values[next].next_of;
-        if (state == VALUE_NONE || !packing->plan->values[state].is_param) continue;
-        const char *name = packing->plan->values[state].name;
-        for (ValueId id = 0; id < packing->plan->value_count; id++)
-            if (packing->plan->values[id].is_copy && text_equal(packing->plan->values[id].leaf->name, name))
-                make_anew(packing, writer, next, id);
+static void add_step_behind(Packing *packing, const Step *writer, ValueId next, ValueId copy) {
+    Graph *whole = graph_create_like(packing->plan->arena, packing->plan->dims);
+    const Value *param = &packing->plan->values[next];
+    NodeId view = build_operand(whole, 0, param->dtype, param->order);
+    add_copy_step(packing, writer->place, next, whole, view, add_next(packing, copy));
+}
+
+static void add_behind(Packing *packing, ValueId next, ValueId copy) {
+    packing->behind = arena_grow(packing->plan->arena, packing->behind, &packing->behind_capacity,
+                                 packing->behind_count + 1, sizeof(Behind));
+    packing->behind[packing->behind_count++] = (Behind){next, copy};
+}
+
+// Whether the update writes the copy; to the ledger.
+static bool writes_copy(const Packing *packing, const Step *writer, ValueId next, ValueId copy) {
+    Decision decision = {.pass = "pack_operands", .what = "copy in the update", .place = writer->place};
+    decision.reason = apart_reason(packing, writer, next, copy);
+    bool can = decision.made = !decision.reason;
+    if (can) decision.reason = "panels of both, block by block";
+    choices_decide(packing->context->choices, can, &decision);
+    decision.bytes_saved = (double)layout_elements(&packing->plan->values[next].layout) * sizeof(float);
+    ledger_add(packing->context->ledger, decision);
+    return decision.made;
+}
+
+// The step, with copies of what params it updates: outputs of its own, or made by steps behind it.
+static void add_with_copies(Packing *packing, Step *step) {
+    Plan *plan = packing->plan;
+    uint32_t outputs = step->output_count, values = plan->value_count;
+    packing->behind_count = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        ValueId next = step->outputs[k], state = plan->values[next].next_of;
+        if (state == VALUE_NONE || !plan->values[state].is_param) continue;
         if (packing->context->states) packing->context->states->updates = true;
+        for (ValueId id = 0; id < values; id++) {
+            const Value *copy = &plan->values[id];
+            if (!copy->is_copy || !text_equal(copy->leaf->name, plan->values[state].name)) continue;
+            if (writes_copy(packing, step, next, id))
+                add_output(packing, step, k, id);
+            else
+                add_behind(packing, next, id);
+        }
     }
+    add_step(packing, step);
+    for (uint32_t i = 0; i < packing->behind_count; i++)
+        add_step_behind(packing, step, packing->behind[i].next, packing->behind[i].copy);
 }
 
 // ---- what a product reads
@@ -396,8 +464,7 @@ bool pass_pack_operands(Plan *plan, PassContext *context) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step step = plan->steps[s];
         if (is_tiled_product(&step)) pack_product(&packing, &step);
-        add_step(&packing, &step);
-        make_copies_anew(&packing, &step);
+        add_with_copies(&packing, &step);
     }
     plan->steps = packing.steps;
     plan->step_count = packing.step_count;

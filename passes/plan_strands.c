@@ -163,7 +163,7 @@ static void put_in_order(const Strands *strands, const Strand *strand, const Ste
     plan->steps = ordered;
     plan->step_count = next;
     for (uint32_t s = 0; s < next; s++)
-        if (is_new[s]) cut_step(plan, s, strands->context);
+        if (is_new[s]) cut_step(plan, &plan->steps[s], strands->context);
 }
 
 static void join(const Strands *strands, const Strand *strand) {
