@@ -52,10 +52,13 @@ static int write_pictures(Command *command, const Explained *shown) {
 }
 
 int command_explain(Command *command) {
-    if (!check_dtype(command, false)) return EXIT_USAGE;
-    int status = configure_vocabulary(command);
+    // Only when it is asked for: what explain shows otherwise needs no device.
+    int status = text_equal(config_string(command->config, "device"), "cuda") ? check_device(command) : EXIT_DONE;
     if (status != EXIT_DONE) return status;
-    Target target = probed_target();
+    if (!check_dtype(command, command->gpu != NULL)) return EXIT_USAGE;
+    status = configure_vocabulary(command);
+    if (status != EXIT_DONE) return status;
+    Target target = command_target(command);
     FuseLevel level = configured_fuse(command->config);
     Choices *choices;
     status = configured_choices(command->arena, command->config, command->diags, &choices);

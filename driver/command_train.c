@@ -41,6 +41,9 @@ static double find_peak(Command *command, ThreadPool *threads) {
                     1e-12 * peak, kind == TENSOR_NONE ? "f32" : tensor_name(kind), 1e-12 * NANOGPT_PEAK_FLOPS);
         else
             fprintf(command->echo, "no datasheet of it is known: there is no mfu\n");
+        if (configured_fuse(command->config) == FUSE_OP && gpu_why_no_library(command->gpu))
+            fprintf(command->echo, "products: by Sinter's own kernels; no cuBLASLt: %s\n",
+                    gpu_why_no_library(command->gpu));
         return peak;
     }
     probe_run(threads, true, &probe);

@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-#include "base/library.h"
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/nvrtc.h"
 #include "driver/command.h"
 #include "driver/disassemble.h"
 #include "runtime/cuda/device.h"
+#include "runtime/cuda/library.h"
 
 // ---- sinter info
 
@@ -29,45 +29,38 @@ static void describe_device(const CudaDevice *device, Text *out) {
     text_append(out, "; memory %.2f TB/s\n", 1e-12 * peaks->bandwidth);
 }
 
-static void describe_driver(Arena *arena, Text *out, Diags *diags) {
+// Its version; 0: there is none.
+static int describe_driver(Arena *arena, Text *out, Diags *diags) {
     const char *why;
     const CudaDriver *driver = cuda_driver_open(arena, &why);
     if (!driver) {
         text_append(out, "gpu          none: %s\n", why);
-        return;
+        return 0;
     }
     CudaDevice *devices;
     int count = cuda_devices(arena, driver, &devices, diags);
     for (int i = 0; i < count; i++) describe_device(&devices[i], out);
     text_append(out, "cuda driver  for CUDA %s (%s)\n", cuda_version_text(arena, driver->version),
                 driver->library.path);
+    return driver->version;
 }
 
-// cublasLtGetVersion gives 10000 * major + 100 * minor + patch.
-static void describe_cublas(Arena *arena, Text *out) {
-    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", NULL};
-    Library library;
-    size_t (*get_version)(void) = NULL;
-    const LibrarySymbol symbol = {"cublasLtGetVersion", (void **)&get_version, false};
+static void describe_cublas(Arena *arena, int driver_version, Text *out) {
     const char *why;
-    bool is_open = library_open(arena, names, library_cuda_folders(arena), &library, &why) &&
-                   library_symbols(arena, &library, &symbol, 1, &why);
-    if (!is_open) {
+    const CudaLibrary *library = cuda_library_open(arena, driver_version, &why);
+    if (library)
+        text_append(out, "cublaslt     %s (%s)\n", cuda_library_version(arena, library), library->library.path);
+    else
         text_append(out, "cublaslt     none: %s\n", why);
-        return;
-    }
-    size_t version = get_version();
-    text_append(out, "cublaslt     %zu.%zu.%zu (%s)\n", version / 10000, version / 100 % 100, version % 100,
-                library.path);
 }
 
 void gpu_describe(Arena *arena, Text *out, Diags *diags) {
     const char *why;
-    describe_driver(arena, out, diags);
+    int driver_version = describe_driver(arena, out, diags);
     const Nvrtc *nvrtc = nvrtc_open(arena, &why);
     if (nvrtc) text_append(out, "nvrtc        %s (%s)\n", nvrtc_version(nvrtc), nvrtc_path(nvrtc));
     else text_append(out, "nvrtc        none: %s\n", why);
-    describe_cublas(arena, out);
+    describe_cublas(arena, driver_version, out);
 }
 
 // ---- sinter lower

@@ -12,6 +12,10 @@ typedef struct Gpu Gpu;
 // NULL when there is none that a model can be compiled for and run on: `*why` is one clause.
 const Gpu *gpu_open(Arena *arena, const char **why);
 const char *gpu_name(const Gpu *gpu);
+// "driver 13.0, nvrtc 13.0, cublaslt 13.1.0": on what the speed of a program depends beside the GPU.
+const char *gpu_libraries(const Gpu *gpu, Arena *arena);
+// One clause, or NULL: cuBLASLt is there, and the Target says so.
+const char *gpu_why_no_library(const Gpu *gpu);
 // What passes and codegen are told of it: the datasheet of its architecture, with what the driver says.
 Target gpu_target(const Gpu *gpu);
 // Datasheet peak of products, flop/s: on tensor cores of one kind, or, with TENSOR_NONE, of f32, the denominator of

@@ -10,6 +10,8 @@
 struct Gpu {
     const CudaDriver *driver;
     const Nvrtc *nvrtc;
+    const CudaLibrary *library;   // NULL: there is none
+    const char *why_no_library;
     const CudaDevice *device;
 };
 
@@ -58,11 +60,20 @@ const Gpu *gpu_open(Arena *arena, const char **why) {
         *why = arena_format(arena, "no compiler for the GPU: %s", *why);
         return NULL;
     }
+    gpu->library = cuda_library_open(arena, gpu->driver->version, &gpu->why_no_library);
     if (nvrtc_knows(gpu->nvrtc, gpu->device->architecture)) return gpu;
     *why = arena_format(arena, "NVRTC %s (%s) is too old for %s: it does not know %s", nvrtc_version(gpu->nvrtc),
                         nvrtc_path(gpu->nvrtc), gpu->device->name, gpu->device->architecture);
     return NULL;
 }
+
+const char *gpu_libraries(const Gpu *gpu, Arena *arena) {
+    const char *version = gpu->library ? cuda_library_version(arena, gpu->library) : "none";
+    return arena_format(arena, "driver %s, nvrtc %s, cublaslt %s", cuda_version_text(arena, gpu->driver->version),
+                        nvrtc_version(gpu->nvrtc), version);
+}
+
+const char *gpu_why_no_library(const Gpu *gpu) { return gpu->library ? NULL : gpu->why_no_library; }
 
 const char *gpu_name(const Gpu *gpu) { return gpu->device->name; }
 
@@ -80,6 +91,7 @@ Target gpu_target(const Gpu *gpu) {
     target.l2_bytes = (double)device->l2_bytes / device->multiprocessors;
     target.l3_bytes = (double)device->l2_bytes;
     if (device->peaks.f32 > 0) target.peak_flops = device->peaks.f32;
+    if (gpu->library) target.library_bytes = cuda_library_bytes(device->major);
     if (device->peaks.bandwidth > 0) target.bandwidth = device->peaks.bandwidth;
     return target;
 }
@@ -161,6 +173,7 @@ GpuReport gpu_model_report(const GpuModel *model) {
 static CudaSessionSettings settings_of(const GpuModel *model) {
     return (CudaSessionSettings){.driver = model->gpu->driver,
                                  .device = model->gpu->device,
+                                 .library = model->gpu->library,
                                  .kernels = model->code->kernels,
                                  .kernel_count = model->code->kernel_count,
                                  .images = &model->images,

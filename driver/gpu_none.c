@@ -12,6 +12,8 @@ const Gpu *gpu_open(Arena *arena, const char **why) {
 
 // Where there is no Gpu, nobody comes here.
 const char *gpu_name(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
+const char *gpu_libraries(const Gpu *gpu, Arena *arena) { BUG("%s%p%p", sentence, (const void *)gpu, (void *)arena); }
+const char *gpu_why_no_library(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 Target gpu_target(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 double gpu_peak(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 double gpu_roof(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }

@@ -77,12 +77,13 @@ typedef struct {
 
 // ---- boxes
 typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT } Form;
-typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;
+typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;   // blas: OpenBLAS, on a GPU cuBLASLt
 
 // Products on a GPU's tensor cores: what the operands are rounded to. Sums are f32 in any case.
 typedef enum { TENSOR_NONE, TENSOR_TF32, TENSOR_BF16, TENSOR_F16 } TensorKind;
 // A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the
-// sum at a time, in a ring of so many stages. A backend without tensor cores takes the register tile.
+// sum at a time, in a ring of so many stages. A backend without tensor cores takes the register tile. A library's
+// product has the kind alone.
 typedef struct {
     TensorKind kind;               // TENSOR_NONE: no tensor cores, and the rest is 0
     uint32_t rows, lanes, stages;
@@ -127,7 +128,7 @@ typedef struct {
     bool joined;                   // of one strand with the step before
     bool chained;                  // and of one chain inside of it
     uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
-    TensorTile tensor;             // PRODUCT by tiles, on a GPU
+    TensorTile tensor;             // PRODUCT, on a GPU
     double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
 } Step;
 
@@ -139,6 +140,7 @@ typedef struct {
     Step *steps;
     size_t arena_bytes, state_bytes;  // exact; filled by plan_memory
     size_t scratch_bytes;          // of each thread
+    size_t workspace_bytes;        // at the arena's end: what a GPU's library products work in, one after the other
     const ValueId *value_of;       // by node of `dims`: the value that holds it, VALUE_NONE: none. NULL: read from text
 } Plan;
 

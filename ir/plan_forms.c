@@ -174,7 +174,9 @@ static bool is_block_extent(uint32_t extent) {
 static const char *check_tensor(const Step *step) {
     const TensorTile *tensor = &step->tensor;
     if (tensor->kind == TENSOR_NONE) return NULL;
-    if (step->form != FORM_PRODUCT || step->engine != ENGINE_TILES) return "takes tensor cores and is no tiled product";
+    if (step->form != FORM_PRODUCT) return "takes tensor cores and is no product";
+    if (step->engine != ENGINE_TILES)
+        return tensor->rows || tensor->lanes || tensor->stages ? "is a library's and has blocks" : NULL;
     if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
         return "has blocks of other extents than 32, 64, 128 and 256";
     return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;

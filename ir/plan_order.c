@@ -238,8 +238,9 @@ static const char *check_place(const Plan *plan, const Value *value) {
         bool same = value->space == state->space && value->offset == state->offset && value->bytes == state->bytes;
         return same ? NULL : "is written in place of a state at another place";
     }
+    size_t arena = plan->arena_bytes > plan->workspace_bytes ? plan->arena_bytes - plan->workspace_bytes : 0;
     size_t limits[] = {
-        [SPACE_STATE] = plan->state_bytes, [SPACE_ARENA] = plan->arena_bytes, [SPACE_SCRATCH] = plan->scratch_bytes};
+        [SPACE_STATE] = plan->state_bytes, [SPACE_ARENA] = arena, [SPACE_SCRATCH] = plan->scratch_bytes};
     size_t limit = limits[value->space];
     if (value->bytes == 0) return "has no bytes";
     if (value->offset % 64 != 0) return "is not aligned to 64 bytes";

@@ -258,16 +258,18 @@ static bool parse_tile(Parser *p, Step *step) {
     return true;
 }
 
-static bool parse_tensor(Parser *p, TensorTile *tensor) {
+// A library chooses its own blocks.
+static bool parse_tensor(Parser *p, bool has_blocks, TensorTile *tensor) {
     const char *words[TENSOR_KINDS];
     int kind = 0;
-    int64_t rows, lanes, stages;
+    int64_t rows = 0, lanes = 0, stages = 0;
     for (int i = 0; i < TENSOR_KINDS; i++)
         words[i] = tensor_name((TensorKind)i);
-    if (!parse_word_of(p, "tf32, bf16 or f16", words, TENSOR_KINDS, &kind) ||
-        !parse_number(p, "the block's rows", UINT32_MAX, &rows) || !token_expect_word(&p->tokens, "by") ||
-        !parse_number(p, "the block's lanes", UINT32_MAX, &lanes) || !token_expect_word(&p->tokens, "stages") ||
-        !parse_number(p, "the stages", UINT32_MAX, &stages))
+    if (!parse_word_of(p, "tf32, bf16 or f16", words, TENSOR_KINDS, &kind)) return false;
+    if (has_blocks &&
+        (!parse_number(p, "the block's rows", UINT32_MAX, &rows) || !token_expect_word(&p->tokens, "by") ||
+         !parse_number(p, "the block's lanes", UINT32_MAX, &lanes) || !token_expect_word(&p->tokens, "stages") ||
+         !parse_number(p, "the stages", UINT32_MAX, &stages)))
         return false;
     *tensor = (TensorTile){(TensorKind)kind, (uint32_t)rows, (uint32_t)lanes, (uint32_t)stages};
     return true;
@@ -287,7 +289,8 @@ static bool parse_how(Parser *p, Step *step) {
     step->joined = token_take_word(tokens, "joined");
     step->chained = token_take_word(tokens, "chained");
     if (token_take_word(tokens, "tile") && !parse_tile(p, step)) return false;
-    if (token_take_word(tokens, "tensor") && !parse_tensor(p, &step->tensor)) return false;
+    bool has_blocks = step->engine == ENGINE_TILES;
+    if (token_take_word(tokens, "tensor") && !parse_tensor(p, has_blocks, &step->tensor)) return false;
     if (!token_take_word(tokens, "flops")) return !tokens->failed;
     return token_expect_number(tokens, &step->flops) && token_expect_word(tokens, "bytes") &&
            token_expect_number(tokens, &step->bytes);
@@ -348,7 +351,9 @@ static bool parse_memory(Parser *p) {
     return token_expect_word(&p->tokens, "arena") && parse_size(p, "the arena's bytes", &p->plan->arena_bytes) &&
            token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes) &&
            (!token_take_word(&p->tokens, "scratch") ||
-            parse_size(p, "the scratch memory's bytes", &p->plan->scratch_bytes));
+            parse_size(p, "the scratch memory's bytes", &p->plan->scratch_bytes)) &&
+           (!token_take_word(&p->tokens, "workspace") ||
+            parse_size(p, "the workspace's bytes", &p->plan->workspace_bytes));
 }
 
 static bool parse_lines(Parser *p) {

@@ -121,9 +121,8 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     if (step->chained) text_append(out, " chained");
     if (step->tile_rows) text_append(out, " tile %u by %u", step->tile_rows, step->tile_lanes);
     const TensorTile *tensor = &step->tensor;
-    if (tensor->kind)
-        text_append(out, " tensor %s %u by %u stages %u", tensor_name(tensor->kind), tensor->rows, tensor->lanes,
-                    tensor->stages);
+    if (tensor->kind) text_append(out, " tensor %s", tensor_name(tensor->kind));
+    if (tensor->rows) text_append(out, " %u by %u stages %u", tensor->rows, tensor->lanes, tensor->stages);
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);
         print_count("bytes", step->bytes, out);
@@ -157,7 +156,9 @@ void plan_print(const Plan *plan, Text *out) {
         print_value(plan, id, out);
     for (uint32_t s = 0; s < plan->step_count; s++)
         print_step(plan, s, out);
-    if (plan->arena_bytes || plan->state_bytes)
-        text_append(out, "memory arena %zu state %zu scratch %zu\n", plan->arena_bytes, plan->state_bytes,
-                    plan->scratch_bytes);
+    if (!plan->arena_bytes && !plan->state_bytes) return;
+    text_append(out, "memory arena %zu state %zu scratch %zu", plan->arena_bytes, plan->state_bytes,
+                plan->scratch_bytes);
+    if (plan->workspace_bytes) text_append(out, " workspace %zu", plan->workspace_bytes);
+    text_append(out, "\n");
 }

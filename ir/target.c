@@ -38,9 +38,14 @@ static const struct {
     FIELD(FIELD_NUMBER, peak_flops),
     FIELD(FIELD_NUMBER, bandwidth),
     FIELD(FIELD_NUMBER, barrier_seconds),
+    FIELD(FIELD_NUMBER, library_bytes),
 };
 #undef FIELD
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0], WORD_BYTES = sizeof((Target *)0)->triple };
+
+static bool may_be_zero(int field) {
+    return fields[field].offset == offsetof(Target, library_bytes);
+}
 
 // What an empty text means.
 static const char *empty_word(int field) {
@@ -97,7 +102,7 @@ static bool field_read(int i, const char *word, Target *target, Place place, Dia
     }
     case FIELD_NUMBER: {
         double value = strtod(word, &end);
-        if (*end || !isfinite(value) || value <= 0) break;
+        if (*end || !isfinite(value) || value < 0 || (value == 0 && !may_be_zero(i))) break;
         *(double *)field = value;
         return true;
     }

@@ -19,12 +19,12 @@ typedef struct {
     double peak_flops;          // f32 multiply-adds, flop/s
     double bandwidth;           // memory, byte/s
     double barrier_seconds;     // one barrier
+    double library_bytes;       // GPU: memory that a library's products may work in; 0: there is no such library
 } Target;
 
 // On a GPU a core is a multiprocessor, l1_bytes its shared memory, l3_bytes the cache of all, l2_bytes a core's share
 // of that, barrier_seconds from one kernel to the next; a vector of 64 bytes is a register of 16 threads. Threads are
-// plenty: rounds of loops are dealt out to them, whatever the pieces are; nothing lies in panels, in scratch memory, or
-// goes to a library.
+// plenty: rounds of loops are dealt out to them, whatever the pieces are; nothing lies in panels or in scratch memory.
 static inline bool target_is_gpu(const Target *target) {
     return target && target->gpu[0];
 }

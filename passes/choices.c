@@ -180,6 +180,25 @@ void choices_decide_precision(Choices *choices, bool is_possible, DType dtype, D
                                               : choice_follow(choices, choice);
 }
 
+// Why an engine that is asked for cannot be; NULL: it can.
+static const char *engine_obstacle(const Choices *choices, const Choice *choice, const char *library,
+                                   const char *refusal) {
+    bool is_other = choice->engine && !text_equal(choice->engine, library) && !text_equal(choice->engine, "tiles");
+    return is_other ? arena_format(choices->arena, "the library of this device is %s", library) : refusal;
+}
+
+bool choices_decide_engine(Choices *choices, const Step *step, const char *library, const char *refusal, bool is_wanted,
+                           Decision *decision) {
+    Choice *choice = choices_of_step(choices, CHOICE_ENGINE, step);
+    if (!choice && is_wanted) choice = choices_about(choices, decision->pass, decision->what, decision->place);
+    if (!choice) return false;
+    bool asked = choice->engine ? !text_equal(choice->engine, "tiles") : choice->verb == CHOICE_MAKE;
+    const char *obstacle = asked ? engine_obstacle(choices, choice, library, refusal) : NULL;
+    decision->made = asked && !obstacle;
+    decision->reason = obstacle ? choice_obstruct(choices, choice, obstacle) : choice_follow(choices, choice);
+    return true;
+}
+
 static const char *by_choice(const Choices *choices, const Choice *choice) {
     return arena_format(choices->arena, "by choice %s:%u", choice->at.file, choice->at.line);
 }

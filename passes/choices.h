@@ -10,7 +10,7 @@
 //     tile   layer[*].u 13x32              # register tile of a product: rows x lanes
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
-//     engine layer[*].u openblas           # or tiles
+//     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt
 //     precision layer[*].u f32             # what a value is stored in; or bf16, on a GPU
 //     redo   layer[*].p in eval            # in one program only: step, micro, eval or logits
 //     in eval                              # and so are all the lines that follow, up to the next such line
@@ -55,7 +55,7 @@ typedef struct {
     uint32_t pieces;                      // chunk, strand; 0: off
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores
-    Engine engine;                        // engine
+    const char *engine;                   // engine: "tiles", or a library's name
     DType precision;                      // precision
     const char *text;                     // the line as written, without comment
     uint32_t met, followed;               // decisions that it matched; that went, or would have gone, its way
@@ -103,6 +103,10 @@ Choice *choices_of_strand(Choices *choices);
 const char *choice_strand(Choices *choices, Choice *choice, bool is_possible, bool *made);
 // The lines of one verb, in order: the one after `before`, or the first; NULL at the end.
 Choice *choices_next(Choices *choices, ChoiceVerb verb, const Choice *before);
+// For a product that a library may compute: what `engine`, or words about the decision, say of it. `refusal`: why it
+// cannot be, or NULL; `is_wanted`: whether it is without a choice. False: no choice speaks of it.
+bool choices_decide_engine(Choices *choices, const Step *step, const char *library, const char *refusal, bool is_wanted,
+                           Decision *decision);
 // Follows `precision PLACE f32` for a value of that type, or notes why not.
 void choices_precision(Choices *choices, const char *place, DType dtype);
 // Whether the last `precision` of a value is that type; and what is made of it then, as by choices_decide.

@@ -214,9 +214,9 @@ static bool parse_strand(Line *line, Choice *choice) {
 
 static bool parse_engine(Line *line, Choice *choice) {
     const char *name = peek(line, 0);
-    bool is_tiles = name && text_equal(name, "tiles"), is_blas = name && text_equal(name, "openblas");
-    if (!is_tiles && !is_blas) return usage_error(line, choice, "'tiles' or 'openblas'");
-    choice->engine = is_blas ? ENGINE_BLAS : ENGINE_TILES;
+    bool is_known = name && (text_equal(name, "tiles") || text_equal(name, "openblas") || text_equal(name, "cublaslt"));
+    if (!is_known) return usage_error(line, choice, "'tiles', 'openblas' or 'cublaslt'");
+    choice->engine = name;
     line->next++;
     return true;
 }

@@ -5,109 +5,24 @@
 //           tile_rows and tile_lanes set from the Target's registers
 // ledger    per product at level op: by BLAS, or the first condition that failed; choices of engines and tiles
 //
-// BLAS computes C[m,n] += A[m,k] * B[k,n] of f32 matrices with one stride per index and, in each matrix, one of the two
-// strides 1. Its caller loops over batch dims and over rows and lanes that do not merge; summed dims cannot be looped
-// over (that would be several chains), so they must merge into one stride in both operands.
+// BLAS computes products of f32 matrices that lie by strides (ir/strided.h); its caller loops over batch dims and over
+// rows and lanes that do not merge. On a GPU another pass asks for a library, when types are known (choose_library).
+#include "ir/strided.h"
+#include "passes/panels.h"
 #include "passes/pass_functions.h"
 
 // ---- BLAS
 
-typedef struct {
-    const Plan *plan;
-    const Step *step;
-    Contraction contraction;
-    View rows, lanes;              // how the operands lie
-    int64_t stride[MAX_DIMS];      // how the result lies
-} Product;
-
-static NodeId find_contract(const Graph *region) {
-    for (NodeId id = 0; id < graph_nodes(region); id++)
-        if (graph_node(region, id)->op == OP_CONTRACT) return id;
-    BUG("a product without a contraction");
-}
-
-static const Layout **operand_layouts(const Plan *plan, const Step *step) {
-    const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count);
-    for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
-    return layouts;
-}
-
-static void fill_strides(const Plan *plan, const Layout *layout, int64_t *stride) {
-    int64_t next = 1;
-    for (int i = layout->count - 1; i >= 0; i--) {
-        DimId dim = layout->pieces[i].dims.dims[0];
-        stride[dim] = next;
-        next *= graph_extent(plan->dims, dim);
-    }
-}
-
-// The dims longer than 1, those that lie furthest out in memory first.
-static DimList by_stride(const Product *product, DimList dims, const int64_t *stride) {
-    DimList sorted = {0};
-    for (int i = 0; i < dims.rank; i++) {
-        DimId dim = dims.dims[i];
-        if (graph_extent(product->plan->dims, dim) == 1) continue;
-        int at = sorted.rank++;
-        for (; at > 0 && stride[sorted.dims[at - 1]] < stride[dim]; at--) sorted.dims[at] = sorted.dims[at - 1];
-        sorted.dims[at] = dim;
-    }
-    return sorted;
-}
-
-static bool merges(const Product *product, DimList dims, const int64_t *stride) {
-    for (int i = 0; i + 1 < dims.rank; i++) {
-        DimId outer = dims.dims[i], inner = dims.dims[i + 1];
-        if (stride[outer] != stride[inner] * graph_extent(product->plan->dims, inner)) return false;
-    }
-    return true;
-}
-
-// The stride of the innermost of `dims` that is longer than 1; 1 when there is none, since then no stride is taken.
-static int64_t inner_stride(const Product *product, DimList dims, const int64_t *stride) {
-    for (int i = dims.rank; i-- > 0;)
-        if (graph_extent(product->plan->dims, dims.dims[i]) > 1) return stride[dims.dims[i]];
-    return 1;
-}
-
-static const char *matrix_refusal(const Product *product, const char *name, DimList first, DimList second,
-                                  const int64_t *stride) {
-    int64_t a = inner_stride(product, first, stride), b = inner_stride(product, second, stride);
-    if (a == 1 || b == 1) return NULL;
-    return arena_format(product->plan->arena, "%s has strides %lld and %lld, none of them 1", name, (long long)a,
-                        (long long)b);
-}
-
-static const char *stride_refusal(const Product *product) {
-    const Contraction *c = &product->contraction;
-    DimList summed = by_stride(product, c->summed, product->rows.stride);
-    if (!merges(product, summed, product->rows.stride))
-        return "the summed dims are several strides in the rows operand";
-    if (!merges(product, summed, product->lanes.stride))
-        return "the summed dims are several strides in the lanes operand";
-    const char *refusal = matrix_refusal(product, "the rows operand", c->rows, summed, product->rows.stride);
-    if (!refusal) refusal = matrix_refusal(product, "the lanes operand", summed, c->lanes, product->lanes.stride);
-    if (!refusal) refusal = matrix_refusal(product, "the result", c->rows, c->lanes, product->stride);
-    return refusal;
-}
-
 static const char *blas_refusal(const Plan *plan, const Step *step) {
-    Product product = {.plan = plan, .step = step};
-    const Value *output = &plan->values[step->outputs[0]];
-    NodeId contract = find_contract(step->region);
-    if (step->output_count != 1 || graph_output_at(step->region, 0)->node != contract) return "it has an epilogue";
-    product.contraction = contraction_of(step->region, contract, output->order);
-    const Layout **layouts = operand_layouts(plan, step);
-    if (!view_of(step->region, product.contraction.rows_operand, layouts, &product.rows) ||
-        !view_of(step->region, product.contraction.lanes_operand, layouts, &product.lanes))
-        return "an operand does not lie in memory by strides";
-    DType rows = plan->values[step->operands[product.rows.operand]].dtype;
-    DType lanes = plan->values[step->operands[product.lanes.operand]].dtype;
-    if (rows != DTYPE_F32 || lanes != DTYPE_F32 || output->dtype != DTYPE_F32)
-        return arena_format(plan->arena, "types %s and %s to %s, not f32", dtype_name(rows), dtype_name(lanes),
-                            dtype_name(output->dtype));
-    if (!layout_is_plain(plan->dims, &output->layout)) return "the result does not lie in memory by strides";
-    fill_strides(plan, &output->layout, product.stride);
-    return stride_refusal(&product);
+    StridedProduct product;
+    const char *refusal = strided_product(plan, step, &product);
+    if (refusal) return refusal;
+    DType rows = plan->values[step->operands[product.rows_view.operand]].dtype;
+    DType lanes = plan->values[step->operands[product.lanes_view.operand]].dtype;
+    DType result = plan->values[step->outputs[0]].dtype;
+    if (rows == DTYPE_F32 && lanes == DTYPE_F32 && result == DTYPE_F32) return NULL;
+    return arena_format(plan->arena, "types %s and %s to %s, not f32", dtype_name(rows), dtype_name(lanes),
+                        dtype_name(result));
 }
 
 // ---- register tiles
@@ -159,8 +74,7 @@ static void choose_tile_by_choice(Step *step, PassContext *context) {
 }
 
 static void choose_tile(const Plan *plan, Step *step, const Target *target) {
-    Contraction contraction =
-        contraction_of(step->region, find_contract(step->region), plan->values[step->outputs[0]].order);
+    Contraction contraction = product_contraction(plan, step);
     bool fits_narrow = graph_elements(plan->dims, dim_list_set(&contraction.lanes)) <= NARROW;
     step->tile_lanes = !fits_narrow && wide_is_better(target) ? WIDE : NARROW;
     step->tile_rows = rows_beside(target, step->tile_lanes);
@@ -168,25 +82,14 @@ static void choose_tile(const Plan *plan, Step *step, const Target *target) {
 
 // ---- the door
 
-// What a choice says of the engine, `engine` before words of the ledger. BLAS still has to be possible.
-static bool wants_blas(const Step *step, PassContext *context, const char *refusal, Decision *decision) {
-    Choices *choices = context->choices;
-    bool wanted = context->fuse == FUSE_OP;
-    Choice *choice = choices_of_step(choices, CHOICE_ENGINE, step);
-    bool by_engine = choice != NULL;
-    if (!choice && wanted) choice = choices_about(choices, decision->pass, decision->what, decision->place);
-    if (!choice) return wanted;
-    wanted = by_engine ? choice->engine == ENGINE_BLAS : choice->verb == CHOICE_MAKE;
-    bool is_obstructed = wanted && refusal;
-    decision->reason = is_obstructed ? choice_obstruct(choices, choice, refusal) : choice_follow(choices, choice);
-    return wanted;
-}
-
 static bool choose_blas(const Plan *plan, const Step *step, PassContext *context) {
+    if (target_is_gpu(context->target)) return false;
+    bool is_wanted = context->fuse == FUSE_OP;
     Decision decision = {.pass = "choose_engines", .what = "product by openblas", .place = step->place};
-    const char *refusal = target_is_gpu(context->target) ? "it runs on a GPU" : blas_refusal(plan, step);
-    decision.made = wants_blas(step, context, refusal, &decision) && !refusal;
-    if (!decision.reason && context->fuse != FUSE_OP) return false;
+    const char *refusal = blas_refusal(plan, step);
+    decision.made = is_wanted && !refusal;
+    bool is_asked = choices_decide_engine(context->choices, step, "openblas", refusal, is_wanted, &decision);
+    if (!is_asked && !is_wanted) return false;
     if (!decision.reason) decision.reason = refusal ? refusal : "level op";
     ledger_add(context->ledger, decision);
     return decision.made;

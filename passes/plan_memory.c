@@ -14,6 +14,8 @@
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
+// On a GPU the arena ends with what a library's products work in, as much as the Target says, when there is one.
+//
 // Largest values are placed first, each at the lowest offset where it fits (greedy by size: Pisarchyk and Lee,
 // "Efficient memory management for deep neural net inference", 2020).
 #include <stdlib.h>
@@ -24,7 +26,7 @@
 #include "passes/pass_functions.h"
 #include "passes/plan_measure.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, WORKSPACE_ALIGNMENT = 256 };
 
 // ---- sizes
 
@@ -238,11 +240,23 @@ static bool place_space(Plan *plan, PassContext *context, Space space, const Mem
     return true;
 }
 
+// Behind all values: what a GPU's library works in, one product after the other.
+static bool place_workspace(Plan *plan, PassContext *context) {
+    bool is_used = false;
+    for (uint32_t s = 0; s < plan->step_count; s++) is_used |= plan->steps[s].engine == ENGINE_BLAS;
+    plan->workspace_bytes = 0;
+    if (!is_used || !target_is_gpu(context->target)) return true;
+    plan->workspace_bytes = (size_t)context->target->library_bytes / WORKSPACE_ALIGNMENT * WORKSPACE_ALIGNMENT;
+    return (size_align_up(plan->arena_bytes, WORKSPACE_ALIGNMENT, &plan->arena_bytes) &&
+            size_add(plan->arena_bytes, plan->workspace_bytes, &plan->arena_bytes)) ||
+           too_much(context, "temporary values");
+}
+
 bool memory_place(Plan *plan, PassContext *context) {
     MemoryBlock *blocks = memory_lives(plan);
     qsort(blocks, plan->value_count, sizeof(MemoryBlock), compare_blocks);
     if (!place_space(plan, context, SPACE_ARENA, blocks, &plan->arena_bytes) ||
-        !place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes))
+        !place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes) || !place_workspace(plan, context))
         return false;
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {

@@ -3,7 +3,8 @@
 #
 #   - the emulation: the same kernels, compiled by the C compiler and run by fibers on this machine's processor. Tests
 #     (cuda.train, cuda.models) hold it against the CPU backend bit for bit; here it and the GPU train side by side, and
-#     every loss, parameter and moment must have the same bits: every kernel of every level takes part;
+#     every loss, parameter and moment must have the same bits: every kernel of every level takes part, and no product
+#     of cuBLASLt, whose bits are its own;
 #   - the float64 reference (`sinter check`): loss, gradients, updates;
 #   - losses that the CPU backend gave elsewhere, for the character model: bench/gpu/losses.txt (record.sh).
 . bench/gpu/common.sh
@@ -39,7 +40,7 @@ side_by_side_all() {
         for level in none op all; do
             # shellcheck disable=SC2046,SC2086
             side_by_side "$model-$level" --model=$model $tiny $(model_keys $model) --fuse=$level \
-                --max_iters=$((steps - 1))
+                --choices="$WORK/own.choices" --max_iters=$((steps - 1))
         done
     done
     # shellcheck disable=SC2086
@@ -93,14 +94,21 @@ curves() {
     grep -v '^#' bench/gpu/losses.txt | head -"$many" >"$WORK/recorded"
     printf '| losses beside those of a CPU | steps | last, CPU | last, GPU | largest difference | |\n'
     printf '|---|---|---|---|---|---|\n'
-    curve op f32 "$many" 2e-6
+    curve op f32 "$many" 2e-6 # products by cuBLASLt, here and below
+    curve op tf32 "$many" 5e-3
     curve all f32 "$many" 2e-6
     curve all tf32 "$many" 5e-3
-    if has_precision bf16; then curve all bf16 "$many" 2e-2; else echo "| all, bf16 | | | | | not in this build |"; fi
+    if has_precision bf16; then
+        curve op bf16 "$many" 2e-2
+        curve all bf16 "$many" 2e-2
+    else
+        echo "| all, bf16 | | | | | not in this build |"
+    fi
     echo
 }
 
 make_data || exit 1
+echo 'engine * tiles' >"$WORK/own.choices"
 side_by_side_all
 check_all
 curves

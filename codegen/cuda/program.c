@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "codegen/cuda/library.h"
 #include "codegen/cuda/print_tensor.h"
 #include "codegen/link.h"
 
@@ -111,8 +112,9 @@ static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step 
 
 // ---- launches
 
-// Whether step `b` has to wait for `a`: one writes what the other reads or writes.
+// Whether step `b` has to wait for `a`: one writes what the other reads or writes, or both use the workspace.
 static bool meet(const Plan *plan, const Step *a, const Step *b) {
+    if (a->engine == ENGINE_BLAS && b->engine == ENGINE_BLAS) return true;
     uint32_t a_count = a->operand_count + a->output_count, b_count = b->operand_count + b->output_count;
     for (uint32_t i = 0; i < a_count; i++)
         for (uint32_t k = 0; k < b_count; k++) {
@@ -137,6 +139,17 @@ static void find_after(const Plan *plan, uint32_t s, uint64_t *reached, size_t w
     }
 }
 
+// A kernel and how many blocks of it, or a library's product.
+static void choose_kernel(Printing *printing, const Plan *plan, const Step *step, CudaLaunch *launch) {
+    if (step->engine == ENGINE_BLAS) {
+        launch->product = cuda_product_of(printing->code->arena, plan, step);
+        return;
+    }
+    uint32_t kernel = kernel_of_step(printing, plan, step);
+    launch->kernel = kernel;
+    launch->blocks = launch_blocks(&printing->spreads[kernel], printing->kernels[kernel].threads, printing->target);
+}
+
 static CudaLaunch *launches_of(Printing *printing, const Plan *plan) {
     Arena *arena = printing->code->arena;
     CudaLaunch *launches = ARENA_ARRAY(arena, CudaLaunch, plan->step_count + 1);
@@ -144,17 +157,14 @@ static CudaLaunch *launches_of(Printing *printing, const Plan *plan) {
     uint64_t *reached = ARENA_ARRAY(printing->scratch, uint64_t, plan->step_count * words + 1);
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        uint32_t kernel = kernel_of_step(printing, plan, step);
         uint32_t *after = ARENA_ARRAY(printing->scratch, uint32_t, s + 1);
         CudaLaunch *launch = &launches[s];
-        *launch = (CudaLaunch){
-            .kernel = kernel,
-            .blocks = launch_blocks(&printing->spreads[kernel], printing->kernels[kernel].threads, printing->target),
-            .id = s,
-            .label = step_title(arena, step),
-            .flops = step->flops,
-            .bytes = step->bytes,
-        };
+        *launch = (CudaLaunch){.kernel = CUDA_NO_KERNEL,
+                               .id = s,
+                               .label = step_title(arena, step),
+                               .flops = step->flops,
+                               .bytes = step->bytes};
+        choose_kernel(printing, plan, step, launch);
         uint32_t buffers;
         launch->buffers = step_buffers(arena, plan, step, &buffers);
         find_after(plan, s, reached, words, after, &launch->after_count);
@@ -171,7 +181,7 @@ static bool is_printable(const Plan *plan, const char *name, Diags *diags) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         bool scratch = plan->scratch_bytes > 0 || (step->cut.groups > 0 && step->tensor.kind == TENSOR_NONE);
-        if (step->engine == ENGINE_TILES && !scratch) continue;
+        if ((step->engine == ENGINE_TILES || plan->workspace_bytes > 0) && !scratch) continue;
         return diag_error(diags, (Place){0},
                           "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target with a GPU",
                           s, name, scratch ? "strands" : "openblas");
@@ -186,7 +196,9 @@ static CudaProgram program_of(Printing *printing, int number) {
                            .launches = launches_of(printing, plan),
                            .launch_count = plan->step_count,
                            .state_bytes = plan->state_bytes,
-                           .arena_bytes = plan->arena_bytes};
+                           .arena_bytes = plan->arena_bytes,
+                           .workspace_offset = plan->arena_bytes - plan->workspace_bytes,
+                           .workspace_bytes = plan->workspace_bytes};
     program.slots = slots_of_plan(arena, plan, &program.slot_count);
     return program;
 }

@@ -70,7 +70,8 @@ static void line_print(const Plan *plan, const StepNest *nest, const Line *line,
     Arena *arena = out->arena;
     Text place = text_create(arena);
     layer_text_append(&place, line->place, &line->layers);
-    const char *label = step->engine == ENGINE_BLAS ? arena_format(arena, "%s by blas", step->label) : step->label;
+    const char *library = plan->workspace_bytes > 0 ? ", cublaslt" : " by blas";
+    const char *label = step->engine == ENGINE_BLAS ? arena_format(arena, "%s%s", step->label, library) : step->label;
     text_append(out, "%-7s %-22s %-35s %5zu %6s %6s  %s\n", form_name(step->form), explain_fit(arena, label, 22),
                 explain_fit(arena, text_string(&place), 35), line->count, explain_quantity(arena, step->flops),
                 explain_quantity(arena, step->bytes), nested_text(plan, nest, step, arena));

@@ -83,7 +83,7 @@ static void tell_boxes(const Telling *telling, Story *story, NodeId id) {
         const Step *step = &plan->steps[i];
         ADD(title, "%s: box of %u primitives, %s flops, %s bytes, %s", step_text(telling, i), telling->held[i].count,
             quantity(telling, step->flops), quantity(telling, step->bytes),
-            step->engine == ENGINE_BLAS ? "by OpenBLAS" : "by tiles");
+            step->engine == ENGINE_TILES ? "by tiles" : plan->workspace_bytes > 0 ? "by cuBLASLt" : "by OpenBLAS");
         count++;
     }
     if (count == 0) ADD(title, "nothing: no box needs it");

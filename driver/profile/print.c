@@ -165,7 +165,8 @@ static const char *place_text(const ProfileBox *box, Arena *arena) {
 
 static void print_box(const Profile *profile, const ProfileBox *box, Text *out) {
     Arena *arena = out->arena;
-    const char *label = box->engine == ENGINE_BLAS ? arena_format(arena, "%s by blas", box->label) : box->label;
+    const char *library = profile->gpu ? ", cublaslt" : " by blas";
+    const char *label = box->engine == ENGINE_BLAS ? arena_format(arena, "%s%s", box->label, library) : box->label;
     double rate = box->seconds > 0 ? box->flops / box->seconds : 0;
     double shown = (profile->gpu ? 1e-12 : 1e-9) * rate;
     text_append(out, "%-18s %-*s %7s %5.1f %5s %5s %5.1f %5.*f %3.0f%%  %s\n", explain_fit(arena, label, 18),

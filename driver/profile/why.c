@@ -126,6 +126,20 @@ static void slow_products(const Profile *profile, Text *out) {
     if (text.length) text_append(out, "framework: products lose most at %s.\n", text_string(&text));
 }
 
+// What a library computes, beside Sinter's own kernels.
+static void by_library(const Profile *profile, Text *out) {
+    double seconds = 0, flops = 0;
+    for (size_t i = 0; i < profile->table.count; i++) {
+        const ProfileBox *box = &profile->table.boxes[i];
+        if (box->engine != ENGINE_BLAS) continue;
+        seconds += box->seconds;
+        flops += box->flops;
+    }
+    if (!profile->gpu || seconds <= 0) return;
+    text_append(out, "framework: %.1f%% of the step is products by cuBLASLt, at %.1f%% of the peak.\n",
+                percent(seconds, profile->step_seconds), percent(flops / seconds, profile->machine.fma_flops));
+}
+
 static void rest(const Profile *profile, Cause cause, const char *what, Text *out) {
     double seconds = profile_cause_seconds(profile, cause);
     if (seconds < worth_naming * profile->step_seconds) return;
@@ -226,6 +240,7 @@ void profile_why(const Profile *profile, Text *out) {
     chain(profile, out);
     losses(profile, out);
     slow_products(profile, out);
+    by_library(profile, out);
     rest(profile, CAUSE_POINTWISE, "pointwise", out);
     rest(profile, CAUSE_MEMORY, "memory", out);
     waiting(profile, out);

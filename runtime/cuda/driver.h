@@ -73,6 +73,8 @@ typedef struct {
     CudaResult (*stream_destroy)(CudaStream stream);
     CudaResult (*stream_synchronize)(CudaStream stream);
     CudaResult (*stream_query)(CudaStream stream);
+    CudaResult (*stream_begin_capture)(CudaStream stream, int mode);
+    CudaResult (*stream_end_capture)(CudaStream stream, CudaGraph *graph);
     CudaResult (*stream_wait_event)(CudaStream stream, CudaEvent event, unsigned flags);
     CudaResult (*event_create)(CudaEvent *event, unsigned flags);
     CudaResult (*event_destroy)(CudaEvent event);
@@ -86,6 +88,8 @@ typedef struct {
                                    const CudaKernelNode *kernel);
     CudaResult (*graph_add_event)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
                                   CudaEvent event);
+    CudaResult (*graph_add_graph)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
+                                  CudaGraph child);
     CudaResult (*graph_instantiate)(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags);
     CudaResult (*graph_exec_destroy)(CudaGraphExec exec);
     CudaResult (*graph_launch)(CudaGraphExec exec, CudaStream stream);

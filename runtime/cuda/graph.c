@@ -13,6 +13,7 @@ typedef struct {
     CudaNode *nodes;       // by launch, of the step that is being added
     CudaNode *before;      // room for the nodes that one waits for
     bool *is_waited_for;   // by launch
+    Diags *diags;
     CudaNode last;         // give of the step before, or what a timed graph has come to; NULL at first
 } Building;
 
@@ -80,6 +81,9 @@ static CudaResult add_launch_behind(Building *building, uint32_t number, const C
     enum { MOST_BUFFERS = 256 };
     const CudaSession *session = building->session;
     const CudaLaunch *launch = &building->bound->program->launches[number];
+    if (launch->product)
+        return cuda_product_add(session, building->bound->program, launch, building->graph, before, before_count,
+                                &building->nodes[number], building->diags);
     const CudaKernel *kernel = &session->settings.kernels[launch->kernel];
     CudaAddress addresses[MOST_BUFFERS];
     void *arguments[MOST_BUFFERS];
@@ -156,6 +160,7 @@ static bool build(const CudaSession *session, const CudaBound *bound, uint32_t s
     Arena *arena = arena_create();
     Building building = {.session = session,
                          .bound = bound,
+                         .diags = diags,
                          .nodes = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
                          .before = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
                          .is_waited_for = ARENA_ARRAY(arena, bool, (size_t)program->launch_count + 1)};
@@ -163,7 +168,8 @@ static bool build(const CudaSession *session, const CudaBound *bound, uint32_t s
         for (uint32_t k = 0; k < program->launches[i].after_count; k++)
             building.is_waited_for[program->launches[i].after[k]] = true;
     CudaResult result = add_steps(&building, steps, exec);
-    bool done = cuda_check(session->settings.driver, result, "make a graph of the step", diags);
+    bool done = result != CUDA_COMPLAINED &&
+                cuda_check(session->settings.driver, result, "make a graph of the step", diags);
     arena_free(arena);
     return done;
 }

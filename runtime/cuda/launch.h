@@ -24,8 +24,37 @@ typedef struct {
     size_t shared_bytes;          // dynamic shared memory of a block; above 48 KB it must be asked for by an attribute
 } CudaKernel;
 
+// A matrix of a library's product, in one of the launch's buffers. Column by column: from one column to the next are
+// `leading` elements; turned, it is its transpose that lies so.
 typedef struct {
-    uint32_t kernel;              // in the kernels of the code
+    uint32_t buffer;
+    int64_t offset;               // elements, to the first matrix of the first call
+    ElementKind element;          // f32 or bf16
+    int64_t leading, batch_stride;   // elements; batch_stride: from one matrix of a call to the next
+    bool is_turned;               // never the result
+} CudaMatrix;
+
+typedef struct {
+    int64_t first, second, result;   // where this call's matrices begin, elements behind those of the first call
+} CudaCall;
+
+// What factors that are f32 may be rounded to. Sums are f32.
+typedef enum { CUDA_ROUND_NOT, CUDA_ROUND_TF32, CUDA_ROUND_BF16 } CudaRounding;
+
+// result[rows x columns] = first[rows x summed] * second[summed x columns], `batch` times in each call. Calls follow
+// one another.
+typedef struct {
+    int64_t rows, columns, summed, batch;
+    CudaMatrix first, second, result;
+    const CudaCall *calls;
+    uint32_t call_count;
+    CudaRounding rounding;
+} CudaProduct;
+
+#define CUDA_NO_KERNEL UINT32_MAX
+typedef struct {
+    uint32_t kernel;              // in the kernels of the code; CUDA_NO_KERNEL with a product
+    const CudaProduct *product;   // computed by a library; NULL: by the kernel
     uint32_t blocks;              // of kernel.threads threads; one-dimensional
     const ProgramBuffer *buffers; // parameter i is (char *)base of memory + offset; MEMORY_STATE or MEMORY_ARENA
     // Launches of this program, all before this one, that must have finished, after those these wait for in turn.
@@ -43,6 +72,7 @@ typedef struct {
     uint32_t launch_count;
     const ProgramSlot *slots;     // inputs (in the arena, written before a run), states, outputs (in the arena)
     uint32_t slot_count;
+    size_t workspace_offset, workspace_bytes;   // in the arena, for the products of libraries: one at a time
     size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the
                                        // largest; both begin at a multiple of 256 bytes and are zeros at first
 } CudaProgram;

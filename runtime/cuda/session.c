@@ -134,6 +134,23 @@ static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {
     return refuse(session, result, "load the kernels", diags);
 }
 
+static bool has_products(const CudaSession *session) {
+    size_t bytes = 0;
+    for (int p = 0; p < session->settings.program_count; p++) bytes += session->settings.programs[p].workspace_bytes;
+    return bytes > 0;
+}
+
+static RuntimeStatus open_library(CudaSession *session, Diags *diags) {
+    const CudaLibrary *library = session->settings.library;
+    if (!has_products(session)) return RUNTIME_OK;
+    CHECK(library);
+    LtStatus status = library->create(&session->library);
+    if (status == LT_OK) return RUNTIME_OK;
+    session->library = NULL;
+    diag_error(diags, (Place){0}, "cuBLASLt cannot be used: %s", library->status_text(status));
+    return RUNTIME_IO;
+}
+
 static void bind_inputs(CudaBound *bound, const CudaProgram *program) {
     size_t offset = CUDA_ORDER_BYTES;
     bound->program = program;
@@ -165,6 +182,7 @@ static RuntimeStatus make_all(CudaSession *session, Diags *diags) {
     if (status == RUNTIME_OK) status = take_host_memory(session, diags);
     if (status == RUNTIME_OK) status = make_streams(session, diags);
     if (status == RUNTIME_OK) status = load_modules(session, diags);
+    if (status == RUNTIME_OK) status = open_library(session, diags);
     return status == RUNTIME_OK ? build_graphs(session, diags) : status;
 }
 
@@ -201,6 +219,7 @@ static void free_device(CudaSession *session) {
         if (session->programs[p].several) driver->graph_exec_destroy(session->programs[p].several);
         cuda_timing_free(session, &session->programs[p]);
     }
+    if (session->library) session->settings.library->destroy(session->library);
     for (CudaModule *module = session->modules; module && *module; module++) driver->module_unload(*module);
     if (session->service) driver->module_unload(session->service);
     for (int i = 0; i < CUDA_RING_ENTRIES; i++)

@@ -13,6 +13,7 @@
 
 #include "runtime/cuda/device.h"
 #include "runtime/cuda/launch.h"
+#include "runtime/cuda/library.h"
 #include "runtime/session.h"
 
 typedef struct CudaSession CudaSession;
@@ -20,6 +21,7 @@ typedef struct CudaSession CudaSession;
 typedef struct {
     const CudaDriver *driver;
     const CudaDevice *device;
+    const CudaLibrary *library;  // NULL: no program has products of a library
     const CudaKernel *kernels;
     uint32_t kernel_count;
     const CudaImages *images;

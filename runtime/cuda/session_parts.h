@@ -1,4 +1,4 @@
-// Inside of a GPU session: what session.c, graph.c and timing.c share.
+// Inside of a GPU session: what session.c, graph.c, product.c and timing.c share.
 #ifndef SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 #define SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 
@@ -25,6 +25,7 @@ struct CudaSession {
     MemoryOwned owned;
     CudaSessionSettings settings;
     CudaContext context;
+    LtHandle library;                  // NULL: no program has products of a library
     CudaAddress blocks[CUDA_BLOCKS];
     size_t block_bytes[CUDA_BLOCKS];
     size_t entry_bytes;
@@ -44,6 +45,11 @@ CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer);
 CudaBound *cuda_bound(const CudaSession *session, const CudaProgram *program);
 // The next run's order and inputs, into the ring. False after a diagnostic.
 bool cuda_copy_entry(CudaSession *session, CudaOrder order, Diags *diags);
+// product.c: a launch that a library computes, as one node. CUDA_COMPLAINED after a diagnostic in the library's words.
+enum { CUDA_COMPLAINED = -1 };
+CudaResult cuda_product_add(const CudaSession *session, const CudaProgram *program, const CudaLaunch *launch,
+                            CudaGraph graph, const CudaNode *before, size_t before_count, CudaNode *node,
+                            Diags *diags);
 // graph.c: `steps` runs of the program, one after the other, as one graph. False after a diagnostic.
 bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
                       Diags *diags);

@@ -73,11 +73,13 @@ struct CUstream_st {
     Operation operations[MOST_OPERATIONS];
     size_t first, end;
     int error;
+    struct CUgraph_st *captured;  // not NULL: what is put into it becomes nodes of this
 };
 // A node is what its handle is; graphs share their nodes with what is instantiated of them.
 struct CUgraphNode_st {
-    const FakeKernel *kernel;  // NULL: it records the event
+    const FakeKernel *kernel;  // NULL: it records the event, or is a graph
     struct CUevent_st *event;
+    struct CUgraph_st *graph;
     unsigned blocks, threads, shared_bytes;
     void **arguments;   // each of its own
     int *before, before_count;
@@ -122,8 +124,11 @@ static void reach(struct CUevent_st *event) {
     event->time = now();
 }
 
+static bool run_graph(const struct CUgraph_st *graph);
+
 static bool run_node(const struct CUgraphNode_st *node) {
     const FakeKernel *kernel = node->kernel;
+    if (node->graph) return run_graph(node->graph);
     if (!kernel) {
         node->event->recorded++;
         reach(node->event);
@@ -158,8 +163,11 @@ static bool run_graph(const struct CUgraph_st *graph) {
     return runs;
 }
 
+static void release_graph(struct CUgraph_st *graph);
+
 static void release_node(struct CUgraphNode_st *node) {
     for (int i = 0; node->kernel && i < node->kernel->argument_count; i++) free(node->arguments[i]);
+    if (node->graph) release_graph(node->graph);
     free(node->arguments);
     free(node->before);
     free(node);
@@ -206,7 +214,7 @@ void fake_run_all(void) {
 }
 
 static void put(struct CUstream_st *stream, Operation operation) {
-    if (stream->end - stream->first == MOST_OPERATIONS) abort();
+    if (stream->captured || stream->end - stream->first == MOST_OPERATIONS) abort();
     stream->operations[stream->end++ % MOST_OPERATIONS] = operation;
 }
 
@@ -407,6 +415,25 @@ FAKE_CALL int cuStreamQuery(CudaStream stream) {
     if (stream->error) return stream->error;
     return stream->first == stream->end ? 0 : CUDA_NOT_READY;
 }
+FAKE_CALL int cuStreamBeginCapture_v2(CudaStream stream, int mode) {
+    BEGIN();
+    if (mode != 2 || stream->captured) return 1;
+    stream->captured = zeroed(1, sizeof *stream->captured);
+    stream->captured->owners = 1;
+    held++;
+    return 0;
+}
+FAKE_CALL int cuStreamEndCapture(CudaStream stream, CudaGraph *graph) {
+    int error = begin(__func__);
+    *graph = stream->captured;
+    stream->captured = NULL;
+    if (error && *graph) {
+        release_graph(*graph);
+        held--;
+        *graph = NULL;
+    }
+    return error ? error : *graph ? 0 : 900;
+}
 FAKE_CALL int cuStreamWaitEvent(CudaStream stream, CudaEvent event, unsigned flags) {
     (void)flags;
     BEGIN();
@@ -495,6 +522,15 @@ FAKE_CALL int cuGraphAddEventRecordNode(CudaNode *node, CudaGraph graph, const C
     put_behind(graph, *node, before, count);
     return 0;
 }
+FAKE_CALL int cuGraphAddChildGraphNode(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
+                                       CudaGraph child) {
+    BEGIN();
+    *node = zeroed(1, sizeof **node);
+    (*node)->graph = child;
+    child->owners++;
+    put_behind(graph, *node, before, count);
+    return 0;
+}
 FAKE_CALL int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags) {
     (void)flags;
     BEGIN();
@@ -518,6 +554,11 @@ FAKE_CALL int cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned gr
     BEGIN();
     if (grid_y * grid_z * block_y * block_z != 1) return 1;
     CudaKernelNode kernel = {function, {grid_x, 1, 1}, {block_x, 1, 1}, shared_bytes, arguments, NULL, NULL, NULL};
+    if (stream->captured) {
+        int last = stream->captured->count - 1;
+        put_behind(stream->captured, make_node(&kernel), last < 0 ? NULL : &stream->captured->nodes[last], last >= 0);
+        return 0;
+    }
     put(stream, (Operation){.kind = KERNEL, .node = make_node(&kernel)});
     return 0;
 }
@@ -564,6 +605,8 @@ static const struct {
                  ROW(cuStreamDestroy_v2),
                  ROW(cuStreamSynchronize),
                  ROW(cuStreamQuery),
+                 ROW(cuStreamBeginCapture_v2),
+                 ROW(cuStreamEndCapture),
                  ROW(cuStreamWaitEvent),
                  ROW(cuEventCreate),
                  ROW(cuEventDestroy_v2),
@@ -575,6 +618,7 @@ static const struct {
                  ROW(cuGraphDestroy),
                  ROW(cuGraphAddKernelNode_v2),
                  ROW(cuGraphAddEventRecordNode),
+                 ROW(cuGraphAddChildGraphNode),
                  ROW(cuGraphInstantiateWithFlags),
                  ROW(cuGraphExecDestroy),
                  ROW(cuLaunchKernel),

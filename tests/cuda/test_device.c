@@ -123,6 +123,31 @@ static void trains_in_bf16(void **state) {
     run_ok("sample --device=cuda --dtype=bfloat16 --out_dir=half --num_samples=1 --max_new_tokens=4");
 }
 
+// Products by cuBLASLt have the bits of Sinter's own here: sums are exact chains in both. What a machine lacks is said.
+static void products_by_a_library(void **state) {
+    (void)state;
+    write_text("library.choices", "engine * cublaslt\n");
+#define SHORT "train " MODEL "--device=cuda --max_iters=2 "
+    run_ok(SHORT "--fuse=op --out_dir=by_library");
+    assert_false(log_has("no cuBLASLt"));
+    setenv("SINTER_FAKE_LIBRARY", "old", 1);
+    run_ok(SHORT "--fuse=op --out_dir=own");
+    assert_true(log_has("products: by Sinter's own kernels; no cuBLASLt: libcublasLt.so.13 is version 11.11.1"));
+    expect(2, "cannot be followed: there is no cuBLASLt on this machine", SHORT "--choices=library.choices");
+    unsetenv("SINTER_FAKE_LIBRARY");
+    assert_true(same_tensors("by_library", "own"));
+    run_ok(SHORT "--choices=library.choices --gradient_accumulation_steps=2 --out_dir=by_library");
+    run_ok(SHORT "--gradient_accumulation_steps=2 --out_dir=own");
+    assert_true(same_tensors("by_library", "own"));
+    run_ok("explain " MODEL "--device=cuda --fuse=op");
+    assert_true(log_has("product, cublaslt"));
+    run_ok("check " MODEL "--device=cuda --full --n_embd=32 --block_size=16 --choices=library.choices --tf32=True");
+    run_ok("check " MODEL "--device=cuda --full --n_embd=32 --fuse=op --dtype=bfloat16");
+    setenv("SINTER_FAKE_LIBRARY", "refuses", 1);
+    expect(5, "cuBLASLt cannot compute", SHORT "--fuse=op --out_dir=refused");
+    unsetenv("SINTER_FAKE_LIBRARY");
+}
+
 static void accumulates_and_drops_out(void **state) {
     (void)state;
     run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.2 --max_iters=4 --out_dir=one");
@@ -148,6 +173,9 @@ static void is_chosen_where_it_is(void **state) {
 // Every kernel of a step, timed on the driver's clock; with micro-batches, theirs too.
 static void profiles(void **state) {
     (void)state;
+    run_ok("profile " MODEL "--device=cuda --fuse=op --steps=2 --full");
+    assert_true(log_has("product, cublaslt"));
+    assert_true(log_has("of the step is products by cuBLASLt"));
     run_ok("profile " MODEL "--device=cuda --steps=2 --full --json=profile.json --trace=trace.json");
     assert_true(log_has("of NVIDIA H200 (66.9 TFLOP/s f32, datasheet)"));
     assert_true(log_has("launches, "));
@@ -243,6 +271,7 @@ int main(void) {
         cmocka_unit_test(trains_and_resumes_exactly),
         cmocka_unit_test(several_steps_a_launch),
         cmocka_unit_test(trains_in_bf16),
+        cmocka_unit_test(products_by_a_library),
         cmocka_unit_test(accumulates_and_drops_out),
         cmocka_unit_test(evaluates_only),
         cmocka_unit_test(is_chosen_where_it_is),

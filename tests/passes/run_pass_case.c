@@ -2,8 +2,8 @@
 //
 //     # pass: simplify               passes, comma-separated
 //     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, gpu: an
-//                                    architecture for a Target, l2 and l3: bytes of its caches, and budget: bytes of
-//                                    activations
+//                                    architecture for a Target, l2 and l3: bytes of its caches, library: bytes that
+//                                    cuBLASLt may work in, and budget: bytes of activations
 //     # choice: keep p               any number of these
 //     graph "case"                   input: a graph or a plan
 //     ...
@@ -69,6 +69,8 @@ static bool read_options(Case *test) {
     const char *l2 = head_value(test, "l2"), *l3 = head_value(test, "l3"), *budget = head_value(test, "budget");
     if (l2) test->target.l2_bytes = atof(l2);
     if (l3) test->target.l3_bytes = atof(l3);
+    const char *library = head_value(test, "library");
+    if (library) test->target.library_bytes = atof(library);
     if (budget) context->activation_budget = (size_t)atoll(budget);
     test->names = head_value(test, "pass");
     return test->names != NULL;

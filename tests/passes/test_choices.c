@@ -72,7 +72,7 @@ static void what_is_complained_of(void **state) {
         {"chunk a 99999999999999999999", "expected a number of pieces"},
         {"chunk a 4 over", "expected 'over DIM,DIM'"},
         {"strand on", "expected a number of pieces, found 'on'"},
-        {"engine a mkl", "expected 'tiles' or 'openblas', found 'mkl'"},
+        {"engine a mkl", "expected 'tiles', 'openblas' or 'cublaslt', found 'mkl'"},
         {"precision a f16", "'f16': values are stored in f32 or bf16"},
         {"keep a in train", "there is no program 'train'"},
         {"in train", "there is no program 'train'"},

@@ -1,0 +1,142 @@
+// Finding the axes of a product: see strided.h.
+#include "ir/strided.h"
+
+typedef struct {
+    const Plan *plan;
+    Contraction contraction;
+    int64_t stride[STRIDED_MATRICES][MAX_DIMS];
+} Source;
+
+typedef struct {
+    StridedAxis axes[4 * MAX_RANK];
+    int count;
+} Axes;
+
+// ---- what lies where
+
+static NodeId find_contract(const Graph *region) {
+    for (NodeId id = 0; id < graph_nodes(region); id++)
+        if (graph_node(region, id)->op == OP_CONTRACT) return id;
+    BUG("a product without a contraction");
+}
+
+static void fill_strides(const Plan *plan, const Layout *layout, int64_t *stride) {
+    int64_t next = 1;
+    for (int i = layout->count - 1; i >= 0; i--) {
+        DimId dim = layout->pieces[i].dims.dims[0];
+        stride[dim] = next;
+        next *= graph_extent(plan->dims, dim);
+    }
+}
+
+static const char *find_views(Source *source, const Step *step, StridedProduct *product) {
+    const Plan *plan = source->plan;
+    const Layout **layouts = ARENA_ARRAY(plan->arena, const Layout *, step->operand_count + 1);
+    for (uint32_t k = 0; k < step->operand_count; k++) layouts[k] = &plan->values[step->operands[k]].layout;
+    if (!view_of(step->region, source->contraction.rows_operand, layouts, &product->rows_view) ||
+        !view_of(step->region, source->contraction.lanes_operand, layouts, &product->lanes_view))
+        return "an operand does not lie in memory by strides";
+    const Layout *result = &plan->values[step->outputs[0]].layout;
+    if (!layout_is_plain(plan->dims, result)) return "the result does not lie in memory by strides";
+    for (DimId dim = 0; dim < graph_dims(plan->dims); dim++) {
+        source->stride[STRIDED_ROWS][dim] = product->rows_view.stride[dim];
+        source->stride[STRIDED_LANES][dim] = product->lanes_view.stride[dim];
+    }
+    fill_strides(plan, result, source->stride[STRIDED_RESULT]);
+    return NULL;
+}
+
+// ---- axes
+
+static bool merges(const StridedAxis *outer, const StridedAxis *inner) {
+    for (int m = 0; m < STRIDED_MATRICES; m++)
+        if (outer->stride[m] != inner->stride[m] * inner->extent) return false;
+    return true;
+}
+
+// Appends those of one kind, outermost first; returns how many.
+static int add_axes(const Source *source, DimList dims, Axes *axes) {
+    int first = axes->count;
+    for (int i = 0; i < dims.rank; i++) {
+        StridedAxis axis = {.extent = graph_extent(source->plan->dims, dims.dims[i])};
+        if (axis.extent == 1) continue;
+        for (int m = 0; m < STRIDED_MATRICES; m++) axis.stride[m] = source->stride[m][dims.dims[i]];
+        bool is_more = axes->count > first && merges(&axes->axes[axes->count - 1], &axis);
+        if (is_more) axis.extent *= axes->axes[--axes->count].extent;
+        axes->axes[axes->count++] = axis;
+    }
+    return axes->count - first;
+}
+
+// The same, but for the innermost one, which is the matrices'.
+static StridedAxis add_outer_axes(const Source *source, DimList dims, Axes *axes) {
+    return add_axes(source, dims, axes) > 0 ? axes->axes[--axes->count] : (StridedAxis){.extent = 1};
+}
+
+static DimList by_falling_stride(DimList dims, const int64_t *stride) {
+    for (int i = 1; i < dims.rank; i++)
+        for (int k = i; k > 0 && stride[dims.dims[k]] > stride[dims.dims[k - 1]]; k--) {
+            DimId dim = dims.dims[k];
+            dims.dims[k] = dims.dims[k - 1];
+            dims.dims[k - 1] = dim;
+        }
+    return dims;
+}
+
+// The longest axis that is left.
+static StridedAxis take_batch(Axes *axes) {
+    int longest = 0;
+    if (axes->count == 0) return (StridedAxis){.extent = 1};
+    for (int i = 1; i < axes->count; i++)
+        if (axes->axes[i].extent > axes->axes[longest].extent) longest = i;
+    StridedAxis batch = axes->axes[longest];
+    for (int i = longest; i + 1 < axes->count; i++) axes->axes[i] = axes->axes[i + 1];
+    axes->count--;
+    return batch;
+}
+
+// ---- conditions
+
+static bool has_unit_stride(const StridedAxis *a, const StridedAxis *b, int matrix) {
+    return a->extent == 1 || b->extent == 1 || a->stride[matrix] == 1 || b->stride[matrix] == 1;
+}
+
+static const char *matrix_refusal(const Plan *plan, const StridedProduct *product) {
+    static const char *const names[] = {"the rows operand", "the lanes operand", "the result"};
+    const StridedAxis *axes[][2] = {{&product->rows, &product->summed},
+                                    {&product->summed, &product->lanes},
+                                    {&product->rows, &product->lanes}};
+    for (int m = 0; m < STRIDED_MATRICES; m++)
+        if (!has_unit_stride(axes[m][0], axes[m][1], m))
+            return arena_format(plan->arena, "%s has strides %lld and %lld, none of them 1", names[m],
+                                (long long)axes[m][0]->stride[m], (long long)axes[m][1]->stride[m]);
+    return NULL;
+}
+
+static const char *find_axes(const Source *source, StridedProduct *product) {
+    const Contraction *c = &source->contraction;
+    Axes axes = {0}, summed = {0};
+    product->summed = add_outer_axes(source, by_falling_stride(c->summed, source->stride[STRIDED_ROWS]), &summed);
+    if (summed.count > 0) return "the summed dims are several strides in an operand";
+    add_axes(source, c->batch, &axes);
+    product->rows = add_outer_axes(source, c->rows, &axes);
+    product->lanes = add_outer_axes(source, c->lanes, &axes);
+    product->batch = take_batch(&axes);
+    product->loop_count = axes.count;
+    product->calls = 1;
+    for (int i = 0; i < axes.count; i++) {
+        product->loops[i] = axes.axes[i];
+        product->calls *= axes.axes[i].extent;
+    }
+    return matrix_refusal(source->plan, product);
+}
+
+const char *strided_product(const Plan *plan, const Step *step, StridedProduct *product) {
+    Source source = {.plan = plan};
+    NodeId contract = find_contract(step->region);
+    *product = (StridedProduct){0};
+    if (step->output_count != 1 || graph_output_at(step->region, 0)->node != contract) return "it has an epilogue";
+    source.contraction = contraction_of(step->region, contract, plan->values[step->outputs[0]].order);
+    const char *refusal = find_views(&source, step, product);
+    return refusal ? refusal : find_axes(&source, product);
+}
