@@ -5,6 +5,7 @@
 //           param, stored as the param is. Existing outputs stay. Adjoint nodes are built in one fixed order, from the
 //           last forward node to the first; those of a forward group belong to its backward group. A composite function
 //           of one tensor (gelu, silu) is derived as a whole: f'(x), then times the adjoint (derive_composite.c).
+//           With a scaled loss (loss_scale.h) they are multiplied by the scale, which stands where the 1 does below.
 // Does nothing when: loss depends on no param. A param that loss does not depend on gets no gradient.
 //
 //     %0 = param f32[C] "w" stored(C) init constant(1)      %0 = param f32[C] "w" stored(C) init constant(1)
@@ -19,6 +20,7 @@
 
 #include "passes/derive.h"
 #include "passes/extend.h"
+#include "passes/loss_scale.h"
 #include "passes/pass_functions.h"
 
 static void (*const functions[OP_COUNT])(const Derive *at) = {
@@ -136,7 +138,9 @@ Graph *pass_differentiate(const Graph *graph, PassContext *context) {
     Graph *result = extend_copy(graph, context->arena, NULL);
     Derivation derivation = derivation_start(result, context->arena);
     NodeId loss = graph_find_output(result, "loss");
-    if (derivation.wanted[loss]) derivation.adjoint[loss] = build_const(result, DTYPE_F32, 1.0);
+    NodeId scale = loss_scale(result, &context->optimizer);
+    if (derivation.wanted[loss])
+        derivation.adjoint[loss] = scale == NODE_NONE ? build_const(result, DTYPE_F32, 1.0) : scale;
     for (NodeId id = loss + 1; id-- > 0;)
         derive_node(&derivation, id);
     output_gradients(&derivation);

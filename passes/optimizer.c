@@ -5,7 +5,8 @@
 //                  the next values NAME, adam.m.NAME and adam.v.NAME. Inputs: learning_rate (f32), step (i32, from 0).
 //                  Over n > 1 micro-batches, grad.NAME becomes the mean (accumulate.NAME + gradient) / n, and the next
 //                  value of accumulate.NAME is 0. A step whose loss, grad_norm or learning_rate is infinite or NaN
-//                  leaves params and moments as they were.
+//                  leaves params and moments as they were. With a scaled loss (loss_scale.h) grad.NAME and
+//                  accumulate.NAME are scaled, too; grad_norm, and what moments and params take, are not.
 // Ensures (micro): the only outputs are loss and accumulate.NAME, the gradients so far.
 // Does nothing when: never; without gradients it is an error. A param without a gradient is left alone.
 //
@@ -22,12 +23,14 @@
 //
 // where t = step + 1, rate = learning_rate / (1 - beta1^t), bias = 1 / (1 - beta2^t), clip = min(1, grad_clip / (norm +
 // 1e-6)), finite = grad_norm < inf and |loss| < inf and |learning_rate| < inf, and decay = 1 - learning_rate *
-// weight_decay for leaves of stored rank >= 2 (for others there is no decay).
+// weight_decay for leaves of stored rank >= 2 (for others there is no decay). With a scaled loss norm and clip are
+// multiplied by 1 / scale, and t is less by the steps that the scale's overflows skipped.
 #include <math.h>
 #include <string.h>
 
 #include "base/planted.h"
 #include "passes/extend.h"
+#include "passes/loss_scale.h"
 #include "passes/pass_functions.h"
 
 // A param and its gradient.
@@ -44,8 +47,9 @@ typedef struct {
     Trained *trained;
     size_t count;
     GroupId schedule;
-    NodeId clip, rate, bias, decay; // factors without dims; NODE_NONE when not used
+    NodeId clip, rate, bias, decay; // factors without dims; NODE_NONE when not used. clip unscales, too
     NodeId finite;                  // bool: whether to update at all
+    NodeId unscale;                 // 1 / scale of the loss; NODE_NONE: it has none
 } Optimizer;
 
 static NodeId number(Graph *graph, double value) {
@@ -128,6 +132,13 @@ static void take_accumulated(Optimizer *optimizer, Trained *trained) {
 
 // ---- gradient norm and the factors that all params share
 
+static NodeId reciprocal_scale(Optimizer *optimizer) {
+    Graph *graph = optimizer->graph;
+    graph_set_group(graph, optimizer->schedule);
+    NodeId scale = loss_scale(graph, optimizer->settings);
+    return scale == NODE_NONE ? NODE_NONE : build_binary(graph, OP_DIV, number(graph, 1.0), scale);
+}
+
 // In two stages, along the last stored dim and then over the rest, so that the first one goes with the gradient's rows.
 static NodeId sum_of_squares(Optimizer *optimizer, const Trained *trained) {
     Graph *graph = optimizer->graph;
@@ -147,7 +158,8 @@ static NodeId gradient_norm(Optimizer *optimizer) {
         graph_set_group(graph, optimizer->schedule);
         total = i == 0 ? square : build_binary(graph, OP_ADD, total, square);
     }
-    return PLANTED(clips_by_the_square) ? total : build_unary(graph, OP_SQRT, total);
+    NodeId norm = PLANTED(clips_by_the_square) ? total : build_unary(graph, OP_SQRT, total);
+    return optimizer->unscale == NODE_NONE ? norm : build_binary(graph, OP_MUL, norm, optimizer->unscale);
 }
 
 // 1 - beta^t = 2u / (1 + u) with u = tanh(-t log(beta) / 2): exp would lose half the digits of 1 - 0.999 to
@@ -157,20 +169,38 @@ static NodeId bias_correction(Graph *graph, NodeId t, double beta) {
     return build_binary(graph, OP_DIV, scale(graph, u, 2.0), build_binary(graph, OP_ADD, u, number(graph, 1.0)));
 }
 
-static void make_factors(Optimizer *optimizer, NodeId norm) {
+// Whether the step is to count, and what the scale of the loss becomes.
+static void judge_step(Optimizer *optimizer, NodeId norm, NodeId learning_rate) {
     Graph *graph = optimizer->graph;
-    const OptimizerSettings *settings = optimizer->settings;
-    NodeId one = number(graph, 1.0);
-    NodeId learning_rate = build_input(graph, graph_leaf(graph, &(Leaf){.name = "learning_rate"}), DTYPE_F32);
-    NodeId step = build_input(graph, graph_leaf(graph, &(Leaf){.name = "step"}), DTYPE_I32);
-    NodeId t = build_binary(graph, OP_ADD, build_unary(graph, OP_TO_FLOAT, step), one);
-    if (PLANTED(bias_correction_a_step_off)) t = build_unary(graph, OP_TO_FLOAT, step);
     NodeId infinity = number(graph, INFINITY), loss = graph_find_output(graph, "loss");
     NodeId sound_norm = build_binary(graph, OP_LT, norm, infinity);
     NodeId sound_loss = build_binary(graph, OP_LT, build_unary(graph, OP_ABS, loss), infinity);
     NodeId sound_rate = build_binary(graph, OP_LT, build_unary(graph, OP_ABS, learning_rate), infinity);
     NodeId sound = build_binary(graph, OP_AND, sound_norm, sound_loss);
     optimizer->finite = build_binary(graph, OP_AND, sound, sound_rate);
+    if (optimizer->unscale == NODE_NONE) return;
+    NodeId sound_but_norm = build_binary(graph, OP_AND, sound_loss, sound_rate);
+    loss_scale_update(graph, optimizer->settings, optimizer->finite, sound_but_norm);
+    if (PLANTED(skip_forgotten)) optimizer->finite = sound_but_norm;
+}
+
+// Steps that were taken, this one counted.
+static NodeId steps_taken(Optimizer *optimizer) {
+    Graph *graph = optimizer->graph;
+    NodeId step = build_input(graph, graph_leaf(graph, &(Leaf){.name = "step"}), DTYPE_I32);
+    NodeId before = build_unary(graph, OP_TO_FLOAT, step);
+    NodeId t = PLANTED(bias_correction_a_step_off) ? before : build_binary(graph, OP_ADD, before, number(graph, 1.0));
+    if (optimizer->unscale == NODE_NONE || PLANTED(skipped_steps_counted)) return t;
+    return build_binary(graph, OP_SUB, t, loss_scale_skipped(graph));
+}
+
+static void make_factors(Optimizer *optimizer, NodeId norm) {
+    Graph *graph = optimizer->graph;
+    const OptimizerSettings *settings = optimizer->settings;
+    NodeId one = number(graph, 1.0);
+    NodeId learning_rate = build_input(graph, graph_leaf(graph, &(Leaf){.name = "learning_rate"}), DTYPE_F32);
+    NodeId t = steps_taken(optimizer);
+    judge_step(optimizer, norm, learning_rate);
     optimizer->rate = build_binary(graph, OP_DIV, learning_rate, bias_correction(graph, t, settings->beta1));
     optimizer->bias = build_binary(graph, OP_DIV, one, bias_correction(graph, t, settings->beta2));
     optimizer->decay = optimizer->clip = NODE_NONE;
@@ -182,6 +212,9 @@ static void make_factors(Optimizer *optimizer, NodeId norm) {
         NodeId ratio = build_binary(graph, OP_DIV, number(graph, settings->grad_clip), safe);
         optimizer->clip = build_binary(graph, OP_MINIMUM, one, ratio);
     }
+    if (optimizer->unscale == NODE_NONE || PLANTED(unscale_forgotten)) return;
+    NodeId clip = optimizer->clip, unscale = optimizer->unscale;
+    optimizer->clip = clip == NODE_NONE ? unscale : build_binary(graph, OP_MUL, clip, unscale);
 }
 
 // ---- AdamW
@@ -238,6 +271,7 @@ Graph *pass_optimizer(const Graph *graph, PassContext *context) {
         take_accumulated(&optimizer, &optimizer.trained[i]);
     }
     optimizer.schedule = graph_group(optimizer.graph, "schedule", "", 0);
+    optimizer.unscale = reciprocal_scale(&optimizer);
     NodeId norm = gradient_norm(&optimizer);
     make_factors(&optimizer, norm);
     graph_output(optimizer.graph, "grad_norm", norm);

@@ -21,6 +21,8 @@ typedef struct {
     double beta1, beta2, epsilon, weight_decay;
     double grad_clip;                   // 0: no clipping
     int accumulation;                   // micro-batches per update, >= 1; 1: no micro program, no accumulate states
+    double init_scale;                  // of the loss, whose gradients are scaled then (loss_scale.h); 0: it is not
+    int64_t growth_interval;            // steps without an overflow after which that scale doubles
 } OptimizerSettings;
 
 // Where states live: shared by all programs of one model, so that `step`, `eval` and `logits` see the same bytes.

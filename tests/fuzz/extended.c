@@ -25,7 +25,9 @@ Graph *graph_extended(Arena *arena, const Graph *graph, uint64_t seed) {
                                          .epsilon = 1e-8,
                                          .weight_decay = 0.1,
                                          .grad_clip = 1,
-                                         .accumulation = 1 + (int)(seed % 2)}};
+                                         .accumulation = 1 + (int)(seed % 2),
+                                         .init_scale = seed % 5 ? 0 : 64,
+                                         .growth_interval = 2}};
     Plan *no_plan = NULL;
     if (!passes_run(&result, &no_plan, "differentiate", &context, NULL)) return NULL;
     bool optimizes = seed % 3 == 0 || seed % 6 == 1;

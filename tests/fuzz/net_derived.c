@@ -2,7 +2,8 @@
 //
 //     (loss(p + h u) - loss(p - h u)) / 2h  =  grad . u       for a random direction u of all params together
 //
-// With two steps h: where they disagree the loss has a kink between, and nothing is said.
+// With two steps h: where they disagree the loss has a kink between, and nothing is said. Every third graph has a
+// scaled loss, whose rule (torch.amp.GradScaler's) is computed here once more: for a sound step, and for an overflow.
 #include <math.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ typedef struct {
     Arena *arena;
     uint64_t seed;
     int accumulation;
+    double init_scale; // 0: the loss is not scaled
+    int64_t growth_interval;
     Verdict verdict;
 } Trial;
 
@@ -41,6 +44,8 @@ static Graph *after_pass(Trial *trial, const Graph *graph, const char *name) {
                            .program = PROGRAM_STEP,
                            .optimizer = settings};
     context.optimizer.accumulation = trial->accumulation;
+    context.optimizer.init_scale = trial->init_scale;
+    context.optimizer.growth_interval = trial->growth_interval;
     Graph *result = (Graph *)(uintptr_t)graph; // passes_run only reads it
     Plan *no_plan = NULL;
     if (passes_run(&result, &no_plan, name, &context, NULL)) return result;
@@ -77,15 +82,25 @@ static double loss_along(const Graph *graph, uint64_t seed, double step) {
     return loss;
 }
 
+static double input_value(Trial *trial, const Graph *graph, const char *name) {
+    NodeId node = graph_find_leaf_node(graph, name);
+    return node == NODE_NONE ? 0 : *leaf_values(trial->arena, graph, node, trial->seed);
+}
+
+static double scale_of(Trial *trial, const Graph *graph) {
+    return trial->init_scale > 0 ? input_value(trial, graph, "scaler.scale") : 1;
+}
+
 static void check_gradients(Trial *trial, const Graph *graph, const Reference *reference) {
-    double slope = 0, size = 0, loss = *reference_value(reference, graph_find_output(graph, "loss"));
+    double loss = *reference_value(reference, graph_find_output(graph, "loss"));
+    double scale = scale_of(trial, graph), slope = 0, size = 0;
     for (LeafId id = 0; id < graph_leaves(graph); id++) {
         const Leaf *leaf = graph_leaf_at(graph, id);
         const double *gradient = output_values(trial, graph, reference, "grad.", leaf);
         if (!gradient) continue;
         const double *u = direction_values(trial->arena, graph, graph_find_leaf_node(graph, leaf->name), trial->seed);
         for (int64_t i = 0; i < elements_of(graph, leaf); i++)
-            slope += gradient[i] * u[i], size += fabs(gradient[i] * u[i]);
+            slope += gradient[i] / scale * u[i], size += fabs(gradient[i] / scale * u[i]);
     }
     const double h = 1e-5;
     // Numbers on the way to the loss are about 1 and round by 1e-16, and a difference divides that by h: 1e-11.
@@ -106,12 +121,7 @@ typedef struct {
     double t, rate, clip;
 } Schedule;
 
-static double input_value(Trial *trial, const Graph *graph, const char *name) {
-    NodeId node = graph_find_leaf_node(graph, name);
-    return node == NODE_NONE ? 0 : *leaf_values(trial->arena, graph, node, trial->seed);
-}
-
-// The gradient that the update takes: the mean over micro-batches.
+// The gradient that the update takes: the mean over micro-batches, without the scale of the loss.
 static const double *taken_gradient(Trial *trial, const Graph *graph, const Graph *step, const Reference *reference,
                                     const Leaf *leaf) {
     const double *gradient = output_values(trial, graph, reference, "grad.", leaf);
@@ -119,7 +129,7 @@ static const double *taken_gradient(Trial *trial, const Graph *graph, const Grap
     if (!gradient) return NULL;
     double *taken = ARENA_ARRAY(trial->arena, double, (size_t)elements_of(graph, leaf));
     for (int64_t i = 0; i < elements_of(graph, leaf); i++)
-        taken[i] = (gradient[i] + (former ? former[i] : 0)) / trial->accumulation;
+        taken[i] = (gradient[i] + (former ? former[i] : 0)) / trial->accumulation / scale_of(trial, step);
     return taken;
 }
 
@@ -148,6 +158,59 @@ static void check_update(Trial *trial, const Graph *step, const Reference *refer
     }
 }
 
+// ---- the scale of the loss
+
+static void expect_output(Trial *trial, const Graph *step, const Reference *reference, const char *name,
+                          double wanted) {
+    NodeId node = graph_find_output(step, name);
+    double actual = node == NODE_NONE ? NAN : *reference_value(reference, node);
+    if (near_equal(actual, wanted) || trial->verdict.kind) return;
+    trial->verdict =
+        verdict_wrong(arena_format(trial->arena, "%s becomes %.12g instead of %.12g", name, actual, wanted));
+}
+
+static void check_sound_scale(Trial *trial, const Graph *step, const Reference *reference) {
+    double scale = scale_of(trial, step), good = input_value(trial, step, "scaler.good_steps");
+    bool grows = good + 1 >= (double)trial->growth_interval;
+    expect_output(trial, step, reference, "loss_scale", scale);
+    expect_output(trial, step, reference, "scaler.scale", grows ? 2 * scale : scale);
+    expect_output(trial, step, reference, "scaler.good_steps", grows ? 0 : good + 1);
+    expect_output(trial, step, reference, "scaler.skipped_steps", input_value(trial, step, "scaler.skipped_steps"));
+}
+
+static void check_unchanged(Trial *trial, const Graph *step, const Reference *reference, const char *prefix,
+                            const Leaf *leaf) {
+    const double *next = output_values(trial, step, reference, prefix, leaf);
+    const double *former = state_values(trial, step, prefix, leaf);
+    for (int64_t i = 0; i < elements_of(step, leaf) && !trial->verdict.kind; i++)
+        if (next[i] != former[i])
+            trial->verdict = verdict_wrong(arena_format(trial->arena, "an overflow changes %s%s", prefix, leaf->name));
+}
+
+// Squares of gradients are infinite then, and the loss is what it was.
+static void check_overflow(Trial *trial, const Graph *step) {
+    const double huge = 1e300;
+    Reference *reference = reference_of(step, trial->seed);
+    const char *unbound;
+    reference_bind(reference, "scaler.scale", &huge);
+    CHECK(reference_run(reference, &unbound));
+    double norm = *reference_value(reference, graph_find_output(step, "grad_norm"));
+    for (LeafId id = 0; id < graph_leaves(step) && !isfinite(norm); id++) {
+        const Leaf *leaf = graph_leaf_at(step, id);
+        if (graph_find_output(step, arena_format(trial->arena, "grad.%s", leaf->name)) == NODE_NONE) continue;
+        check_unchanged(trial, step, reference, "", leaf);
+        check_unchanged(trial, step, reference, "adam.m.", leaf);
+        check_unchanged(trial, step, reference, "adam.v.", leaf);
+    }
+    if (!isfinite(norm)) {
+        expect_output(trial, step, reference, "scaler.scale", huge / 2);
+        expect_output(trial, step, reference, "scaler.good_steps", 0);
+        expect_output(trial, step, reference, "scaler.skipped_steps",
+                      input_value(trial, step, "scaler.skipped_steps") + 1);
+    }
+    reference_free(reference);
+}
+
 static void check_updates(Trial *trial, const Graph *graph, const Reference *reference, const Graph *step) {
     Reference *updated = reference_of(step, trial->seed);
     double squares = 0;
@@ -157,7 +220,7 @@ static void check_updates(Trial *trial, const Graph *graph, const Reference *ref
         for (int64_t i = 0; gradient && i < elements_of(graph, leaf); i++)
             squares += gradient[i] * gradient[i];
     }
-    Schedule schedule = {.t = input_value(trial, step, "step") + 1,
+    Schedule schedule = {.t = input_value(trial, step, "step") + 1 - input_value(trial, step, "scaler.skipped_steps"),
                          .rate = input_value(trial, step, "learning_rate"),
                          .clip = fmin(1, settings.grad_clip / (sqrt(squares) + 1e-6))};
     for (LeafId id = 0; id < graph_leaves(graph) && !trial->verdict.kind; id++) {
@@ -165,11 +228,14 @@ static void check_updates(Trial *trial, const Graph *graph, const Reference *ref
         const double *gradient = taken_gradient(trial, graph, step, reference, leaf);
         if (gradient) check_update(trial, step, updated, leaf, gradient, schedule);
     }
+    if (trial->init_scale > 0 && !trial->verdict.kind) check_sound_scale(trial, step, updated);
+    if (trial->init_scale > 0 && !trial->verdict.kind) check_overflow(trial, step);
     reference_free(updated);
 }
 
 Verdict net_derived(Arena *arena, const Graph *graph, uint64_t seed) {
     Trial trial = {.arena = arena, .seed = seed, .accumulation = 1 + (int)(seed / 2 % 2)};
+    if (seed % 3 == 0) trial.init_scale = 64, trial.growth_interval = 1 + (int64_t)(seed / 3 % 3);
     if (graph_find_output(graph, "loss") == NODE_NONE) return trial.verdict;
     const Graph *derived = after_pass(&trial, graph, "differentiate");
     if (!derived || !has_gradients(derived)) return trial.verdict;

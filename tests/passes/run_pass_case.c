@@ -3,7 +3,8 @@
 //     # pass: simplify               passes, comma-separated
 //     # fuse: op                     optional, as are: program, accumulation, grad_clip, weight_decay, gpu: an
 //                                    architecture for a Target, l2 and l3: bytes of its caches, library: bytes that
-//                                    cuBLASLt may work in, and budget: bytes of activations
+//                                    cuBLASLt may work in, budget: bytes of activations, init_scale and
+//                                    growth_interval: of a scaled loss
 //     # choice: keep p               any number of these
 //     graph "case"                   input: a graph or a plan
 //     ...
@@ -62,6 +63,9 @@ static bool read_options(Case *test) {
     if (accumulation) context->optimizer.accumulation = atoi(accumulation);
     if (clip) context->optimizer.grad_clip = atof(clip);
     if (decay) context->optimizer.weight_decay = atof(decay);
+    const char *scale = head_value(test, "init_scale"), *interval = head_value(test, "growth_interval");
+    if (scale) context->optimizer.init_scale = atof(scale);
+    if (interval) context->optimizer.growth_interval = atoi(interval);
     const char *gpu = head_value(test, "gpu"), *tensor = head_value(test, "tensor");
     if (gpu && !target_of_gpu(gpu, &test->target)) return false;
     for (int kind = TENSOR_NONE; tensor && kind < TENSOR_KINDS; kind++)
