@@ -22,6 +22,7 @@ static ElementKind element_of(DType dtype) {
     case DTYPE_F32: return ELEMENT_F32;
     case DTYPE_I32: return ELEMENT_I32;
     case DTYPE_BF16: return ELEMENT_BF16;
+    case DTYPE_F16: return ELEMENT_F16;
     case DTYPE_BOOL: return ELEMENT_BOOL;
     default: BUG("the runtime has no %s elements", dtype_name(dtype));
     }

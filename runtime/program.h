@@ -47,7 +47,7 @@ typedef struct {
 } ProgramStep;
 
 typedef enum { SLOT_INPUT, SLOT_STATE, SLOT_OUTPUT } SlotKind;
-typedef enum { ELEMENT_F32, ELEMENT_I32, ELEMENT_BF16, ELEMENT_BOOL } ElementKind;
+typedef enum { ELEMENT_F32, ELEMENT_I32, ELEMENT_BF16, ELEMENT_F16, ELEMENT_BOOL } ElementKind;
 enum { SLOT_MAX_RANK = 8, SLOT_MAX_PIECES = 10 };
 
 // Stored (file) element at multi-index i over `extents` (row-major in files) lives in memory at the mixed-radix number

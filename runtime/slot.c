@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/half.h"
 #include "base/size.h"
 
 enum { ELEMENT_BYTES = 4 };
@@ -96,7 +97,7 @@ static int64_t memory_elements(const ProgramSlot *slot) {
 }
 
 const SlotMap *slot_map(const ProgramSlot *slot, Arena *arena) {
-    CHECK(slot->element == ELEMENT_F32 || slot->element == ELEMENT_I32 || slot->element == ELEMENT_BF16);
+    CHECK(slot->element == ELEMENT_F32 || slot->element == ELEMENT_I32 || slot_is_half(slot));
     CHECK(slot->parts <= 1 || slot->element == ELEMENT_F32);
     SlotMap *map = ARENA_NEW(arena, SlotMap);
     map->slot = slot;
@@ -129,12 +130,6 @@ static void advance(const ProgramSlot *slot, int64_t *index) {
         if (++index[d] < slot->extents[d]) return;
         index[d] = 0;
     }
-}
-
-// The upper half of an f32, to the nearest, ties to even: what kernels store (codegen/cuda/common.cu).
-static uint16_t bf16_of(uint32_t bits) {
-    bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
-    return (uint16_t)((is_nan ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 typedef enum { PACK, UNPACK, ADD } Motion;
@@ -181,20 +176,23 @@ static void move_elements(Motion motion, const SlotMap *map, uint32_t *stored, u
     }
 }
 
-// Copies of params in bf16 lie in the order of files or in another one, as their params do.
-static void pack_bf16(const SlotMap *map, const uint32_t *stored, int64_t start, int64_t count, uint16_t *memory) {
+// Copies of params in 16 bits, rounded as kernels round (codegen/cuda/common.cu), lie in the order of files or in
+// another one, as their params do.
+static void pack_halves(const SlotMap *map, const uint32_t *stored, int64_t start, int64_t count, uint16_t *memory) {
     const ProgramSlot *slot = map->slot;
+    const AnyFloat *values = (const AnyFloat *)stored;
     int64_t index[SLOT_MAX_RANK] = {0};
     for (int64_t i = 0; i < count; i++) {
         for (int64_t d = slot->rank - 1, rest = start + i; d >= 0; rest /= slot->extents[d], d--)
             index[d] = rest % slot->extents[d];
-        memory[slot_offset(slot, index)] = bf16_of(stored[i]);
+        memory[slot_offset(slot, index)] =
+            slot->element == ELEMENT_F16 ? f16_from_float(values[i]) : bf16_from_float(values[i]);
     }
 }
 
 void slot_pack_part(const SlotMap *map, const void *stored, int64_t first, int64_t count, void *memory) {
-    if (map->slot->element == ELEMENT_BF16) {
-        pack_bf16(map, stored, first, count, memory);
+    if (slot_is_half(map->slot)) {
+        pack_halves(map, stored, first, count, memory);
         return;
     }
     move_elements(PACK, map, (uint32_t *)(uintptr_t)stored, memory, first, count);
@@ -203,7 +201,7 @@ void slot_pack_part(const SlotMap *map, const void *stored, int64_t first, int64
 // Parts are added in f32 and in ascending order, as kernels that read them do.
 void slot_unpack_part(const SlotMap *map, const void *memory, int64_t first, int64_t count, void *stored) {
     uint32_t *elements = (uint32_t *)(uintptr_t)memory;
-    CHECK(map->slot->element != ELEMENT_BF16);
+    CHECK(!slot_is_half(map->slot));
     move_elements(UNPACK, map, stored, elements, first, count);
     for (int64_t p = 1; p < map->slot->parts; p++)
         move_elements(ADD, map, stored, elements + p * map->part_elements, first, count);
@@ -211,7 +209,7 @@ void slot_unpack_part(const SlotMap *map, const void *memory, int64_t first, int
 
 void slot_pack(const ProgramSlot *slot, const void *stored, void *memory, Arena *scratch) {
     int64_t count = slot_elements(slot);
-    CHECK((size_t)count * (slot->element == ELEMENT_BF16 ? ELEMENT_BYTES / 2 : ELEMENT_BYTES) <= slot->bytes);
+    CHECK((size_t)count * (slot_is_half(slot) ? ELEMENT_BYTES / 2 : ELEMENT_BYTES) <= slot->bytes);
     memset(memory, 0, slot->bytes); // padding holds zeros
     slot_pack_part(slot_map(slot, scratch), stored, 0, count, memory);
 }

@@ -2,13 +2,17 @@
 //
 //     stored W[4,6], pieces (F/4, C, F%4):  stored (c,f) -> memory ((f/4)*4 + c)*4 + f%4; columns 6,7 are padding
 //
-// Only f32 and i32 slots can be packed; padding is written as zeros. A tensor in parts is unpacked as their sum.
+// f32 and i32 slots can be packed and unpacked; those of 16 bits are packed only, out of f32. Padding is written as
+// zeros. A tensor in parts is unpacked as their sum.
 #ifndef SINTER_RUNTIME_SLOT_H
 #define SINTER_RUNTIME_SLOT_H
 
 #include "base/memory.h"
 #include "runtime/program.h"
 
+static inline bool slot_is_half(const ProgramSlot *slot) {
+    return slot->element == ELEMENT_BF16 || slot->element == ELEMENT_F16;
+}
 int64_t slot_elements(const ProgramSlot *slot);                              // without padding
 int64_t slot_offset(const ProgramSlot *slot, const int64_t *index);          // element offset in memory of index[rank]
 // `scratch` holds offset tables; the caller resets it.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/half.h"
 #include "base/hash.h"
 #include "base/size.h"
 #include "runtime/input.h"
@@ -303,26 +304,8 @@ const char *tensor_file_metadata(const TensorFile *file, const char *key) {
 
 // ---- elements
 
-static float float_from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float widen_bf16(uint16_t half) {
-    return float_from_bits((uint32_t)half << 16);
-}
-
-// IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits.
-static float widen_f16(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    if (exponent == 31) return float_from_bits(sign | 0x7f800000 | fraction << 13);
-    if (exponent == 0) {
-        float value = (float)fraction * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    return float_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-}
+static float widen_bf16(uint16_t half) { return float_from_bf16(half); }
+static float widen_f16(uint16_t half) { return float_from_f16(half); }
 
 static RuntimeStatus check_hash(const TensorFile *file, const TensorEntry *entry, uint64_t hash, Diags *diags) {
     if (!file->hashes || file->hashes[1 + (entry - file->entries)] == hash) return RUNTIME_OK;

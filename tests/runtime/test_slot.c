@@ -134,7 +134,7 @@ static void sum_of_parts(void **state) { // W[5,6] @ (F/4, C, F%4), three times
     assert_memory_equal(some, sums + 16, sizeof some);
 }
 
-// A copy in bf16 of W[F,C], which lies as (C, F): the upper half of each f32, to the nearest, ties to even.
+// A copy in bf16, or f16, of W[F,C], which lies as (C, F): each f32 to the nearest, ties to even.
 static void narrow_copy(void **state) {
     Fixture *fixture = *state;
     ProgramSlot slot = {.name = "w in bf16 (C, F)",
@@ -152,6 +152,11 @@ static void narrow_copy(void **state) {
     uint16_t memory[32];
     slot_pack(&slot, stored, memory, fixture->arena);
     assert_memory_equal(memory, expected, sizeof expected);
+    const float others[] = {0x1.002p0f, 0x1.006p0f, 65519.996f, -65520, 0x1.8p-25f, NAN};
+    static const uint16_t halves[] = {0x3c00, 0x7bff, 0x0001, 0x3c02, 0xfc00, 0x7e00};
+    slot.element = ELEMENT_F16;
+    slot_pack(&slot, others, memory, fixture->arena);
+    assert_memory_equal(memory, halves, sizeof halves);
 }
 
 int main(void) {
