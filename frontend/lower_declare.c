@@ -153,6 +153,7 @@ static const char *reserved_use(const char *stored) {
     } reserved[] = {
         {"adam.", "the optimizer's moments", true},      {"accumulate.", "accumulated gradients", true},
         {"grad.", "gradients", true},                    {"__metadata__", "the metadata of a file", false},
+        {"scaler.", "the scale of a loss", true},        {"loss_scale", "the scale of a loss", false},
         {"loss", "the model's output", false},           {"logits", "the model's output", false},
         {"grad_norm", "the gradients' norm", false},     {"seed", "an input of every model", false},
         {"step", "an input of every model", false},      {"micro", "an input of every model", false},

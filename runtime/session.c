@@ -13,7 +13,7 @@ typedef struct {
     const Program *program;
     void ***buffers; // [step_count]: pointers of each step, inside `pointers`; scratch as thread 0 has it for piece 0
     void **pointers;
-    const float *loss, *grad_norm;  // NULL where the program has none
+    const float *loss, *grad_norm, *loss_scale;  // NULL where the program has none
 } BoundProgram;
 
 struct Session {
@@ -111,6 +111,7 @@ static void bind_program(Session *session, BoundProgram *bound, const Program *p
     }
     bound->loss = session_slot_data(session, program, SLOT_OUTPUT, "loss");
     bound->grad_norm = session_slot_data(session, program, SLOT_OUTPUT, "grad_norm");
+    bound->loss_scale = session_slot_data(session, program, SLOT_OUTPUT, "loss_scale");
 }
 
 static bool blocks_create(Session *session, const size_t bytes[MEMORY_COUNT]) {
@@ -296,6 +297,10 @@ void *session_device(const Session *session, const SessionDevice *functions) {
     return session->functions == functions ? session->device : NULL;
 }
 
+bool run_overflowed(float loss, float grad_norm, float loss_scale) {
+    return isfinite(loss) && !isfinite(grad_norm) && loss_scale > 1;
+}
+
 int session_ahead(const Session *session) {
     return session->functions ? session->functions->ahead : 0;
 }
@@ -308,11 +313,15 @@ bool session_submit(Session *session, const Program *program, RunOrder order, Di
     return true;
 }
 
+static float value_or_nan(const float *value) {
+    return value ? *value : NAN;
+}
+
 bool session_collect(Session *session, bool wait, bool *is_done, RunResult *result, Diags *diags) {
     if (session->functions) return session->functions->collect(session->device, wait, is_done, result, diags);
     const BoundProgram *done = session->done;
     CHECK(done);
-    *result = (RunResult){done->loss ? *done->loss : NAN, done->grad_norm ? *done->grad_norm : NAN};
+    *result = (RunResult){value_or_nan(done->loss), value_or_nan(done->grad_norm), value_or_nan(done->loss_scale)};
     *is_done = true;
     session->done = NULL;
     return true;

@@ -31,7 +31,8 @@ bool session_bytes(const Program *const *programs, int count, int threads, size_
 // What a run is to the runs before it. On a device where several are under way, it decides by itself what a training
 // loop on the processor decides when it has seen a loss: behind a loss or gradient norm that is not finite, the runs of
 // the same iteration get a learning rate of NaN, and such a step updates nothing. Behind more than `forgiven` of such
-// iterations without a good one between, all runs do, until one is RUN_ALONE.
+// iterations without a good one between, all runs do, until one is RUN_ALONE. A gradient norm that overflowed by a
+// scaled loss (run_overflowed) does not count: the next run has a smaller scale.
 typedef enum {
     RUN_ALONE,    // whatever was before does not matter; what follows may follow it
     RUN_BEGINS,   // the first micro-batch of an iteration
@@ -44,8 +45,11 @@ typedef struct {
 } RunOrder;
 
 typedef struct {
-    float loss, grad_norm;  // NaN where the program has none
+    float loss, grad_norm, loss_scale;  // NaN where the program has none
 } RunResult;
+
+// Whether a scale of the loss (passes/loss_scale.h) was too large: the step was skipped, and the scale is smaller now.
+bool run_overflowed(float loss, float grad_norm, float loss_scale);
 
 // How many runs may be under way, submitted and not collected, when the next one is submitted. 0: a submit is the run.
 int session_ahead(const Session *session);

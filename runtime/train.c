@@ -25,7 +25,7 @@ typedef struct {
 // An iteration whose runs are not all done.
 typedef struct {
     int64_t iteration, collected; // runs of it whose results are known
-    double start, learning_rate, loss, grad_norm; // loss: the sum so far
+    double start, learning_rate, loss, grad_norm, loss_scale; // loss: the sum so far
 } Unfinished;
 
 typedef struct {
@@ -235,8 +235,29 @@ static RuntimeStatus halt(Trainer *trainer, const StepRecord *record) {
     return RUNTIME_NONFINITE;
 }
 
+static bool has_overflowed(const StepRecord *record) {
+    return run_overflowed((float)record->loss, (float)record->grad_norm, (float)record->loss_scale);
+}
+
+static bool is_sound(const StepRecord *record) {
+    return isfinite(record->loss) && isfinite(record->grad_norm);
+}
+
+// The device has a smaller scale already.
+static RuntimeStatus pass_overflow(Trainer *trainer, const StepRecord *record) {
+    char line[LINE_SIZE];
+    snprintf(line, sizeof line,
+             "iter %lld: gradients overflow at a loss scale of %g: no update was made, the scale is halved",
+             (long long)record->iteration, record->loss_scale);
+    say(trainer, line);
+    trainer->skipped = 0;
+    trainer->result->skipped++;
+    return RUNTIME_OK;
+}
+
 static RuntimeStatus pass_over(Trainer *trainer, const StepRecord *record) {
     const TrainOptions *options = trainer->options;
+    if (has_overflowed(record)) return pass_overflow(trainer, record);
     if (options->nonfinite == NONFINITE_HALT || trainer->skipped == NONFINITE_IN_A_ROW) return halt(trainer, record);
     char line[LINE_SIZE];
     snprintf(line, sizeof line, "iter %lld: loss is %f, grad_norm is %f: no update was made, skipped",
@@ -252,7 +273,7 @@ static RuntimeStatus finish_iteration(Trainer *trainer, const StepRecord *record
     account(trainer, record);
     if (options->after_step) options->after_step(options->after_step_context, record);
     RuntimeStatus status = report_step(trainer, record);
-    if (!isfinite(record->loss) || !isfinite(record->grad_norm)) {
+    if (!is_sound(record)) {
         RuntimeStatus passed = pass_over(trainer, record);
         return passed != RUNTIME_OK ? passed : status;
     }
@@ -277,10 +298,11 @@ static RuntimeStatus finish_oldest(Trainer *trainer) {
                          .learning_rate = oldest->learning_rate,
                          .seconds = now - start,
                          .tokens_per_second = tokens / (now - start),
-                         .has_grad_norm = has_grad_norm};
+                         .has_grad_norm = has_grad_norm,
+                         .loss_scale = is_cut ? NAN : oldest->loss_scale};
     trainer->last_end = now;
     if (!trainer->has_failed) return finish_iteration(trainer, &record);
-    trainer->is_halted = options->nonfinite == NONFINITE_HALT && !isfinite(record.loss + record.grad_norm);
+    trainer->is_halted = options->nonfinite == NONFINITE_HALT && !is_sound(&record) && !has_overflowed(&record);
     if (!trainer->is_halted) account(trainer, &record);
     return RUNTIME_OK;
 }
@@ -295,6 +317,7 @@ static RuntimeStatus collect_run(Trainer *trainer, bool wait, bool *is_done) {
     Unfinished *oldest = &trainer->unfinished[trainer->first_unfinished % MOST_UNFINISHED];
     if (isfinite(oldest->loss)) oldest->loss += result.loss; // what follows one that is not is of no use
     oldest->grad_norm = result.grad_norm;
+    oldest->loss_scale = result.loss_scale;
     if (trainer->is_halted || ++oldest->collected < options->accumulation) return RUNTIME_OK;
     return finish_oldest(trainer);
 }

@@ -10,9 +10,10 @@
 // A step whose loss or gradient norm is not finite updates nothing (pass optimizer). What then:
 //   halt: a checkpoint of the states before that step, and the end (RUNTIME_NONFINITE)
 //   skip: the next batches, but never more than NONFINITE_IN_A_ROW iterations without an update
+// One that only a scaled loss is to blame for (run_overflowed) is skipped, a line says so, and training goes on.
 //
 // Slots that are set when a program has them: tok, target i32[B,T]; learning_rate f32; step, seed, micro i32.
-// Slots that are read: loss f32 (required), grad_norm f32, grad.NAME (grads_path).
+// Slots that are read: loss f32 (required), grad_norm f32, loss_scale f32, grad.NAME (grads_path).
 //
 // Training batches have draw number iteration * accumulation + micro, so a resumed run meets the same ones.
 #ifndef SINTER_RUNTIME_TRAIN_H

@@ -99,10 +99,12 @@ static RuntimeStatus put(Metrics *metrics, const char *line, Diags *diags) {
 }
 
 RuntimeStatus metrics_step(Metrics *metrics, const StepRecord *record, Diags *diags) {
-    char line[LINE_SIZE], norm[NUMBER_SIZE + 16] = "", n[5][NUMBER_SIZE];
+    char line[LINE_SIZE], norm[NUMBER_SIZE + 16] = "", scale[NUMBER_SIZE + 16] = "", n[6][NUMBER_SIZE];
     if (record->has_grad_norm) snprintf(norm, sizeof norm, "\"grad_norm\":%s,", number(record->grad_norm, n[0]));
-    snprintf(line, sizeof line, "{\"iter\":%lld,\"loss\":%s,%s\"lr\":%s,\"ms\":%s,\"tok_s\":%s}\n",
-             (long long)record->iteration, number(record->loss, n[1]), norm, number(record->learning_rate, n[2]),
+    if (record->loss_scale > 0)
+        snprintf(scale, sizeof scale, "\"loss_scale\":%s,", number(record->loss_scale, n[5]));
+    snprintf(line, sizeof line, "{\"iter\":%lld,\"loss\":%s,%s%s\"lr\":%s,\"ms\":%s,\"tok_s\":%s}\n",
+             (long long)record->iteration, number(record->loss, n[1]), norm, scale, number(record->learning_rate, n[2]),
              number(record->seconds * 1000, n[3]), number(record->tokens_per_second, n[4]));
     return put(metrics, line, diags);
 }

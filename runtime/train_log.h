@@ -2,6 +2,7 @@
 //
 //     iter 10: loss 3.2101, time 7.91ms, mfu 55.10%, tok/s 97,100
 //     {"iter":10,"loss":3.21012345,"grad_norm":1.5,"lr":0.0001,"ms":7.91,"tok_s":97100}
+//     {"iter":10,"loss":3.21012345,"grad_norm":null,"loss_scale":65536,"lr":0.0001, ...     of a scaled loss
 #ifndef SINTER_RUNTIME_TRAIN_LOG_H
 #define SINTER_RUNTIME_TRAIN_LOG_H
 
@@ -16,6 +17,7 @@ typedef struct {
     int64_t iteration;
     double loss, grad_norm, learning_rate, seconds, tokens_per_second;
     bool has_grad_norm;
+    double loss_scale;    // not positive: the loss is not scaled
 } StepRecord;
 
 void log_step(char *line, size_t size, const StepRecord *record, double running_mfu);

@@ -11,8 +11,9 @@ static bool starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_moment(const ProgramSlot *slot) {
-    return starts_with(slot->name, "adam.");
+// What the optimizer keeps of its own: moments, and the scale of a loss.
+static bool is_optimizer_name(const char *name) {
+    return starts_with(name, "adam.") || starts_with(name, "scaler.");
 }
 
 enum { INIT_IS_NORMAL = 0 };
@@ -38,7 +39,7 @@ static bool is_place_of(const ProgramSlot *other, const ProgramSlot *slot) {
 }
 
 static bool has_padding(const ProgramSlot *slot) {
-    size_t element = slot->element == ELEMENT_BF16 ? sizeof(uint16_t) : sizeof(float);
+    size_t element = slot_is_half(slot) ? sizeof(uint16_t) : sizeof(float);
     return slot->bytes > (size_t)slot_elements(slot) * element;
 }
 
@@ -173,7 +174,7 @@ static bool check_slot(const ProgramSlot *slot, const TensorFile *file, Arena *s
 }
 
 static bool is_stored(const ProgramSlot *slot) {
-    return slot->kind == SLOT_STATE && (slot->is_param || is_moment(slot));
+    return slot->kind == SLOT_STATE && (slot->is_param || is_optimizer_name(slot->name));
 }
 
 // All that is wrong is said at once, up to a screenful.
@@ -191,7 +192,7 @@ static void note_extra(const Program *program, const TensorFile *file, Diags *di
     for (size_t i = 0; i < tensor_file_count(file); i++) {
         const char *name = tensor_file_at(file, i)->name;
         const ProgramSlot *slot = program_slot(program, SLOT_STATE, name);
-        if ((slot && is_stored(slot)) || starts_with(name, "adam.")) continue;
+        if ((slot && is_stored(slot)) || is_optimizer_name(name)) continue;
         if (!first) first = name;
         extra++;
     }
@@ -245,6 +246,7 @@ typedef struct {
     const ProgramSlot **slots;
     size_t count, prefix;
     bool is_finite;        // no value may be infinite or NaN
+    float divisor;         // of all values
 } Selection;
 
 static bool all_finite(const float *values, size_t count) {
@@ -265,8 +267,8 @@ static RuntimeStatus refuse_nonfinite(const ProgramSlot *slot, Diags *diags) {
 }
 
 // In parts: a table of embeddings is large, and memory was planned without a second one.
-static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot, bool is_finite, TensorWriter *writer,
-                                Arena *scratch, Diags *diags) {
+static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot, const Selection *selection,
+                                TensorWriter *writer, Arena *scratch, Diags *diags) {
     enum { PART = 1 << 18 }; // 1 MiB
     const SlotMap *map = slot_map(slot, scratch);
     float *values = ARENA_ARRAY(scratch, float, PART);
@@ -277,7 +279,8 @@ static RuntimeStatus write_slot(const Session *session, const ProgramSlot *slot,
     for (int64_t first = 0; first < elements && status == RUNTIME_OK; first += PART) {
         int64_t count = elements - first < PART ? elements - first : PART;
         slot_unpack_part(map, memory, first, count, values);
-        bool is_refused = is_finite && !all_finite(values, (size_t)count);
+        for (int64_t i = 0; selection->divisor != 1 && i < count; i++) values[i] /= selection->divisor;
+        bool is_refused = selection->is_finite && !all_finite(values, (size_t)count);
         status = is_refused ? refuse_nonfinite(slot, diags) : tensor_writer_data(writer, values, (size_t)count, diags);
     }
     bool done = session_unmap(session, slot, memory, MAP_READ, diags);
@@ -289,7 +292,7 @@ static RuntimeStatus write_slots(const Session *session, const Selection *select
     Arena *scratch = arena_create();
     RuntimeStatus status = tensor_writer_begin(writer, diags);
     for (size_t i = 0; i < selection->count && status == RUNTIME_OK; i++) {
-        status = write_slot(session, selection->slots[i], selection->is_finite, writer, scratch, diags);
+        status = write_slot(session, selection->slots[i], selection, writer, scratch, diags);
         arena_reset(scratch);
     }
     if (status == RUNTIME_OK) status = tensor_writer_commit(writer, diags);
@@ -327,7 +330,8 @@ RuntimeStatus weights_save(const Session *session, const Program *program, const
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags) {
     Arena *arena = arena_create();
     Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1),
-                           .is_finite = true};
+                           .is_finite = true,
+                           .divisor = 1};
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (is_stored(&program->slots[i])) selection.slots[selection.count++] = &program->slots[i];
     RuntimeStatus status = save_slots(session, path, &selection, metadata, metadata_count, diags);
@@ -339,7 +343,13 @@ RuntimeStatus weights_save(const Session *session, const Program *program, const
 RuntimeStatus weights_save_gradients(const Session *session, const Program *program, const char *path, Diags *diags) {
     Arena *arena = arena_create();
     Selection selection = {.slots = ARENA_ARRAY(arena, const ProgramSlot *, program->slot_count + 1),
-                           .prefix = strlen("grad.")};
+                           .prefix = strlen("grad."),
+                           .divisor = 1};
+    const ProgramSlot *scale = program_slot(program, SLOT_OUTPUT, "loss_scale");
+    if (scale && weights_get(session, scale, &selection.divisor, arena, diags) != RUNTIME_OK) {
+        arena_free(arena);
+        return RUNTIME_IO;
+    }
     for (uint32_t i = 0; i < program->slot_count; i++) {
         if (!program->slots[i].is_param) continue;
         const char *name = arena_format(arena, "grad.%s", program->slots[i].name);

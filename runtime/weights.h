@@ -34,7 +34,8 @@ size_t weights_file_bytes(const Program *program);
 // Parameters and moments, with metadata, atomically. RUNTIME_NONFINITE when one of them is not finite.
 RuntimeStatus weights_save(const Session *session, const Program *program, const char *path,
                            const TensorMetadata *metadata, size_t metadata_count, Diags *diags);
-// The outputs "grad.NAME" of the run just done, as tensors NAME. BUG when the program has none.
+// The outputs "grad.NAME" of the run just done, as tensors NAME, without the scale of its loss. BUG when the program
+// has none.
 RuntimeStatus weights_save_gradients(const Session *session, const Program *program, const char *path, Diags *diags);
 
 #endif

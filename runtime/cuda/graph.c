@@ -64,7 +64,8 @@ static CudaResult add_give_behind(Building *building, const CudaNode *before, si
                      .cursor = session->cursor,
                      .arena = session->blocks[MEMORY_ARENA],
                      .loss = output_offset(program, "loss"),
-                     .grad_norm = output_offset(program, "grad_norm")};
+                     .grad_norm = output_offset(program, "grad_norm"),
+                     .loss_scale = output_offset(program, "loss_scale")};
     void *arguments[] = {&give};
     return add_node(building, session->give, 1, 1, 0, arguments, before, before_count, &building->last);
 }

@@ -104,7 +104,7 @@ enum { CUDA_ORDER_BYTES = 16 };  // that many belong to it
 // What the runs of a session leave to the next ones.
 typedef struct {
     unsigned long long run;        // number of the one that is under way
-    unsigned long long unsound;    // not 0: a result of this iteration was not finite
+    unsigned long long unsound;    // not 0: a result of this iteration was not finite, and no scaled loss was to blame
     unsigned long long in_a_row;   // so many iterations before it were not sound
     unsigned long long is_minded;  // whether the result of this run counts
 } CudaCursor;
@@ -121,12 +121,12 @@ typedef struct {
 // sinter_give: writes results[run % entries], its number last, and moves the cursor on. Offsets in the arena;
 // UINT64_MAX: the program has no such output, and NaN is written.
 typedef struct {
-    unsigned long long results, entries, cursor, arena, loss, grad_norm;
+    unsigned long long results, entries, cursor, arena, loss, grad_norm, loss_scale;
 } CudaGive;
 
 typedef struct {
     unsigned long long run;       // number of the run that this is of, plus 1; 0: none yet
-    float loss, grad_norm;
+    float loss, grad_norm, loss_scale, unused;
 } CudaResultEntry;
 
 enum { CUDA_SERVICE_THREADS = 256, CUDA_TAKE_BLOCKS = 32 };

@@ -346,7 +346,7 @@ bool cuda_session_collect(CudaSession *session, bool wait, bool *is_done, CudaRu
     if (wait && !wait_for(session, run, diags)) return false;
     if (!is_given(session, run)) return wait || still_runs(session, diags);
     volatile const CudaResultEntry *entry = &session->results[run % CUDA_RING_ENTRIES];
-    *result = (CudaRunResult){run, entry->loss, entry->grad_norm};
+    *result = (CudaRunResult){run, entry->loss, entry->grad_norm, entry->loss_scale};
     session->collected++;
     *is_done = true;
     return true;

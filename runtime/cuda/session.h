@@ -55,7 +55,7 @@ bool cuda_session_time(CudaSession *session, const CudaProgram *program, CudaOrd
 
 typedef struct {
     uint64_t run;  // number of the submit, from 0
-    float loss, grad_norm;  // NaN where the program has none
+    float loss, grad_norm, loss_scale;  // NaN where the program has none
 } CudaRunResult;
 // The oldest run not collected yet. Without `wait`, *is_done is false while it is under way; with it, is waited for.
 // False after a diagnostic: the device failed, and nothing of this session can be trusted.

@@ -51,7 +51,7 @@ static bool collect(void *context, bool wait, bool *is_done, RunResult *result, 
     const Device *device = context;
     CudaRunResult run;
     if (!cuda_session_collect(device->session, wait, is_done, &run, diags)) return false;
-    if (*is_done) *result = (RunResult){run.loss, run.grad_norm};
+    if (*is_done) *result = (RunResult){run.loss, run.grad_norm, run.loss_scale};
     return true;
 }
 
