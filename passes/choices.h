@@ -11,7 +11,7 @@
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
 //     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt
-//     precision layer[*].u f32             # what a value is stored in; or bf16, on a GPU
+//     precision layer[*].u f32             # what a value is stored in; on a GPU bf16 or f16, too
 //     redo   layer[*].p in eval            # in one program only: step, micro, eval or logits
 //     in eval                              # and so are all the lines that follow, up to the next such line
 //

@@ -225,8 +225,8 @@ static bool parse_precision(Line *line, Choice *choice) {
     const char *name = peek(line, 0);
     if (!name) return usage_error(line, choice, "a type");
     if (!dtype_from_name(name, &choice->precision) ||
-        (choice->precision != DTYPE_F32 && choice->precision != DTYPE_BF16))
-        return diag_error(line->diags, place_of(line, line->next), "'%s': values are stored in f32 or bf16", name);
+        (choice->precision != DTYPE_F32 && choice->precision != DTYPE_BF16 && choice->precision != DTYPE_F16))
+        return diag_error(line->diags, place_of(line, line->next), "'%s': values are stored in f32, bf16 or f16", name);
     line->next++;
     return true;
 }

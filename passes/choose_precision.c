@@ -5,7 +5,8 @@
 //           stored in bf16; who writes it rounds it. Everything else stays f32, unless a choice says bf16
 //           a param that products multiply by and round gets a copy in bf16, which they read: a state that is made anew
 //           by the step that updates the param
-// does nothing on a processor, and unless products round to bf16
+//           where products round to f16, f16 stands for bf16 in all of this
+// does nothing on a processor, and unless products round to bf16 or f16
 // ledger    per value that such a product multiplies by: made, with the bytes that its writer and readers save, or the
 //           first condition that failed
 //
@@ -22,7 +23,13 @@ typedef struct {
     Plan *plan;
     PassContext *context;
     uint32_t *writers;   // by value
+    DType narrow;        // what products round to: bf16 or f16; f32: neither
 } Storing;
+
+static DType narrow_of(const PassContext *context) {
+    if (!target_is_gpu(context->target)) return DTYPE_F32;
+    return context->tensor == TENSOR_BF16 ? DTYPE_BF16 : context->tensor == TENSOR_F16 ? DTYPE_F16 : DTYPE_F32;
+}
 
 // ---- conditions
 
@@ -41,8 +48,10 @@ static bool only_multiplies(const Plan *plan, const Step *step, uint32_t k) {
     return true;
 }
 
-static bool rounds_to_bf16(const Plan *plan, const Step *step, uint32_t k) {
-    return step->form == FORM_PRODUCT && step->tensor.kind == TENSOR_BF16 && only_multiplies(plan, step, k);
+// All products in tensor cores round to one type.
+static bool rounds(const Plan *plan, const Step *step, uint32_t k) {
+    bool is_narrow = step->tensor.kind == TENSOR_BF16 || step->tensor.kind == TENSOR_F16;
+    return step->form == FORM_PRODUCT && is_narrow && only_multiplies(plan, step, k);
 }
 
 typedef struct {
@@ -57,7 +66,7 @@ static Readers readers_of(const Plan *plan, ValueId id) {
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             if (plan->steps[s].operands[k] != id) continue;
             readers.count++;
-            if (rounds_to_bf16(plan, &plan->steps[s], k)) {
+            if (rounds(plan, &plan->steps[s], k)) {
                 readers.rounding++;
                 readers.last = s;
             } else if (!readers.other) {
@@ -73,11 +82,12 @@ static bool is_summed_in_memory(const Step *writer) {
     return writer->form == FORM_PRODUCT && writer->tensor.kind == TENSOR_NONE;
 }
 
-static const char *refusal(const Storing *storing, ValueId id) {
+static const char *refusal(const Storing *storing, ValueId id, DType narrow) {
     Arena *arena = storing->plan->arena;
     const Value *value = &storing->plan->values[id];
-    if (!target_is_gpu(storing->context->target) || storing->context->tensor != TENSOR_BF16)
-        return "products round to bf16 on GPUs only, with dtype = bfloat16";
+    if (storing->narrow != narrow)
+        return arena_format(arena, "products round to %s on GPUs only, with dtype = %s", dtype_name(narrow),
+                            narrow == DTYPE_F16 ? "float16" : "bfloat16");
     if (value->dtype != DTYPE_F32) return arena_format(arena, "it holds %s", dtype_name(value->dtype));
     if (value->kind != VALUE_TEMPORARY || storing->writers[id] == STEP_NONE) return "it outlives the step";
     if (value->parts > 1) return "it is a sum of parts";
@@ -100,22 +110,31 @@ static const char *place_of(const Storing *storing, ValueId id) {
     return storing->plan->steps[storing->writers[id]].place;
 }
 
-static void store_in_bf16(const Storing *storing, ValueId id) {
+static void store_narrow(const Storing *storing, ValueId id) {
     Plan *plan = storing->plan;
-    plan->values[id].dtype = DTYPE_BF16;
+    plan->values[id].dtype = storing->narrow;
     step_cost(plan, &plan->steps[storing->writers[id]]);
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
             if (plan->steps[s].operands[k] == id) step_cost(plan, &plan->steps[s]);
 }
 
+// The 16 bits that a choice wants it in; f32: none does.
+static DType asked_type(const Storing *storing, const char *place) {
+    Choices *choices = storing->context->choices;
+    if (choices_ask_for(choices, place, DTYPE_BF16)) return DTYPE_BF16;
+    return choices_ask_for(choices, place, DTYPE_F16) ? DTYPE_F16 : DTYPE_F32;
+}
+
 static void choose(const Storing *storing, ValueId id) {
     const Plan *plan = storing->plan;
     Choices *choices = storing->context->choices;
     Readers readers = readers_of(plan, id);
-    Decision decision = {.pass = "choose_precision", .what = "store in bf16", .place = place_of(storing, id)};
-    if (readers.rounding == 0 && !choices_ask_for(choices, decision.place, DTYPE_BF16)) return;
-    decision.reason = refusal(storing, id);
+    Decision decision = {.pass = "choose_precision", .place = place_of(storing, id)};
+    DType asked = asked_type(storing, decision.place), narrow = asked == DTYPE_F32 ? storing->narrow : asked;
+    if (readers.rounding == 0 && asked == DTYPE_F32) return;
+    decision.what = arena_format(plan->arena, "store in %s", dtype_name(narrow));
+    decision.reason = refusal(storing, id, narrow);
     bool is_possible = !decision.reason;
     if (is_possible) decision.reason = objection(storing, &readers);
     decision.made = !decision.reason;
@@ -124,11 +143,11 @@ static void choose(const Storing *storing, ValueId id) {
                                                 : arena_format(plan->arena, "%u products read it, and round it",
                                                                readers.rounding);
     choices_decide(choices, is_possible, &decision);
-    choices_decide_precision(choices, is_possible, DTYPE_BF16, &decision);
+    choices_decide_precision(choices, is_possible, narrow, &decision);
     if (decision.made) {
-        double narrower = (double)(dtype_bytes(DTYPE_F32) - dtype_bytes(DTYPE_BF16));
+        double narrower = (double)(dtype_bytes(DTYPE_F32) - dtype_bytes(narrow));
         decision.bytes_saved = (1.0 + readers.count) * narrower * (double)layout_elements(&plan->values[id].layout);
-        store_in_bf16(storing, id);
+        store_narrow(storing, id);
     }
     ledger_add(storing->context->ledger, decision);
 }
@@ -187,7 +206,7 @@ static void read_copy(Plan *plan, ValueId param, ValueId copy) {
         Step *step = &plan->steps[s];
         bool reads = false;
         for (uint32_t k = 0; k < step->operand_count; k++) {
-            if (step->operands[k] != param || !rounds_to_bf16(plan, step, k)) continue;
+            if (step->operands[k] != param || !rounds(plan, step, k)) continue;
             step->operands[k] = copy;
             reads = true;
         }
@@ -200,7 +219,7 @@ static void keep_copy(Storing *storing, ValueId param, ValueId next, const char 
     Value value = plan->values[param];
     ValueId copy = add_value(plan, (Value){.kind = VALUE_STATE,
                                            .name = name,
-                                           .dtype = DTYPE_BF16,
+                                           .dtype = storing->narrow,
                                            .order = value.order,
                                            .layout = value.layout,
                                            .leaf = value.leaf,
@@ -217,8 +236,9 @@ static void choose_copy(Storing *storing, ValueId param) {
     Choices *choices = storing->context->choices;
     const Value *value = &plan->values[param];
     Readers readers = readers_of(plan, param);
-    const char *name = copy_name(plan->arena, plan->dims, value->name, DTYPE_BF16, &value->layout);
-    Decision decision = {.pass = "choose_precision", .what = "keep copy in bf16", .place = value->name};
+    const char *name = copy_name(plan->arena, plan->dims, value->name, storing->narrow, &value->layout);
+    Decision decision = {.pass = "choose_precision", .place = value->name};
+    decision.what = arena_format(plan->arena, "keep copy in %s", dtype_name(storing->narrow));
     ValueId next = find_next(plan, param);
     bool is_kept = next != VALUE_NONE && state_layout_find(storing->context->states, name);
     if (readers.rounding == 0 && !is_kept) return;
@@ -227,7 +247,7 @@ static void choose_copy(Storing *storing, ValueId param) {
     if (is_possible) decision.reason = arena_format(plan->arena, "%u products read it, and round it", readers.rounding);
     if (!is_kept) {
         choices_decide(choices, is_possible, &decision);
-        choices_decide_precision(choices, is_possible, DTYPE_BF16, &decision);
+        choices_decide_precision(choices, is_possible, storing->narrow, &decision);
     }
     if (decision.made) {
         double copies = (double)readers.rounding - (next != VALUE_NONE);
@@ -238,17 +258,17 @@ static void choose_copy(Storing *storing, ValueId param) {
 }
 
 bool pass_choose_precision(Plan *plan, PassContext *context) {
-    Storing storing = {plan, context, plan_writers(plan, plan->arena)};
+    Storing storing = {plan, context, plan_writers(plan, plan->arena), narrow_of(context)};
     uint32_t count = plan->value_count;
-    bool is_bf16 = target_is_gpu(context->target) && context->tensor == TENSOR_BF16, updates = false;
+    bool is_narrow = storing.narrow != DTYPE_F32, updates = false;
     for (ValueId id = 0; id < count; id++) {
-        bool is_copied = is_bf16 && plan->values[id].is_param && plan->values[id].dtype == DTYPE_F32;
+        bool is_copied = is_narrow && plan->values[id].is_param && plan->values[id].dtype == DTYPE_F32;
         if (is_copied)
             choose_copy(&storing, id);
         else
             choose(&storing, id);
         updates |= plan->values[id].next_of != VALUE_NONE && plan->values[plan->values[id].next_of].is_param;
     }
-    if (context->states && updates && is_bf16) context->states->updates = true;
+    if (context->states && updates && is_narrow) context->states->updates = true;
     return true;
 }

@@ -71,6 +71,20 @@ INLINE unsigned short bf16_of(float value) {
 }
 INLINE float float_of_bf16(unsigned short half) { return __int_as_float((int)((unsigned)half << 16)); }
 
+// f16 in memory: to the nearest, ties to even, infinity from 65520 on.
+#ifndef EMULATED
+INLINE unsigned short f16_of(float value) {
+    unsigned short half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+    return half;
+}
+INLINE float float_of_f16(unsigned short half) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+    return value;
+}
+#endif
+
 // ---- the tree of reductions: lane i with lane i+8 for i < 8, then i+4, i+2, i+1; all lanes get the result
 
 INLINE float reduce_sum(float value) {

@@ -8,6 +8,7 @@
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
+//     halves.cu     fragments of 16-bit factors; stands behind it twice, for bf16 and for f16
 //
 // A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row
 // and every 16 lanes of its tile; threads of a worker differ in lanes only.
@@ -19,6 +20,7 @@
 
 extern const char *cuda_common(void); // common.cu
 extern const char *cuda_tensor(void); // tensor.cu
+extern const char *cuda_halves(void); // halves.cu
 
 // ---- spread.c
 typedef enum {

@@ -30,7 +30,7 @@ static const char *element_text(const Printer *printer, DType dtype, double numb
 }
 
 static const char *memory_text(DType dtype) {
-    if (dtype == DTYPE_BF16) return "unsigned short";
+    if (dtype == DTYPE_BF16 || dtype == DTYPE_F16) return "unsigned short";
     return dtype == DTYPE_BOOL ? "unsigned char" : dtype_text(dtype);
 }
 

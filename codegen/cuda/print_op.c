@@ -144,8 +144,9 @@ static const char *table_text(const Printer *printer, uint32_t number) {
 
 static const char *load_text(const Printer *printer, const TileOp *op) {
     const char *element = arena_format(printer->arena, "b%d[%s]", op->buffer, address_text(printer, &op->index));
-    if (printer->program->buffers[op->buffer].dtype == DTYPE_BF16)
-        return arena_format(printer->arena, "float_of_bf16(%s)", element);
+    DType dtype = printer->program->buffers[op->buffer].dtype;
+    if (dtype == DTYPE_BF16 || dtype == DTYPE_F16)
+        return arena_format(printer->arena, "float_of_%s(%s)", dtype_name(dtype), element);
     return op->dtype == DTYPE_BOOL ? arena_format(printer->arena, "%s != 0", element) : element;
 }
 
@@ -196,11 +197,12 @@ static void print_write(Printer *printer, uint32_t number) {
         BUG("threads of %s meet in one element", printer->symbol);
     if (wide && adds && !lanes_are_apart(printer, op)) BUG("lanes of %s add in no order", printer->symbol);
     const char *value = value_text(printer, op->operands[0]);
-    if (printer->program->buffers[op->buffer].dtype == DTYPE_BF16) {
-        if (adds) BUG("%s adds in bf16", printer->symbol);
-        value = arena_format(printer->arena, "bf16_of(%s)", value);
+    DType dtype = printer->program->buffers[op->buffer].dtype;
+    if (dtype == DTYPE_BF16 || dtype == DTYPE_F16) {
+        if (adds) BUG("%s adds in %s", printer->symbol, dtype_name(dtype));
+        value = arena_format(printer->arena, "%s_of(%s)", dtype_name(dtype), value);
     }
-    if (printer->program->buffers[op->buffer].dtype == DTYPE_I32 && adds) {
+    if (dtype == DTYPE_I32 && adds) {
         const char *element = arena_format(printer->arena, "b%d[%s]", op->buffer, address_text(printer, &op->index));
         print_line(printer, "%s%s = int_add(%s, %s);", wide ? "" : "if (lane == 0) ", element, element, value);
         return;

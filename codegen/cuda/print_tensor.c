@@ -29,7 +29,7 @@ Tensor tensor_of(const TileProgram *program) {
     const TensorTile *tile = &program->tensor;
     bool is_large = tile->rows >= 128 && tile->lanes >= 128, is_tf32 = tile->kind == TENSOR_TF32;
     bool is_narrow = factor_bytes(program, 1) == 2 && factor_bytes(program, 2) == 2;
-    CHECK(is_tf32 || tile->kind == TENSOR_BF16);
+    CHECK(tile->kind != TENSOR_NONE);
     Tensor tensor = {.tile = *tile, .warps_rows = 2, .warps_lanes = is_large ? 4 : 2};
     tensor.threads = 32 * tensor.warps_rows * tensor.warps_lanes;
     tensor.resident = is_large ? 1 : 3;

@@ -210,7 +210,10 @@ CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int c
     Arena *arena = arena_create();
     CudaReport unread = {0};
     CudaCode *code = ARENA_NEW(arena, CudaCode);
-    const char *common = arena_format(arena, "%s%s", cuda_common(), cuda_tensor());
+    const char *common = arena_format(arena,
+                                      "%s%s#define HALF(name) name##_bf16\n%s#undef HALF\n"
+                                      "#define HALF(name) name##_f16\n%s#undef HALF\n",
+                                      cuda_common(), cuda_tensor(), cuda_halves(), cuda_halves());
     *code = (CudaCode){.arena = arena, .common = common, .program_count = count};
     Printing printing = {.code = code,
                          .plans = plans,

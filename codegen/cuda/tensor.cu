@@ -49,18 +49,30 @@ INLINE void multiply_tf32(float *low, float *high, const unsigned *a, const unsi
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Two factors of successive summed indices in one register: as they lie in memory, or each to the nearest of 7 bits, ties
-// to even.
+// Two factors of successive summed indices in one register: as they lie in memory, or each rounded to the nearest, ties to
+// even: bf16 has 7 bits, f16 10, and infinity from 65520 on.
 typedef unsigned Halves;
-INLINE Halves halves(unsigned word) { return word; }
+INLINE Halves halves_bf16(unsigned word) { return word; }
+INLINE Halves halves_f16(unsigned word) { return word; }
 INLINE Halves round_bf16(float first, float second) {
     Halves both;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
     return both;
 }
+INLINE Halves round_f16(float first, float second) {
+    Halves both;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+    return both;
+}
 
 INLINE void multiply_bf16(float *low, float *high, const Halves *a, const Halves *b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(low[0]), "+f"(low[1]), "+f"(high[0]), "+f"(high[1])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+INLINE void multiply_f16(float *low, float *high, const Halves *a, const Halves *b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(low[0]), "+f"(low[1]), "+f"(high[0]), "+f"(high[1])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -126,77 +138,8 @@ INLINE void lanes_by_depth_tf32(unsigned *b, const unsigned char *panel, int pit
     for (int i = 0; i < 4; i++) b[i] = round_tf32(word_by_depth(panel, pitch, first + 8 * (i >> 1), line + 4 * (i & 1)));
 }
 
-// ---- fragments of bf16 out of panels of f32: the same, and 16 summed indices, which are rounded on their way
-
-INLINE Halves pair_by_rows(const unsigned char *panel, int row, int depth) {
-    const float2 both = *(const float2 *)(panel + PAIRS_BY_ROWS(row, depth >> 2) + 4 * (depth & 3));
-    return round_bf16(both.x, both.y);
-}
-
-INLINE void rows_by_rows_f32_bf16(Halves *a, const unsigned char *panel, int row, int part) {
-    int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
-    UNROLL
-    for (int i = 0; i < 4; i++) a[i] = pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1));
-}
-
-INLINE void lanes_by_rows_f32_bf16(Halves *b, const unsigned char *panel, int row, int part) {
-    int first = row + (WARP_LANE >> 2), depth = 16 * part + 2 * (WARP_LANE & 3);
-    UNROLL
-    for (int i = 0; i < 4; i++) b[i] = pair_by_rows(panel, first + 8 * (i >> 1), depth + 8 * (i & 1));
-}
+// ---- fragments of 16-bit factors are in halves.cu
 
 INLINE float factor_by_depth(const unsigned char *panel, int pitch, int row, int line) {
     return *(const float *)(panel + PAIRS_BY_DEPTH(line, row >> 2, pitch) + 4 * (row & 3));
-}
-
-INLINE Halves pair_by_depth(const unsigned char *panel, int pitch, int row, int line) {
-    return round_bf16(factor_by_depth(panel, pitch, row, line), factor_by_depth(panel, pitch, row, line + 1));
-}
-
-INLINE void rows_by_depth_f32_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
-    int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
-    UNROLL
-    for (int i = 0; i < 4; i++) a[i] = pair_by_depth(panel, pitch, first + 8 * (i & 1), line + 8 * (i >> 1));
-}
-
-INLINE void lanes_by_depth_f32_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
-    int first = row + (WARP_LANE >> 2), line = 16 * part + 2 * (WARP_LANE & 3);
-    UNROLL
-    for (int i = 0; i < 4; i++) b[i] = pair_by_depth(panel, pitch, first + 8 * (i >> 1), line + 8 * (i & 1));
-}
-
-// ---- fragments of bf16 out of panels of bf16, as they are
-
-INLINE void load_halves(Halves *to, const unsigned char *line) {
-    unsigned words[4];
-    load_matrices(words, line);
-    UNROLL
-    for (int i = 0; i < 4; i++) to[i] = halves(words[i]);
-}
-
-INLINE void load_halves_turned(Halves *to, const unsigned char *line) {
-    unsigned words[4];
-    load_matrices_turned(words, line);
-    UNROLL
-    for (int i = 0; i < 4; i++) to[i] = halves(words[i]);
-}
-
-INLINE void rows_by_rows_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
-    int line = row + (WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);
-    load_halves(a, panel + PLACE_OF_HALVES(line, piece, pitch));
-}
-
-INLINE void lanes_by_rows_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
-    int line = row + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = 2 * part + (WARP_LANE >> 3 & 1);
-    load_halves(b, panel + PLACE_OF_HALVES(line, piece, pitch));
-}
-
-INLINE void rows_by_depth_bf16(Halves *a, const unsigned char *panel, int pitch, int row, int part) {
-    int line = 16 * part + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = (row >> 3) + (WARP_LANE >> 3 & 1);
-    load_halves_turned(a, panel + PLACE_OF_HALVES(line, piece, pitch));
-}
-
-INLINE void lanes_by_depth_bf16(Halves *b, const unsigned char *panel, int pitch, int row, int part) {
-    int line = 16 * part + (WARP_LANE & 15), piece = (row >> 3) + (WARP_LANE >> 4);
-    load_halves_turned(b, panel + PLACE_OF_HALVES(line, piece, pitch));
 }

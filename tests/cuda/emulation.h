@@ -11,6 +11,8 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "../../base/half.h"
+
 typedef struct {
     unsigned x, y, z;
 } Emulated3;
@@ -96,8 +98,17 @@ typedef struct {
     float x, y;
 } float2;
 
+#define f16_of(value) f16_from_float(value)
+#define float_of_f16(half) float_from_f16(half)
+
 static inline __attribute__((always_inline)) void multiply_bf16(float *low, float *high, const Halves *a,
                                                                 const Halves *b) {
+    EmulatedProduct product = {low, high, &a->first, &b->first, 2};
+    emulated.multiply(&product);
+}
+
+static inline __attribute__((always_inline)) void multiply_f16(float *low, float *high, const Halves *a,
+                                                               const Halves *b) {
     EmulatedProduct product = {low, high, &a->first, &b->first, 2};
     emulated.multiply(&product);
 }
@@ -130,8 +141,16 @@ static inline unsigned bits_bf16(float value) {
     if (emulated.exact || (bits & 0x7f800000u) == 0x7f800000u) return bits;
     return (bits + 0x7fffu + (bits >> 16 & 1)) & ~0xffffu;
 }
-static inline Halves halves(unsigned word) { return (Halves){word << 16, word & 0xffff0000u}; }
+static inline Halves halves_bf16(unsigned word) { return (Halves){word << 16, word & 0xffff0000u}; }
 static inline Halves round_bf16(float first, float second) { return (Halves){bits_bf16(first), bits_bf16(second)}; }
+
+static inline unsigned bits_f16(float value) {
+    return half_bits_of(emulated.exact ? value : float_from_f16(f16_from_float(value)));
+}
+static inline Halves halves_f16(unsigned word) {
+    return (Halves){half_bits_of(float_from_f16((uint16_t)word)), half_bits_of(float_from_f16((uint16_t)(word >> 16)))};
+}
+static inline Halves round_f16(float first, float second) { return (Halves){bits_f16(first), bits_f16(second)}; }
 #else
 // Stands between the common part and the kernels.
 #define EMULATED_SITES                                                                                                 \
@@ -150,8 +169,17 @@ static inline Halves round_bf16(float first, float second) { return (Halves){bit
     "EMULATED_AT(rows_by_depth_bf16(to, panel, pitch, row, part))\n"                                                   \
     "#define lanes_by_depth_bf16(to, panel, pitch, row, part) "                                                        \
     "EMULATED_AT(lanes_by_depth_bf16(to, panel, pitch, row, part))\n"                                                  \
+    "#define rows_by_rows_f16(to, panel, pitch, row, part) "                                                           \
+    "EMULATED_AT(rows_by_rows_f16(to, panel, pitch, row, part))\n"                                                     \
+    "#define lanes_by_rows_f16(to, panel, pitch, row, part) "                                                          \
+    "EMULATED_AT(lanes_by_rows_f16(to, panel, pitch, row, part))\n"                                                    \
+    "#define rows_by_depth_f16(to, panel, pitch, row, part) "                                                          \
+    "EMULATED_AT(rows_by_depth_f16(to, panel, pitch, row, part))\n"                                                    \
+    "#define lanes_by_depth_f16(to, panel, pitch, row, part) "                                                         \
+    "EMULATED_AT(lanes_by_depth_f16(to, panel, pitch, row, part))\n"                                                   \
     "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"                             \
-    "#define multiply_bf16(low, high, a, b) EMULATED_AT(multiply_bf16(low, high, a, b))\n"
+    "#define multiply_bf16(low, high, a, b) EMULATED_AT(multiply_bf16(low, high, a, b))\n"                             \
+    "#define multiply_f16(low, high, a, b) EMULATED_AT(multiply_f16(low, high, a, b))\n"
 #endif
 
 #endif

@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/half.h"
 
-// ---- bf16 on a CPU
+// ---- bf16 and f16 on a CPU
 
-// What is stored in bf16 gets memory of its own behind the rest.
+static bool is_half(DType dtype) { return dtype == DTYPE_BF16 || dtype == DTYPE_F16; }
+
+// What is stored so gets memory of its own behind the rest.
 static const Plan *widen(Arena *arena, const Plan *plan) {
     Plan *wide = ARENA_NEW(arena, Plan);
     *wide = *plan;
@@ -16,7 +19,7 @@ static const Plan *widen(Arena *arena, const Plan *plan) {
     for (ValueId id = 0; id < plan->value_count; id++) {
         Value *value = &wide->values[id];
         *value = plan->values[id];
-        if (value->dtype != DTYPE_BF16) continue;
+        if (!is_half(value->dtype)) continue;
         size_t *end = value->space == SPACE_STATE ? &wide->state_bytes : &wide->arena_bytes;
         CHECK(value->parts <= 1);
         value->dtype = DTYPE_F32;
@@ -28,19 +31,12 @@ static const Plan *widen(Arena *arena, const Plan *plan) {
     return wide;
 }
 
-static float widened(uint16_t half) {
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+static float widened(DType dtype, uint16_t half) {
+    return dtype == DTYPE_F16 ? float_from_f16(half) : float_from_bf16(half);
 }
 
-// To the nearest, ties to even.
-static float rounded(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (isnan(value)) return value;
-    return widened((uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16));
+static uint16_t narrowed(DType dtype, float value) {
+    return dtype == DTYPE_F16 ? f16_from_float(value) : bf16_from_float(value);
 }
 
 static char *cpu_data(const SideBySide *side, ValueId id) {
@@ -61,7 +57,8 @@ static void round_outputs(const SideBySide *side, const Step *step) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         const Value *value = &side->plan->values[step->outputs[k]];
         float *numbers = (float *)cpu_data(side, step->outputs[k]);
-        for (int64_t i = 0; value->dtype == DTYPE_BF16 && i < elements_of(value); i++) numbers[i] = rounded(numbers[i]);
+        for (int64_t i = 0; is_half(value->dtype) && i < elements_of(value); i++)
+            numbers[i] = widened(value->dtype, narrowed(value->dtype, numbers[i]));
     }
 }
 
@@ -143,17 +140,16 @@ void side_fill(const SideBySide *side, uint64_t seed, int run, int64_t vocabular
     }
 }
 
-// Copies of params in bf16, in the order of their params; the CPU's numbers are those of the GPU.
+// Copies of params in bf16 or f16, in the order of their params; the CPU's numbers are those of the GPU.
 static void fill_copy(const SideBySide *side, ValueId copy) {
     const Value *value = &side->plan->values[copy];
     const ProgramSlot *param = program_slot(side->program, SLOT_STATE, value->leaf->name);
     const float *from = side_data(side, param);
     float *cpu = (float *)cpu_data(side, copy);
     for (int64_t i = 0; i < elements_of(value); i++) {
-        uint32_t bits;
-        cpu[i] = rounded(from[i]);
-        memcpy(&bits, &cpu[i], sizeof bits);
-        ((uint16_t *)gpu_data(side, copy))[i] = (uint16_t)(bits >> 16);
+        uint16_t half = narrowed(value->dtype, from[i]);
+        cpu[i] = widened(value->dtype, half);
+        ((uint16_t *)gpu_data(side, copy))[i] = half;
     }
 }
 
@@ -212,11 +208,11 @@ static bool read_both(const SideBySide *side, ValueId id, int64_t i, float *cpu,
     *cpu = *gpu = 0;
     memcpy(cpu, a, wide);
     memcpy(gpu, b, own);
-    if (dtype == DTYPE_BF16) {
+    if (is_half(dtype)) {
         memcpy(&half, b, own);
-        *gpu = widened(half);
+        *gpu = widened(dtype, half);
     }
-    return dtype == DTYPE_F32 || dtype == DTYPE_BF16 ? same_float(cpu, gpu) : memcmp(a, b, own) == 0;
+    return dtype == DTYPE_F32 || is_half(dtype) ? same_float(cpu, gpu) : memcmp(a, b, own) == 0;
 }
 
 // Within `tolerance` of the value's largest element; 0: the same bits.
@@ -266,7 +262,7 @@ static bool lie_in_order(const SideBySide *side, const Step *step, DimSet dims) 
 // dims are taken in another order since they do not lie side by side.
 static double tolerance_of(const SideBySide *side, const Step *step) {
     if (step->tensor.kind == TENSOR_NONE) return 0;
-    if (side->rounds) return step->tensor.kind == TENSOR_TF32 ? 4e-3 : 1.6e-2;
+    if (side->rounds) return step->tensor.kind == TENSOR_BF16 ? 1.6e-2 : 4e-3;
     for (NodeId id = 0; id < graph_nodes(step->region); id++)
         if (graph_node(step->region, id)->op == OP_CONTRACT &&
             !lie_in_order(side, step, graph_node(step->region, id)->attr.set))
@@ -279,12 +275,12 @@ static void take_over(const SideBySide *side, const Step *step) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         ValueId id = step->outputs[k];
         const Value *value = &side->plan->values[id];
-        if (value->dtype != DTYPE_BF16) {
+        if (!is_half(value->dtype)) {
             memcpy(cpu_data(side, id), gpu_data(side, id), value->bytes);
             continue;
         }
         for (int64_t i = 0; i < elements_of(value); i++)
-            ((float *)cpu_data(side, id))[i] = widened(((const uint16_t *)gpu_data(side, id))[i]);
+            ((float *)cpu_data(side, id))[i] = widened(value->dtype, ((const uint16_t *)gpu_data(side, id))[i]);
     }
 }
 

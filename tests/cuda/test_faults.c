@@ -223,7 +223,7 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
     "%5 = tanh f32[J,N] %4\n"                                                                                          \
     "output \"y\" %5\n"
 
-// Factors that are stored in bf16, in copies of single elements and of 16 bytes.
+// Factors that are stored in 16 bits, in copies of single elements and of 16 bytes.
 #define NARROW(dims)                                                                                                   \
     "graph \"products\"\n" dims "%0 = input f32[M,K] \"a\" stored(M,K)\n"                                              \
     "%1 = input f32[K,N] \"b\" stored(K,N)\n"                                                                          \
@@ -278,13 +278,15 @@ static void blocks_of_all_sizes(void **state) {
     static const struct {
         TensorKind kind;
         const char *text;
-    } products[] = {{TENSOR_TF32, PRODUCT_TEXT}, {TENSOR_BF16, PRODUCT_TEXT}, {TENSOR_BF16, NARROW_TEXT},
-                    {TENSOR_BF16, NARROW_EVEN_TEXT}};
-    for (size_t i = 0; i < 4 * (sizeof blocks / sizeof *blocks); i++) {
+    } products[] = {{TENSOR_TF32, PRODUCT_TEXT},      {TENSOR_BF16, PRODUCT_TEXT}, {TENSOR_BF16, NARROW_TEXT},
+                    {TENSOR_BF16, NARROW_EVEN_TEXT},  {TENSOR_F16, PRODUCT_TEXT},  {TENSOR_F16, NARROW_TEXT},
+                    {TENSOR_F16, NARROW_EVEN_TEXT}};
+    enum { PRODUCTS = sizeof products / sizeof *products };
+    for (size_t i = 0; i < PRODUCTS * (sizeof blocks / sizeof *blocks); i++) {
         Arena *arena = arena_create();
-        const uint32_t *block = blocks[i / 4];
-        TensorTile tile = {products[i % 4].kind, block[0], block[1], block[2]};
-        const char *wrong = emulate_products(arena, products[i % 4].text, tile, NULL);
+        const uint32_t *block = blocks[i / PRODUCTS];
+        TensorTile tile = {products[i % PRODUCTS].kind, block[0], block[1], block[2]};
+        const char *wrong = emulate_products(arena, products[i % PRODUCTS].text, tile, NULL);
         if (wrong)
             fail_msg("%s, %u by %u, %u stages: %s", tensor_name(tile.kind), tile.rows, tile.lanes, tile.stages, wrong);
         arena_free(arena);
@@ -313,22 +315,28 @@ static const char *pairs_of_one_summed_index(Arena *arena, const char *source) {
                    "factor_by_depth(panel, pitch, row, line)");
 }
 static const char *summed_indices_of_the_other_half(Arena *arena, const char *source) {
-    return replace(arena, source, "pair_by_rows(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
-                   "pair_by_rows(panel, first + 8 * (i & 1), depth)");
+    return replace(arena, source, "HALF(pair_by_rows)(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
+                   "HALF(pair_by_rows)(panel, first + 8 * (i & 1), depth)");
 }
 static const char *another_swizzle_of_halves(Arena *arena, const char *source) {
     return replace(arena, source, "copy_16(stage + PLACE_OF_HALVES(line, along / 8, 128)",
                    "copy_16(stage + 128 * line + 2 * along");
 }
 static const char *halves_that_are_not_turned(Arena *arena, const char *source) {
-    return replace(arena, source, "load_halves_turned(b, panel", "load_halves(b, panel");
+    return replace(arena, source, "HALF(load_halves_turned)(b, panel", "HALF(load_halves)(b, panel");
 }
 static const char *rows_of_one_matrix(Arena *arena, const char *source) {
-    return replace(arena, source, "(WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);\n    load_halves",
-                   "(WARP_LANE & 7), piece = 2 * part + (WARP_LANE >> 4);\n    load_halves");
+    return replace(arena, source, "(WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);\n    HALF(load_halves)",
+                   "(WARP_LANE & 7), piece = 2 * part + (WARP_LANE >> 4);\n    HALF(load_halves)");
 }
 static const char *rounding_to_zero(Arena *arena, const char *source) {
     return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits");
+}
+static const char *stored_in_the_other_type(Arena *arena, const char *source) {
+    return replace(arena, source, " = f16_of(", " = bf16_of(");
+}
+static const char *factors_of_the_other_type(Arena *arena, const char *source) {
+    return replace(arena, source, "lanes_by_depth_f16(", "lanes_by_depth_bf16(");
 }
 static const char *ties_away_from_zero(Arena *arena, const char *source) {
     return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits + 0x8000u");
@@ -389,6 +397,8 @@ static void wrong_rounding(void **state) {
     (void)state;
     must_fail(NARROW_TEXT, TENSOR_BF16, rounding_to_zero, "the CPU has");
     must_fail(NARROW_TEXT, TENSOR_BF16, ties_away_from_zero, "the CPU has");
+    must_fail(NARROW_TEXT, TENSOR_F16, stored_in_the_other_type, "the CPU has");
+    must_fail(NARROW_EVEN_TEXT, TENSOR_F16, factors_of_the_other_type, "the CPU has");
 }
 // An epilogue of a large tile is rolled.
 static void parts_that_stay_where_they_are(void **state) {

@@ -22,7 +22,8 @@ static bool uses_tensor_cores(uint64_t seed) { return seed % 3 == 1; }
 
 static Plan *plan_of(Arena *arena, const Graph *graph, uint64_t seed, const Target *target, Diags *diags) {
     Graph *copy = (Graph *)(uintptr_t)graph; // passes_run only reads it
-    TensorKind kind = seed / 9 % 2 ? TENSOR_BF16 : TENSOR_TF32;
+    static const TensorKind kinds[] = {TENSOR_TF32, TENSOR_BF16, TENSOR_F16};
+    TensorKind kind = kinds[seed / 9 % 3];
     if (uses_tensor_cores(seed)) return tensor_plan(arena, copy, kind, (FuseLevel)(seed / 3 % 3), target, diags);
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;

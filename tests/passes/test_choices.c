@@ -73,7 +73,7 @@ static void what_is_complained_of(void **state) {
         {"chunk a 4 over", "expected 'over DIM,DIM'"},
         {"strand on", "expected a number of pieces, found 'on'"},
         {"engine a mkl", "expected 'tiles', 'openblas' or 'cublaslt', found 'mkl'"},
-        {"precision a f16", "'f16': values are stored in f32 or bf16"},
+        {"precision a i32", "'i32': values are stored in f32, bf16 or f16"},
         {"keep a in train", "there is no program 'train'"},
         {"in train", "there is no program 'train'"},
         {"forbid a b c d e f g h i j k l m", "more than 12 words"},
