@@ -58,6 +58,9 @@ static bool compile(SinterModel *model, const char *source, const char *name, co
     if (!assign_settings(model->arena, model->config, settings, count, diags)) return false;
     if (config_int(model->config, "gradient_accumulation_steps") != 1)
         return diag_error(diags, (Place){0}, "gradient accumulation is for the training loop of the command line");
+    if (!text_equal(config_string(model->config, "dtype"), "float32"))
+        return diag_error(diags, (Place){0}, "dtype '%s': the library runs on processors, in float32",
+                          config_string(model->config, "dtype"));
     model->target = probed_target();
     CompileRequest request = {.target = &model->target, .fuse = configured_fuse(model->config)};
     request.observer = (PassObserver){.verify = true, .limit = -1};

@@ -56,6 +56,7 @@ static double leaf_value(const Leaf *leaf, DType dtype, int64_t i, int64_t vocab
     if (text_equal(leaf->name, "learning_rate")) return 1e-3;
     if (text_equal(leaf->name, "seed")) return 1337;
     if (dtype == DTYPE_I32) return 3;                                          // step, micro
+    if (strncmp(leaf->name, "scaler.", 7) == 0) return leaf->init_value;
     if (strncmp(leaf->name, "adam.v.", 7) == 0) return 1e-4 * (0.5 + uniform); // second moments are positive
     random_normals(bits, &normal, &other);
     if (strncmp(leaf->name, "adam.m.", 7) == 0 || strncmp(leaf->name, "accumulate.", 11) == 0) return 1e-3 * normal;

@@ -13,7 +13,8 @@ static const char *const passing_keys[] = {"out_dir",  "init_from", "threads", "
 static const char *const shape_keys[] = {"block_size", "vocab_size"};
 // What the plans depend on, too.
 static const char *const plan_keys[] = {
-    "fuse", "gradient_accumulation_steps", "activation_budget", "grad_clip", "dtype", "tf32"};
+    "fuse",  "gradient_accumulation_steps", "activation_budget", "grad_clip", "dtype",
+    "tf32", "init_scale",                  "growth_interval"};
 
 static bool is_among(const char *name, const char *const *names, size_t count) {
     for (size_t i = 0; i < count; i++)

@@ -11,6 +11,7 @@ static const ProgramKind program_kinds[MODEL_PROGRAMS] = {PROGRAM_STEP, PROGRAM_
 const char *model_program_name(ModelProgram program) { return program_names[program]; }
 
 OptimizerSettings optimizer_settings(const Config *config) {
+    bool is_scaled = configured_tensor(config) == TENSOR_F16;
     return (OptimizerSettings){
         .beta1 = config_float(config, "beta1"),
         .beta2 = config_float(config, "beta2"),
@@ -18,11 +19,15 @@ OptimizerSettings optimizer_settings(const Config *config) {
         .weight_decay = config_float(config, "weight_decay"),
         .grad_clip = config_float(config, "grad_clip"),
         .accumulation = (int)config_int(config, "gradient_accumulation_steps"),
+        .init_scale = is_scaled ? config_float(config, "init_scale") : 0,
+        .growth_interval = is_scaled ? config_int(config, "growth_interval") : 0,
     };
 }
 
 TensorKind configured_tensor(const Config *config) {
-    if (text_equal(config_string(config, "dtype"), "bfloat16")) return TENSOR_BF16;
+    const char *dtype = config_string(config, "dtype");
+    if (text_equal(dtype, "bfloat16")) return TENSOR_BF16;
+    if (text_equal(dtype, "float16")) return TENSOR_F16;
     return config_bool(config, "tf32") ? TENSOR_TF32 : TENSOR_NONE;
 }
 

@@ -76,6 +76,9 @@ void declare_train_keys(Config *config) {
         {"keep_last", integer(2)},
         {"steps_per_launch", integer(0)},
         {"quiet", boolean(false)},
+        // torch.amp.GradScaler's names and defaults
+        {"init_scale", number(65536)},
+        {"growth_interval", integer(2000)},
     };
     declare_rows(config, rows, sizeof rows / sizeof *rows);
     config_declare(config, "data_order", string("random"), orders, false);

@@ -121,16 +121,26 @@ static int choose_device(Command *command, const char *device) {
 // What is missing for a dtype; NULL: nothing.
 static const char *dtype_refusal(const char *dtype, bool is_gpu) {
     if (text_equal(dtype, "float32")) return NULL;
-    if (text_equal(dtype, "bfloat16"))
+    if (text_equal(dtype, "bfloat16") || text_equal(dtype, "float16"))
         return is_gpu ? NULL : "products are rounded to it on GPUs (--device=cuda); a processor computes in float32";
-    if (text_equal(dtype, "float16"))
-        return "its gradients need a scaled loss, which this build has not; those of bfloat16 need none";
-    return "float32, or on a GPU bfloat16";
+    return "float32, or on a GPU bfloat16 or float16";
+}
+
+// Of a config that has them: sampling takes no gradients.
+static bool check_scale(Command *command) {
+    const ConfigKey *scale = config_find(command->config, "init_scale");
+    const ConfigKey *interval = config_find(command->config, "growth_interval");
+    const double largest = 0x1p126;
+    if (scale && !(scale->value.number >= 1 && scale->value.number <= largest))
+        return diag_error(command->diags, scale->place, "init_scale = %g: 1 to 2^126", scale->value.number);
+    return !interval || (interval->value.integer >= 1 && interval->value.integer <= 1 << 24) ||
+           diag_error(command->diags, interval->place, "growth_interval = %lld: 1 to 2^24",
+                      (long long)interval->value.integer);
 }
 
 bool check_dtype(Command *command, bool is_gpu) {
     const char *dtype = config_string(command->config, "dtype"), *why = dtype_refusal(dtype, is_gpu);
-    if (!why) return true;
+    if (!why) return check_scale(command);
     return diag_error(command->diags, config_find(command->config, "dtype")->place, "dtype '%s': %s", dtype, why);
 }
 

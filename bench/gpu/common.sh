@@ -59,17 +59,19 @@ tiny="$training --n_layer=2 --n_head=2 --n_embd=32 --block_size=16 --batch_size=
 # What a model needs besides.
 model_keys() { [ "$1" != llama ] || echo "--n_kv_head=1 --n_ffn=88"; }
 
-# Whether this build computes in that precision: f32, tf32, bf16.
+# Whether this build computes in that precision: f32, tf32, bf16, f16.
 precision() {
     case $1 in
     f32) echo "--tf32=False" ;;
     tf32) echo "--tf32=True" ;;
     bf16) echo "--dtype=bfloat16" ;;
+    f16) echo "--dtype=float16" ;;
     esac
 }
 has_precision() {
-    [ "$1" != bf16 ] || ! on_gpu check --n_layer=1 --n_head=1 --n_embd=16 --block_size=8 --batch_size=1 --vocab_size=8 \
-        --device=cuda --dtype=bfloat16 2>&1 | grep -q 'is not in this build'
+    case $1 in bf16 | f16) ;; *) return 0 ;; esac
+    ! on_gpu check --n_layer=1 --n_head=1 --n_embd=16 --block_size=8 --batch_size=1 --vocab_size=8 \
+        --device=cuda "$(precision "$1")" 2>&1 | grep -q 'this build'
 }
 
 # losses FOLDER: "iteration loss" a line, of a training.

@@ -104,6 +104,7 @@ curves() {
     else
         echo "| all, bf16 | | | | | not in this build |"
     fi
+    if has_precision f16; then curve all f16 "$many" 5e-3; else echo "| all, f16 | | | | | not in this build |"; fi
     echo
 }
 

@@ -25,5 +25,6 @@ printf '| repeated from the start | times | with the same loss |\n|---|---|---|\
     [ "$DRY" = 1 ] || repeat character all $char
     [ "$DRY" = 1 ] || repeat "character, tf32" all $char --tf32=True
     if has_precision bf16; then repeat "tiny, bf16" all $tiny --dtype=bfloat16; fi
+    if has_precision f16; then repeat "tiny, f16" all $tiny --dtype=float16; fi
 }
 exit $failed

@@ -25,6 +25,7 @@ for which in memcheck racecheck; do
     examine $which all f32
     examine $which all tf32
     if has_precision bf16; then examine $which all bf16; fi
+    if has_precision f16; then examine $which all f16; fi
 done
 examine memcheck op f32
 exit $failed

@@ -2,7 +2,7 @@
 
     python3 -m venv ENV && ENV/bin/pip install torch numpy          # never a dependency of Sinter
     ENV/bin/python bench/peers/compare.py --sinter build/sinter --model char|batch|long|124m|124m-long [--rounds 5]
-    ... --device cuda --dtype f32|tf32|bf16 --model char|124m-gpu      on a GPU, with torch.compile's CUDA graphs, too
+    ... --device cuda --dtype f32|tf32|bf16|f16 --model char|124m-gpu      on a GPU, with torch.compile's CUDA graphs, too
 
 The environment is cleared of OPENBLAS_*; PyTorch gets OMP_NUM_THREADS and OMP_PROC_BIND. The barrier latency (100 ns:
 the two cores share a cache; 250-500 ns: they do not) is printed with every round: compare rounds of one state only.
@@ -26,7 +26,8 @@ SHAPES = {  # layers, heads, width, batch, block, vocabulary, bias, steps a roun
     "124m-gpu": (12, 12, 768, 8, 1024, 50257, True, 20),
 }
 GPU_STEPS = {"char": 2000, "batch": 500, "long": 500}  # a round, where it is not the shape's own number
-PRECISION = {"f32": [], "tf32": ["--tf32=True"], "bf16": ["--dtype=bfloat16"]}
+PRECISION = {"f32": [], "tf32": ["--tf32=True"], "bf16": ["--dtype=bfloat16"],
+             "f16": ["--dtype=float16"]}
 
 
 def environment(threads):

@@ -68,7 +68,7 @@ def main():
     p.add_argument("--mode", default="default", help="of torch.compile")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--device", default="cpu")
-    p.add_argument("--dtype", choices=("f32", "tf32", "bf16"), default="f32")
+    p.add_argument("--dtype", choices=("f32", "tf32", "bf16", "f16"), default="f32")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(1337)
@@ -80,16 +80,20 @@ def main():
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
     run = torch.compile(model, mode=a.mode) if a.compile else model
     data = torch.randint(a.vocab, (64, a.batch, a.block + 1), device=a.device)
-    low = torch.autocast(a.device, torch.bfloat16) if a.dtype == "bf16" else contextlib.nullcontext()
+    halves = {"bf16": torch.bfloat16, "f16": torch.float16}
+    low = torch.autocast(a.device, halves[a.dtype]) if a.dtype in halves else contextlib.nullcontext()
+    scaler = torch.amp.GradScaler(a.device, enabled=a.dtype == "f16")  # as nanoGPT: without f16 it does nothing
     on_gpu = a.device == "cuda"
 
     def step(i):
         rows = data[i % 64]
         with low:
             loss = run(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return loss if on_gpu else loss.item()
 

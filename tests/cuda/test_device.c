@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,105 @@ static void products_by_a_library(void **state) {
     unsetenv("SINTER_FAKE_LIBRARY");
 }
 
+// ---- float16
+
+// What metrics say of a training; loss_scale 0: nothing of it. An overflow has a gradient norm of -1.
+enum { MOST_STEPS = 64 };
+typedef struct {
+    int count, overflows;
+    double losses[MOST_STEPS], norms[MOST_STEPS], scales[MOST_STEPS];
+} Steps;
+
+static double number_behind(const char *line, const char *key) {
+    const char *at = strstr(line, key);
+    return !at ? 0 : strncmp(at + strlen(key), "null", 4) == 0 ? -1 : strtod(at + strlen(key), NULL);
+}
+
+static Steps steps_of(const char *folder) {
+    char path[4096], line[512];
+    Steps steps = {0};
+    assert_in_range(snprintf(path, sizeof path, "%s/%s/metrics.jsonl", run_folder, folder), 1, sizeof path - 1);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        assert_in_range(steps.count, 0, MOST_STEPS - 1);
+        int k = steps.count++;
+        steps.losses[k] = number_behind(line, "\"loss\":");
+        steps.norms[k] = number_behind(line, "\"grad_norm\":");
+        steps.scales[k] = number_behind(line, "\"loss_scale\":");
+        steps.overflows += steps.norms[k] == -1;
+    }
+    fclose(file);
+    return steps;
+}
+
+// So many tokens more than a block has that there is one place to begin at: all batches are one.
+static void write_one_batch(void) {
+    assert_int_equal(run_shell("mkdir -p single"), 0);
+    uint16_t tokens[17];
+    for (uint32_t i = 0, x = 7; i < 17; i++) tokens[i] = (uint16_t)((x = x * 1664525u + 1013904223u) >> 27);
+    write_bytes("single/train.bin", tokens, sizeof tokens);
+    write_bytes("single/val.bin", tokens, sizeof tokens);
+}
+
+#define ONE_BATCH                                                                                                      \
+    "train " MODEL "--n_embd=32 --block_size=16 --device=cuda --dataset=single --eval_interval=0 --decay_lr=False "    \
+    "--learning_rate=1e-3 "
+#define IN_F16 ONE_BATCH "--dtype=float16 --choices=tensor.choices --growth_interval=100 "
+enum { LAST = 17, LARGE = 1 << 29 };
+
+// Gradients overflow until the scale has been halved often enough. The steps taken from there on have the bits of a run
+// whose scale is right from its beginning, so that nothing is left of those that were skipped, and they are near those
+// in f32. A run that is interrupted among the overflows goes on with its scale.
+static void trains_in_f16(void **state) {
+    (void)state;
+    write_one_batch();
+    assert_int_equal(run_shell("echo 'make product by tensor cores' >tensor.choices"), 0);
+    assert_int_equal(run_sinter(IN_F16 "--init_scale=%d --max_iters=%d --out_dir=large", LARGE, LAST), 0);
+    assert_true(log_has("iter 0: gradients overflow at a loss scale of 5.36871e+08: no update was made, the scale is "
+                        "halved"));
+    Steps large = steps_of("large");
+    int skipped = large.overflows, taken = LAST - skipped;
+    assert_int_equal(large.count, LAST + 1);
+    assert_in_range(skipped, 3, LAST - 4);
+    for (int i = 0; i <= LAST; i++) {
+        assert_true((large.norms[i] == -1) == (i < skipped));
+        assert_true(large.scales[i] == LARGE >> (i < skipped ? i : skipped));
+    }
+    assert_int_equal(run_sinter(IN_F16 "--init_scale=%d --max_iters=%d --out_dir=fitting", LARGE >> skipped, taken), 0);
+    assert_int_equal(run_sinter(ONE_BATCH "--max_iters=%d --out_dir=wide", taken), 0);
+    Steps fitting = steps_of("fitting"), wide = steps_of("wide");
+    assert_int_equal(fitting.count + wide.count, 2 * (taken + 1));
+    for (int i = 0; i <= taken; i++) {
+        assert_true(fitting.losses[i] == large.losses[skipped + i] && fitting.norms[i] == large.norms[skipped + i]);
+        assert_true(fabs(fitting.losses[i] - wide.losses[i]) < 1e-3 * wide.losses[i]);
+        assert_true(fabs(fitting.norms[i] - wide.norms[i]) < 2e-2 * wide.norms[i] && wide.scales[i] == 0);
+    }
+    assert_true(fitting.losses[taken] < fitting.losses[0] && fitting.losses[taken] != wide.losses[taken]);
+    assert_int_equal(run_sinter(IN_F16 "--init_scale=%d --max_iters=%d --out_dir=parts_f16", LARGE, skipped - 2), 0);
+    assert_false(same_tensors("large", "parts_f16"));
+    assert_int_equal(run_sinter("train --device=cuda --choices=tensor.choices --init_from=resume --max_iters=%d "
+                                "--out_dir=parts_f16", LAST), 0);
+    assert_true(same_tensors("large", "parts_f16"));
+    run_ok("sample --device=cuda --dtype=float16 --out_dir=large --num_samples=1 --max_new_tokens=4");
+}
+
+// Where nothing is rounded to f16, a scale that is a power of two changes no bits but its own: of no parameter, nor of
+// the gradients that are shown.
+static void a_scale_alone_changes_nothing(void **state) {
+    (void)state;
+    assert_int_equal(run_shell("echo 'forbid product by tensor cores' >vector.choices"), 0);
+#define PLAIN "train " MODEL "--device=cuda --gradient_accumulation_steps=2 --max_iters=4 "
+    run_ok(PLAIN "--grads_out=plain.grads --out_dir=plain");
+    run_ok(PLAIN "--grads_out=scaled.grads --out_dir=scaled --dtype=float16 --choices=vector.choices "
+                 "--init_scale=1024");
+    Steps plain = steps_of("plain"), scaled = steps_of("scaled");
+    assert_int_equal(plain.count, scaled.count);
+    for (int i = 0; i < plain.count; i++)
+        assert_true(plain.losses[i] == scaled.losses[i] && plain.norms[i] == scaled.norms[i]);
+    assert_int_equal(run_shell("cmp plain.grads scaled.grads"), 0);
+}
+
 static void accumulates_and_drops_out(void **state) {
     (void)state;
     run_ok("train " MODEL "--device=cuda --gradient_accumulation_steps=3 --dropout=0.2 --max_iters=4 --out_dir=one");
@@ -228,6 +328,8 @@ static void checks_against_the_reference(void **state) {
     run_ok(ROUNDS "--tf32=True");
     run_ok(ROUNDS "--dtype=bfloat16");
     assert_int_equal(run_shell("grep -q 'worst gradient error [0-9.]*e-0[23] ' log"), 0);   // it rounds
+    run_ok(ROUNDS "--dtype=float16");
+    assert_int_equal(run_shell("grep -q 'worst gradient error [0-9.]*e-0[34] ' log"), 0);
 }
 
 // The first update is far too large: what follows is not finite, and updates nothing.
@@ -252,7 +354,8 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu("small", 4, "MB of the GPU's memory", "train " MODEL "--device=cuda --n_embd=256 --out_dir=refused");
     with_gpu("broken", 5, "the GPU cannot", TRAIN);
     with_gpu(NULL, 2, "dtype 'int8': float32, or on a GPU bfloat16", TRAIN " --dtype=int8");
-    with_gpu(NULL, 2, "dtype 'float16': its gradients need a scaled loss", TRAIN " --dtype=float16");
+    with_gpu(NULL, 2, "init_scale = 0.5: 1 to 2^126", TRAIN " --dtype=float16 --init_scale=0.5");
+    with_gpu(NULL, 2, "growth_interval = 0: 1 to 2^24", TRAIN " --dtype=float16 --growth_interval=0");
     with_gpu(NULL, 2, "--tune compares programs of processors", TRAIN " --tune=on");
     with_gpu(NULL, 2, "--tune compares programs of processors", "bench " MODEL "--device=cuda --tune=on");
     with_gpu(NULL, 2, "--ablate: one device at a time", "bench " MODEL "--device=cpu,cuda --ablate=True");
@@ -272,6 +375,8 @@ int main(void) {
         cmocka_unit_test(several_steps_a_launch),
         cmocka_unit_test(trains_in_bf16),
         cmocka_unit_test(products_by_a_library),
+        cmocka_unit_test(trains_in_f16),
+        cmocka_unit_test(a_scale_alone_changes_nothing),
         cmocka_unit_test(accumulates_and_drops_out),
         cmocka_unit_test(evaluates_only),
         cmocka_unit_test(is_chosen_where_it_is),

@@ -165,6 +165,19 @@ static void tensor_cores_in_bf16(void **state) {
     compile_case("gpt2 124M in bf16", gpt2_124m, "sm_80");
 }
 
+// Its kernels are those of bf16 but for the conversions.
+static void tensor_cores_in_f16(void **state) {
+    (void)state;
+    ModelCase character = {"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"dtype", "float16"}}};
+    ModelCase gpt2_124m = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"dtype", "float16"}}};
+    compile_case("character model in f16", character, "sm_80");
+    compile_case("gpt2 124M in f16", gpt2_124m, "sm_90a");
+    if (!takes_all()) return;
+    compile_case("character model in f16", character, "sm_90a");
+    compile_case("llama in f16", (ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, {"dtype", "float16"}}}, "sm_90a");
+    compile_case("gpt2 124M in f16", gpt2_124m, "sm_80");
+}
+
 static void gpt2_124m(void **state) {
     (void)state;
     compile_case("gpt2 124M", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M}}, "sm_90a");
@@ -187,6 +200,7 @@ int main(void) {
         cmocka_unit_test(gpt2_124m),
         cmocka_unit_test(tensor_cores),
         cmocka_unit_test(tensor_cores_in_bf16),
+        cmocka_unit_test(tensor_cores_in_f16),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_free(arena);

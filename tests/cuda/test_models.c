@@ -58,11 +58,16 @@ static void compare_with_reference(const SideBySide *side, double *const *expect
     }
 }
 
-// What tf32 rounds off is 2^-12 of a factor, bf16 2^-9, in products or in memory.
+static uint32_t count_of(const Plan *plan, DType dtype) {
+    uint32_t count = 0;
+    for (ValueId id = 0; id < plan->value_count; id++) count += plan->values[id].dtype == dtype;
+    return count;
+}
+
+// What tf32 and f16 round off is 2^-12 of a factor, bf16 2^-9, in products or in memory.
 static double rounding_of(const SideBySide *side) {
-    for (ValueId id = 0; id < side->plan->value_count; id++)
-        if (side->plan->values[id].dtype == DTYPE_BF16) return 4e-2;
-    return side->rounds ? 1e-2 : 2e-5;
+    if (count_of(side->plan, DTYPE_BF16)) return 4e-2;
+    return side->rounds || count_of(side->plan, DTYPE_F16) ? 1e-2 : 2e-5;
 }
 
 // Tensor cores: none, all products that can go there without and with rounding of their factors.
@@ -93,14 +98,12 @@ static void run_chosen(ModelCase which, int runs, bool with_reference, TensorUse
     }
     print_message("%s at level %s: %u launches of %u kernels", which.model, fuse_name(which.level),
                   side->code->programs[0].launch_count, side->code->kernel_count);
-    uint32_t in_parts = 0, narrow = 0;
-    for (ValueId id = 0; id < plan->value_count; id++) {
-        in_parts += plan->values[id].parts > 1;
-        narrow += plan->values[id].dtype == DTYPE_BF16;
-    }
+    uint32_t in_parts = 0;
+    for (ValueId id = 0; id < plan->value_count; id++) in_parts += plan->values[id].parts > 1;
     if (side->tensor_steps)
-        print_message(", %u products in tensor cores, %u of them in parts, %u values in bf16",
-                      side->tensor_steps / (unsigned)runs, in_parts, narrow);
+        print_message(", %u products in tensor cores, %u of them in parts, %u values in 16 bits",
+                      side->tensor_steps / (unsigned)runs, in_parts,
+                      count_of(plan, DTYPE_BF16) + count_of(plan, DTYPE_F16));
     print_message("\n");
     assert_true((side->tensor_steps > 0) == (tensor != TENSOR_ABSENT));
     side_free(side);
@@ -192,6 +195,7 @@ static void character_model(void **state) {
 
 #define TF32 {"tf32", "True"}
 #define BF16 {"dtype", "bfloat16"}
+#define F16 {"dtype", "float16"}
 
 // Four sequences: sums over them are long enough for two parts.
 #define TENSOR EVEN, {"batch_size", "4"}, {"gradient_accumulation_steps", "1"}
@@ -236,11 +240,30 @@ static void bf16_tails(void **state) {
     run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, BF16}}, 1, true, TENSOR_ROUNDS);
 }
 
+static void f16_even(void **state) {
+    (void)state;
+    ModelCase even = {"gpt2", FUSE_ALL, MODEL_STEP, {TENSOR, F16}};
+    run_steps(even, 2, true, TENSOR_EXACT);
+    run_steps(even, 1, true, TENSOR_ROUNDS);
+    run_chosen(even, 1, true, TENSOR_EXACT, ALL_PRODUCTS "precision layer[*].p f16\nprecision layer[*].y f16\n");
+    run_chosen(even, 1, true, TENSOR_ROUNDS, ALL_PRODUCTS "forbid choose_precision\n");
+}
+
+static void f16_tails(void **state) {
+    (void)state;
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {SMALL, F16, {"dropout", "0.2"}, {"bias", "True"}}};
+    run_steps(gpt2, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"llama", FUSE_ALL, MODEL_STEP, {LLAMA, F16}}, 2, true, TENSOR_EXACT);
+    run_steps((ModelCase){"gpt2", FUSE_OP, MODEL_STEP, {SMALL, F16}}, 1, true, TENSOR_ROUNDS);
+    run_steps((ModelCase){"gpt2", FUSE_NONE, MODEL_STEP, {SMALL, F16, {"n_layer", "1"}}}, 1, true, TENSOR_ROUNDS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tf32_even),       cmocka_unit_test(tf32_tails),
         cmocka_unit_test(bf16_even),       cmocka_unit_test(bf16_tails),
         cmocka_unit_test(bf16_by_choice),
+        cmocka_unit_test(f16_even),        cmocka_unit_test(f16_tails),
         cmocka_unit_test(gpt2_none),       cmocka_unit_test(gpt2_op),
         cmocka_unit_test(gpt2_all),        cmocka_unit_test(llama_none),
         cmocka_unit_test(llama_op),        cmocka_unit_test(llama_all),

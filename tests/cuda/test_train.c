@@ -1,6 +1,6 @@
 // Whole trainings on a GPU that is none, beside the same plans on the processor: every loss, gradient norm, parameter
 // and moment has the same bits, whatever is under way at once, with micro-batches, dropout, evaluations, and behind
-// losses that are not finite.
+// losses that are not finite. So does a scaled loss, which overflows and recovers: in f32, without tensor cores.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,6 +30,7 @@ typedef struct {
     uint64_t seed;             // which ones
     NonfinitePolicy nonfinite;
     RuntimeStatus status;
+    const char *init_scale;    // of the loss, which doubles every third step; NULL: it has none
 } Case;
 
 typedef struct {
@@ -107,6 +108,10 @@ static Command command_of(Arena *arena, const Case *which) {
                                    {"dropout", which->dropout}, {"fuse", which->level}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         assert_true(config_assign(command.config, keys[i][0], keys[i][1], (Place){0}, command.diags));
+    const char *const scaled[][2] = {
+        {"dtype", "float16"}, {"init_scale", which->init_scale}, {"growth_interval", "3"}};
+    for (size_t i = 0; which->init_scale && i < sizeof scaled / sizeof *scaled; i++)
+        assert_true(config_assign(command.config, scaled[i][0], scaled[i][1], (Place){0}, command.diags));
     const char *why;
     command.gpu = gpu_open(arena, &why);
     if (!command.gpu) fail_msg("%s", why);
@@ -188,7 +193,8 @@ static void compare_records(const Outcome *cpu, const Outcome *gpu) {
     for (int i = 0; i < cpu->count; i++) {
         const StepRecord *a = &cpu->records[i], *b = &gpu->records[i];
         bool same = a->iteration == b->iteration && same_number(a->loss, b->loss) &&
-                    same_number(a->grad_norm, b->grad_norm) && a->learning_rate == b->learning_rate;
+                    same_number(a->grad_norm, b->grad_norm) && a->learning_rate == b->learning_rate &&
+                    same_number(a->loss_scale, b->loss_scale);
         if (!same)
             fail_msg("iteration %d: loss %.9g and %.9g, grad_norm %.9g and %.9g", (int)a->iteration, a->loss, b->loss,
                      a->grad_norm, b->grad_norm);
@@ -214,12 +220,34 @@ static void compare_states(Command *command, const Training *cpu, const Training
     assert_true(compared >= 9);
 }
 
+// The rule once more: halved behind an overflow, doubled behind the third sound step in a row, else as it was.
+static void check_scales(const Outcome *outcome) {
+    int good = 0, overflows = 0, growths = 0;
+    for (int i = 0; i + 1 < outcome->count; i++) {
+        const StepRecord *now = &outcome->records[i];
+        bool is_sound = isfinite(now->grad_norm);
+        good = is_sound ? good + 1 : 0;
+        double factor = !is_sound ? 0.5 : good == 3 ? 2 : 1;
+        assert_true(outcome->records[i + 1].loss_scale == factor * now->loss_scale);
+        overflows += !is_sound;
+        growths += good == 3;
+        if (good == 3) good = 0;
+    }
+    assert_true(overflows > 0 && growths > 0);
+    overflows += !isfinite(outcome->records[outcome->count - 1].grad_norm);
+    assert_int_equal(outcome->result.skipped, overflows);
+}
+
 // Returns how many graphs were launched.
 static int compare(const Case *which) {
     Arena *arena = arena_create();
     Command command = command_of(arena, which);
     Target target = gpu_target(command.gpu);
     CompileRequest request = {.fuse = configured_fuse(command.config), .observer = {.verify = true, .limit = -1}};
+    request.choices = choices_create(arena);
+    if (which->init_scale)
+        assert_true(choices_add(request.choices, "choices", "forbid product by tensor cores\n", command.diags));
+    choices_be_lenient(request.choices);
     Training cpu = {0}, gpu = {0};
     Outcome *outcomes = ARENA_ARRAY(arena, Outcome, 2);
     if (training_compile(&command, &target, true, &request, &gpu) != EXIT_DONE) assert_quiet(&command);
@@ -234,6 +262,7 @@ static int compare(const Case *which) {
     compare_records(&outcomes[0], &outcomes[1]);
     compare_states(&command, &cpu, &gpu);
     if (which->is_poisoned && which->status == RUNTIME_OK) assert_true(outcomes[1].result.skipped > 0);
+    if (which->init_scale && !which->is_poisoned) check_scales(&outcomes[1]);
     if (which->status != RUNTIME_OK) assert_true(outcomes[1].result.next_iteration <= 8);  // some were under way
     training_free(&cpu);
     training_free(&gpu);
@@ -307,6 +336,30 @@ static void several_steps_that_are_not_finite(void **state) {
     compare(&which);
 }
 
+// Far too large at first: squares of gradients overflow in f32.
+static void a_scaled_loss_overflows_and_recovers(void **state) {
+    (void)state;
+    Case which = {.model = "gpt2", .level = "all", .accumulation = "1", .dropout = "0.1", .init_scale = "1e21"};
+    compare(&which);
+    which.together = "4";
+    compare(&which);
+    which = (Case){.model = "gpt2", .level = "op", .accumulation = "3", .dropout = "0.1", .init_scale = "1e21"};
+    compare(&which);
+}
+
+static void a_scaled_loss_that_is_not_finite(void **state) {
+    (void)state;
+    Case which = {.model = "untied", .level = "all", .accumulation = "1", .dropout = "0.0", .is_poisoned = true,
+                  .nonfinite = NONFINITE_SKIP, .init_scale = "1e21"};
+    compare(&which);
+    which.accumulation = "2";
+    compare(&which);
+    which.nonfinite = NONFINITE_HALT;
+    which.status = RUNTIME_NONFINITE;
+    which.seed = 2;
+    compare(&which);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2),
@@ -317,6 +370,8 @@ int main(void) {
         cmocka_unit_test(several_steps_a_launch),
         cmocka_unit_test(several_micro_batches_a_launch),
         cmocka_unit_test(several_steps_that_are_not_finite),
+        cmocka_unit_test(a_scaled_loss_overflows_and_recovers),
+        cmocka_unit_test(a_scaled_loss_that_is_not_finite),
     };
     return cmocka_run_group_tests(tests, write_tokens, remove_tokens);
 }
