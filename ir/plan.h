@@ -84,9 +84,12 @@ typedef enum { TENSOR_NONE, TENSOR_TF32, TENSOR_BF16, TENSOR_F16 } TensorKind;
 // A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the
 // sum at a time, in a ring of so many stages. A backend without tensor cores takes the register tile. A library's
 // product has the kind alone.
+// wgmma (sm_90a): one warpgroup copies boxes of both operands, which are bf16 in memory (TMA), the others multiply 64
+// rows each (see plan_boxes.c for what boxes can be copied).
 typedef struct {
     TensorKind kind;               // TENSOR_NONE: no tensor cores, and the rest is 0
     uint32_t rows, lanes, stages;
+    bool wgmma;
 } TensorTile;
 // none: ready before the run (input, state). same: piece k needs only piece k of the producer. all: needs every piece.
 typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
@@ -237,6 +240,8 @@ typedef struct {
     DimList batch, rows, lanes, summed;
 } Contraction;
 Contraction contraction_of(const Graph *region, NodeId contract, DimList output_order);
+// Whether both factors of a product can be copied in boxes, as wgmma wants them (plan_boxes.c); NULL: they can.
+const char *step_box_refusal(const Plan *plan, const Step *step);
 
 // A scatter is the one output of its region.
 typedef struct {

@@ -171,12 +171,24 @@ static bool is_block_extent(uint32_t extent) {
     return extent == 32 || extent == 64 || extent == 128 || extent == 256;
 }
 
+// One warpgroup has 64 rows, and lanes in whole lines of 128 bytes.
+static const char *check_wgmma(const Plan *plan, const Step *step) {
+    const TensorTile *tensor = &step->tensor;
+    if (tensor->kind != TENSOR_BF16) return "takes wgmma for what is not bf16";
+    if (tensor->rows % 64 || tensor->rows == 0 || tensor->rows > 128 || tensor->lanes % 64 || tensor->lanes == 0 ||
+        tensor->lanes > 256)
+        return "has blocks for wgmma of other than 64 or 128 rows and 64, 128, 192 or 256 lanes";
+    if (tensor->stages < 2 || tensor->stages > 8) return "has a ring of less than 2 or more than 8 stages";
+    return step_box_refusal(plan, step);
+}
+
 static const char *check_tensor(const Step *step) {
     const TensorTile *tensor = &step->tensor;
-    if (tensor->kind == TENSOR_NONE) return NULL;
+    if (tensor->kind == TENSOR_NONE) return tensor->wgmma ? "takes wgmma and no tensor cores" : NULL;
     if (step->form != FORM_PRODUCT) return "takes tensor cores and is no product";
     if (step->engine != ENGINE_TILES)
-        return tensor->rows || tensor->lanes || tensor->stages ? "is a library's and has blocks" : NULL;
+        return tensor->rows || tensor->lanes || tensor->stages || tensor->wgmma ? "is a library's and has blocks" : NULL;
+    if (tensor->wgmma) return NULL;
     if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
         return "has blocks of other extents than 32, 64, 128 and 256";
     return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;
@@ -197,7 +209,9 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
     switch (step->form) {
     case FORM_MAP: return check_loops(&region, 0);
     case FORM_ROW: return step->inner ? check_loops(&region, step->inner) : "is a row without inner dims";
-    case FORM_PRODUCT: return check_product(&region);
+    case FORM_PRODUCT:
+        wrong = check_product(&region);
+        return !wrong && step->tensor.wgmma ? check_wgmma(plan, step) : wrong;
     }
     return "has no form";
 }

@@ -271,7 +271,11 @@ static bool parse_tensor(Parser *p, bool has_blocks, TensorTile *tensor) {
          !parse_number(p, "the block's lanes", UINT32_MAX, &lanes) || !token_expect_word(&p->tokens, "stages") ||
          !parse_number(p, "the stages", UINT32_MAX, &stages)))
         return false;
-    *tensor = (TensorTile){(TensorKind)kind, (uint32_t)rows, (uint32_t)lanes, (uint32_t)stages};
+    *tensor = (TensorTile){.kind = (TensorKind)kind,
+                           .rows = (uint32_t)rows,
+                           .lanes = (uint32_t)lanes,
+                           .stages = (uint32_t)stages,
+                           .wgmma = token_take_word(&p->tokens, "wgmma")};
     return true;
 }
 

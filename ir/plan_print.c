@@ -122,7 +122,9 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     if (step->tile_rows) text_append(out, " tile %u by %u", step->tile_rows, step->tile_lanes);
     const TensorTile *tensor = &step->tensor;
     if (tensor->kind) text_append(out, " tensor %s", tensor_name(tensor->kind));
-    if (tensor->rows) text_append(out, " %u by %u stages %u", tensor->rows, tensor->lanes, tensor->stages);
+    if (tensor->rows)
+        text_append(out, " %u by %u stages %u%s", tensor->rows, tensor->lanes, tensor->stages,
+                    tensor->wgmma ? " wgmma" : "");
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);
         print_count("bytes", step->bytes, out);

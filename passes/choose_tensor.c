@@ -186,7 +186,7 @@ static bool fastest_way(const Shape *shape, TensorKind kind, Way *way) {
             if (parts > 1 && (shape->divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
             double seconds = tensor_seconds(shape, b, parts);
             if (seconds >= way->seconds) continue;
-            TensorTile tile = {kind, blocks[b].rows, blocks[b].lanes, stages_of(shape, b, parts)};
+            TensorTile tile = {kind, blocks[b].rows, blocks[b].lanes, stages_of(shape, b, parts), false};
             *way = (Way){tile, parts, seconds};
         }
     }

@@ -6,9 +6,11 @@
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
 //     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
+//     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
 //     halves.cu     fragments of 16-bit factors; stands behind it twice, for bf16 and for f16
+//     warpgroup.cu  barriers in shared memory, boxes of tensors, wgmma
 //
 // A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row
 // and every 16 lanes of its tile; threads of a worker differ in lanes only.
@@ -21,6 +23,7 @@
 extern const char *cuda_common(void); // common.cu
 extern const char *cuda_tensor(void); // tensor.cu
 extern const char *cuda_halves(void); // halves.cu
+extern const char *cuda_warpgroup(void); // warpgroup.cu
 
 // ---- spread.c
 typedef enum {

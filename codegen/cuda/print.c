@@ -57,6 +57,7 @@ static void print_head(Printer *printer, const bool *aliased, uint32_t threads) 
         text_append(&parameters, "%s%s%s *%sb%u", i ? ", " : "", buffer->written ? "" : "const ",
                     memory_text(buffer->dtype), aliased[i] ? "" : "RESTRICT ", i);
     }
+    if (program->tensor.wgmma) text_append(&parameters, ", TENSOR_MAP m0, TENSOR_MAP m1");
     if (printer->tensor)
         print_line(printer, "TENSOR_KERNEL(%s, %u, %d)(%s) {", printer->symbol, threads, printer->tensor->resident,
                    text_string(&parameters));

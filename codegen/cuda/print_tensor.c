@@ -25,8 +25,23 @@ static int factor_bytes(const TileProgram *program, int k) {
     return (int)dtype_bytes(program->buffers[load->buffer].dtype);
 }
 
+// One warpgroup that copies, and one for each 64 rows.
+static Tensor tensor_of_warpgroups(const TensorTile *tile) {
+    int warpgroups = (int)tile->rows / 64;
+    return (Tensor){.tile = *tile,
+                    .warps_rows = 4 * warpgroups,
+                    .warps_lanes = 1,
+                    .threads = 128 * (1 + warpgroups),
+                    .resident = 1,
+                    .row_tiles = 1,
+                    .lane_tiles = (int)tile->lanes / 8,
+                    .depth = TENSOR_LINE / 2,
+                    .together = 16};
+}
+
 Tensor tensor_of(const TileProgram *program) {
     const TensorTile *tile = &program->tensor;
+    if (tile->wgmma) return tensor_of_warpgroups(tile);
     bool is_large = tile->rows >= 128 && tile->lanes >= 128, is_tf32 = tile->kind == TENSOR_TF32;
     bool is_narrow = factor_bytes(program, 1) == 2 && factor_bytes(program, 2) == 2;
     CHECK(tile->kind != TENSOR_NONE);
@@ -44,6 +59,7 @@ Tensor tensor_of(const TileProgram *program) {
 
 size_t tensor_shared_bytes(const TileProgram *program) {
     const TensorTile *tile = &program->tensor;
+    if (tile->wgmma) return (size_t)(tile->rows + tile->lanes) * TENSOR_LINE * tile->stages + BARRIER_ROOM;
     int rows = factor_bytes(program, 1) * (int)tile->rows, lanes = factor_bytes(program, 2) * (int)tile->lanes;
     return (size_t)(rows + lanes) * (size_t)tensor_of(program).depth * tile->stages;
 }
@@ -65,7 +81,7 @@ static uint32_t outermost(const Printer *printer) {
     return loop;
 }
 
-static int64_t blocks_of(const TileOp *loop) {
+int64_t tensor_rounds(const TileOp *loop) {
     bool is_tile = loop->loop == LOOP_ROWS || loop->loop == LOOP_LANES;
     return is_tile ? (loop->extent + loop->step - 1) / loop->step : loop->extent;
 }
@@ -73,7 +89,7 @@ static int64_t blocks_of(const TileOp *loop) {
 int64_t tensor_blocks(const TileProgram *program) {
     int64_t blocks = 1;
     for (uint32_t i = 0; program->ops[i].kind != TILE_ZERO; i++)
-        if (program->ops[i].kind == TILE_LOOP) blocks *= blocks_of(&program->ops[i]);
+        if (program->ops[i].kind == TILE_LOOP) blocks *= tensor_rounds(&program->ops[i]);
     return blocks;
 }
 
@@ -112,7 +128,8 @@ static void open_tile_lanes(Printer *printer, uint32_t loop) {
 
 static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_outermost) {
     const TileOp *op = printer_op(printer, loop);
-    int64_t blocks = blocks_of(op), tile = op->loop == LOOP_ROWS || op->loop == LOOP_LANES ? op->step : 1;
+    if (print_raster(printer, loop)) return;
+    int64_t blocks = tensor_rounds(op), tile = op->loop == LOOP_ROWS || op->loop == LOOP_LANES ? op->step : 1;
     Text text = text_create(printer->arena);
     text_append(&text, "(int)blockIdx.x");
     if (inner > 1) text_append(&text, " / %lld", (long long)inner);
@@ -126,23 +143,30 @@ static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_o
                    text_string(&text));
 }
 
-// The loops around the tile, as this block of threads has them; what stands between them. Returns the innermost one.
-static uint32_t open_tiles(Printer *printer) {
+uint32_t print_tiles(Printer *printer) {
     int64_t inner = tensor_blocks(printer->program);
     uint32_t first = outermost(printer), loop = first;
+    bool is_split = printer->tensor->tile.wgmma;
     if (inner > INT32_MAX) BUG("kernel %s has %lld blocks", printer->symbol, (long long)inner);
-    print_range(printer, 0, first);
+    if (!is_split) print_range(printer, 0, first);
     for (;;) {
         const TileOp *op = printer_op(printer, loop);
-        inner /= blocks_of(op);
+        inner /= tensor_rounds(op);
         print_base(printer, loop, inner, loop == first);
         if (op->loop == LOOP_ROWS) open_tile_rows(printer, loop);
         if (op->loop == LOOP_LANES) open_tile_lanes(printer, loop);
         uint32_t next = next_inside(printer, loop);
         if (next == TILE_NONE) return loop;
-        print_range(printer, loop + 1, next);
+        if (!is_split) print_range(printer, loop + 1, next);
         loop = next;
     }
+}
+
+void print_between_tiles(Printer *printer) {
+    uint32_t loop = outermost(printer);
+    print_range(printer, 0, loop);
+    for (uint32_t next; (next = next_inside(printer, loop)) != TILE_NONE; loop = next)
+        print_range(printer, loop + 1, next);
 }
 
 // ---- the ring
@@ -223,8 +247,12 @@ static void print_own_part(Printer *printer) {
 }
 
 void print_tensor(Printer *printer) {
+    if (printer->tensor->tile.wgmma) {
+        print_warpgroup(printer);
+        return;
+    }
     print_own_part(printer);
-    uint32_t loop = open_tiles(printer);
+    uint32_t loop = print_tiles(printer);
     uint32_t sum = loop + 1;
     while (printer_op(printer, sum)->kind != TILE_LOOP) sum++;
     print_range(printer, loop + 1, sum);

@@ -2,12 +2,14 @@
 //
 //     print_tensor.c   the kernel: loops around the tile, the ring of stages, fragments
 //     print_stage.c    what copies one stage: which address each thread takes
+//     print_warpgroup.c, boxes.c   the same by wgmma: a ring of boxes, and which tensor each box is of
 #ifndef SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
 #define SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
 
 #include "codegen/cuda/cuda.h"
 
 enum { TENSOR_LINE = 128 };   // most bytes of the sum that are one stage of a row or lane
+enum { BARRIER_ROOM = 1024 }; // behind a ring of boxes: a multiple of what these begin at
 
 // How a block of threads shares a tile: warps side by side, each with tiles of 16 rows and 8 lanes.
 typedef struct Tensor {
@@ -47,5 +49,28 @@ Summing summing_of(Printer *printer, uint32_t loop);              // of the oute
 void print_steps(Printer *printer, const Summing *summing);       // how many stages there are, and where they begin
 void print_stage(Printer *printer, const Summing *summing);       // begins to copy stage `ahead`
 void print_tensor(Printer *printer);
+// The loops around the tile, as this block of threads has them; returns the innermost one. What stands between them
+// comes along, but with wgmma: those who do not multiply have no part of the tile.
+uint32_t print_tiles(Printer *printer);
+void print_between_tiles(Printer *printer);
+// Rounds of a loop around the tile that are blocks of their own.
+int64_t tensor_rounds(const TileOp *loop);
+
+// ---- wgmma
+
+// A factor as a tensor of boxes: coordinate i is where the loop loops[i] is.
+typedef struct {
+    TileValue loops[CUDA_MAP_RANK];
+    CudaMap map;
+    bool by_depth;               // rows (or lanes) are side by side, not summed indices
+    int extent, bytes;           // of the tile's rows or lanes; in shared memory, of a stage
+    int boxes;                   // of a stage: 64 rows each by depth, else one
+} BoxPanel;
+
+// Of the rows' factor and the lanes'; BUG where one cannot be copied so (see ir/plan_boxes.c).
+void box_panels(const TileProgram *program, BoxPanel panels[2]);
+void print_warpgroup(Printer *printer);
+// Rows and lanes of the block's tile: blocks side by side share what they read. False: another loop, nothing is done.
+bool print_raster(Printer *printer, uint32_t loop);
 
 #endif

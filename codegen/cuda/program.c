@@ -71,6 +71,14 @@ static const CudaBuffer *buffers_of(Arena *arena, const TileProgram *program) {
     return buffers;
 }
 
+static const CudaMap *maps_of(Arena *arena, const TileProgram *program) {
+    CudaMap *maps = ARENA_ARRAY(arena, CudaMap, 2);
+    BoxPanel panels[2];
+    box_panels(program, panels);
+    for (int p = 0; p < 2; p++) maps[p] = panels[p].map;
+    return maps;
+}
+
 static void add_kernel(Printing *printing, const TileProgram *program, const bool *aliased, const char *symbol) {
     CudaCode *code = printing->code;
     const char *unsound = tile_verify(program, printing->scratch);
@@ -90,6 +98,10 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
                            .buffers = buffers_of(code->arena, program),
                            .threads = block_threads(spread, program, printing->target),
                            .shared_bytes = spread->kind == SPREAD_TENSOR ? tensor_shared_bytes(program) : 0};
+    if (program->tensor.wgmma) {
+        kernel->map_count = 2;
+        kernel->maps = maps_of(code->arena, program);
+    }
     kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
     code->kernels = printing->kernels;
     printing->report->print_seconds += clock_seconds() - start;
@@ -203,6 +215,13 @@ static CudaProgram program_of(Printing *printing, int number) {
     return program;
 }
 
+static bool any_wgmma(const Plan *const *plans, int count) {
+    for (int i = 0; i < count; i++)
+        for (uint32_t s = 0; s < plans[i]->step_count; s++)
+            if (plans[i]->steps[s].tensor.wgmma) return true;
+    return false;
+}
+
 CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int count, const Target *target,
                        CudaReport *report, Diags *diags) {
     for (int i = 0; i < count; i++)
@@ -214,6 +233,7 @@ CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int c
                                       "%s%s#define HALF(name) name##_bf16\n%s#undef HALF\n"
                                       "#define HALF(name) name##_f16\n%s#undef HALF\n",
                                       cuda_common(), cuda_tensor(), cuda_halves(), cuda_halves());
+    if (any_wgmma(plans, count)) common = arena_format(arena, "%s%s", common, cuda_warpgroup());
     *code = (CudaCode){.arena = arena, .common = common, .program_count = count};
     Printing printing = {.code = code,
                          .plans = plans,

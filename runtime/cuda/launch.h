@@ -15,11 +15,25 @@ typedef struct {
     bool read, written;           // read: what was there before the launch
 } CudaBuffer;
 
+// A tensor map: how a kernel copies boxes of a buffer, which it sees as a tensor of `rank` dims, the first one's
+// elements side by side; 128 bytes of the box's first dim are a line in shared memory, whose pieces of 16 bytes change
+// places.
+enum { CUDA_MAP_RANK = 5, CUDA_MAP_BYTES = 128, CUDA_MOST_MAPS = 4 };   // of a kernel, at most
+typedef struct {
+    uint32_t buffer;
+    uint64_t offset;              // bytes, from the buffer's beginning to the tensor's
+    uint32_t rank;
+    uint64_t extents[CUDA_MAP_RANK], strides[CUDA_MAP_RANK];   // bytes; strides[0]: of an element, which is bf16
+    uint32_t box[CUDA_MAP_RANK];
+} CudaMap;
+
 typedef struct {
     const char *name;             // of the extern "C" __global__ function: an identifier, equal only for equal texts
     const char *source;           // the function's text (and its tables'); stands behind CudaCode.common
-    uint32_t buffer_count;        // its parameters: that many pointers, nothing else
+    uint32_t buffer_count;        // its parameters: that many pointers, then its tensor maps, by value
     const CudaBuffer *buffers;
+    uint32_t map_count;
+    const CudaMap *maps;
     uint32_t threads;             // of a block; the text has it as __launch_bounds__
     size_t shared_bytes;          // dynamic shared memory of a block; above 48 KB it must be asked for by an attribute
 } CudaKernel;

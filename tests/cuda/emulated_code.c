@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/cuda/emulated_map.h"
 #include "tests/cuda/emulator.h"
 
 struct EmulatedCode {
@@ -27,6 +28,8 @@ static void append_entries(const CudaCode *code, Text *source) {
         text_append(source, "void enter_%s(void **b);\nvoid enter_%s(void **b) { %s(", kernel->name, kernel->name,
                     kernel->name);
         for (uint32_t b = 0; b < kernel->buffer_count; b++) text_append(source, "%sb[%u]", b ? ", " : "", b);
+        for (uint32_t m = 0; m < kernel->map_count; m++)
+            text_append(source, ", *(const TensorMap *)b[%u]", kernel->buffer_count + m);
         text_append(source, "); }\n");
     }
 }
@@ -168,16 +171,35 @@ static uintptr_t place_on_device(void *context, const void *byte) {
     return 0;
 }
 
+// The tensor maps of a launch, as the driver of the emulation makes them of where buffers lie on a device.
+static TensorMap *maps_of(Arena *arena, const CudaKernel *kernel, const CudaLaunch *launch, void *const *buffers) {
+    const uint32_t ones[CUDA_MAP_RANK] = {1, 1, 1, 1, 1};
+    enum { BF16 = 9, SWIZZLE_128 = 3, PROMOTION_256 = 3 };
+    char *memory = arena_alloc(arena, (kernel->map_count + 1) * sizeof(TensorMap));
+    TensorMap *maps = (TensorMap *)(void *)(memory + (64 - (uintptr_t)memory % 64) % 64);
+    for (uint32_t i = 0; i < kernel->map_count; i++) {
+        const CudaMap *map = &kernel->maps[i];
+        uintptr_t place = 256 + launch->buffers[map->buffer].offset + map->offset;
+        if (emulated_map_encode(&maps[i], BF16, map->rank, (void *)place, map->extents, map->strides + 1, map->box,
+                                ones, 0, SWIZZLE_128, PROMOTION_256, 0) != 0)
+            BUG("a tensor map of %s that no driver would make", kernel->name);
+        maps[i].address = (uintptr_t)buffers[map->buffer] + map->offset;
+    }
+    return maps;
+}
+
 const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, const EmulatedRun *how) {
     const CudaKernel *kernel = &code->code->kernels[launch->kernel];
     char *bases[MEMORY_COUNT] = {[MEMORY_STATE] = how->state, [MEMORY_ARENA] = how->memory};
     uint64_t seed = how->seed;
     Region *regions = ARENA_ARRAY(arena, Region, kernel->buffer_count + 1);
-    void **buffers = ARENA_ARRAY(arena, void *, kernel->buffer_count + 1);
+    void **buffers = ARENA_ARRAY(arena, void *, kernel->buffer_count + kernel->map_count + 1);
     uint32_t count = collect(kernel, launch, bases, regions);
     for (uint32_t k = 0; k < count; k++) region_map(&regions[k], (seed + k) % 4 != 0);
     for (uint32_t i = 0; i < kernel->buffer_count; i++)
         buffers[i] = place_of(regions, count, bases[launch->buffers[i].memory] + launch->buffers[i].offset);
+    TensorMap *maps = maps_of(arena, kernel, launch, buffers);
+    for (uint32_t i = 0; i < kernel->map_count; i++) buffers[kernel->buffer_count + i] = &maps[i];
     EmulatedLaunch run = {.emulated = code->emulated,
                           .entry = code->entries[launch->kernel],
                           .buffers = buffers,

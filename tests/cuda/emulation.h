@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "../../base/half.h"
+#include "emulation_warpgroup.h"
 
 typedef struct {
     unsigned x, y, z;
@@ -44,6 +45,7 @@ typedef struct {
     float (*shuffle_xor)(unsigned mask, float value, int distance, int width);
     void (*warp_barrier)(unsigned mask);
     void (*block_barrier)(void);
+    EmulatedWarpgroup warpgroup;
 } Emulated;
 
 #ifdef EMULATED_KERNELS

@@ -6,6 +6,7 @@
 // there.
 #undef _FORTIFY_SOURCE // longjmp between stacks is what this file is about
 #include "tests/cuda/emulated_tensor.h"
+#include "tests/cuda/emulated_warpgroup.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -19,7 +20,15 @@
 enum { MOST_THREADS = 1024, WARP = 32, STACK_BYTES = 128 << 10 };
 
 typedef enum { FIBER_READY, FIBER_WAITS, FIBER_ENDED } FiberState;
-typedef enum { MEET_SHUFFLE, MEET_WARP, MEET_BLOCK, MEET_MATRICES, MEET_PRODUCT } MeetKind;
+typedef enum {
+    MEET_SHUFFLE,
+    MEET_WARP,
+    MEET_BLOCK,
+    MEET_MATRICES,
+    MEET_PRODUCT,
+    MEET_WARPGROUP,
+    MEET_BARRIER         // in shared memory: nobody is met, a phase of it has to be over
+} MeetKind;
 
 typedef struct {
     FiberState state;
@@ -31,7 +40,7 @@ typedef struct {
     unsigned mask;       // lanes of its warp that meet
     int distance;
     float value;
-    void *brought;       // to what a warp does together
+    void *brought;       // to what a warp or a warpgroup does together; a barrier
 } Fiber;
 
 static struct {
@@ -103,6 +112,8 @@ static void make_ready(uint32_t number) {
 
 static bool takes_part(uint32_t me, uint32_t other, const Fiber *fiber) {
     if (fiber->kind == MEET_BLOCK) return true;
+    if (fiber->kind == MEET_BARRIER) return me == other;
+    if (fiber->kind == MEET_WARPGROUP) return me / WARPGROUP == other / WARPGROUP;
     return me / WARP == other / WARP && (fiber->mask >> (other % WARP) & 1);
 }
 
@@ -110,17 +121,19 @@ static bool takes_part(uint32_t me, uint32_t other, const Fiber *fiber) {
 static void meet(uint32_t me) {
     const Fiber mine = machine.fibers[me];
     bool all = mine.kind == MEET_BLOCK;
-    uint32_t threads = machine.launch->threads, first = all ? 0 : me / WARP * WARP;
-    uint32_t end = all || first + WARP > threads ? threads : first + WARP;
+    uint32_t several = mine.kind == MEET_WARPGROUP ? WARPGROUP : WARP;
+    uint32_t threads = machine.launch->threads, first = all ? 0 : me / several * several;
+    uint32_t end = all || first + several > threads ? threads : first + several;
     float values[WARP] = {0};
-    void *brought[WARP] = {0};
-    if (!takes_part(me, me, &mine)) return;
+    void *brought[WARPGROUP] = {0};
+    if (!takes_part(me, me, &mine) || mine.kind == MEET_BARRIER) return;
     for (uint32_t i = first; i < end; i++) {
         if (!takes_part(me, i, &mine)) continue;
         if (!waits_alike(&mine, &machine.fibers[i])) return;
         values[i % WARP] = machine.fibers[i].value;
-        brought[i % WARP] = machine.fibers[i].brought;
+        brought[i % several] = machine.fibers[i].brought;
     }
+    if (mine.kind == MEET_WARPGROUP) warpgroup_together(me / WARPGROUP, (EmulatedTogether **)brought);
     if (mine.kind == MEET_MATRICES) warp_load_matrices((EmulatedMatrices **)brought);
     if (mine.kind == MEET_PRODUCT) warp_multiply((EmulatedProduct **)brought, machine.launch->exact);
     for (uint32_t i = first; i < end; i++) {
@@ -152,6 +165,24 @@ static void load_matrices(EmulatedMatrices *matrices) {
 static void multiply(EmulatedProduct *product) {
     machine.fibers[machine.current].brought = product;
     wait_for(MEET_PRODUCT, ~0u, 0, 0);
+}
+
+static void together(EmulatedTogether *together) {
+    machine.fibers[machine.current].brought = together;
+    wait_for(MEET_WARPGROUP, ~0u, (int)together->kind, 0);
+}
+
+static void wait_for_phase(void *barrier, int parity) {
+    machine.fibers[machine.current].brought = barrier;
+    if (!barrier_passes(barrier, parity)) wait_for(MEET_BARRIER, ~0u, parity, 0);
+}
+
+static void wake(const void *barrier) {
+    for (uint32_t i = 0; i < machine.launch->threads; i++) {
+        const Fiber *fiber = &machine.fibers[i];
+        if (fiber->state != FIBER_WAITS || fiber->kind != MEET_BARRIER || fiber->brought != barrier) continue;
+        if (barrier_passes(barrier, fiber->distance)) make_ready(i);
+    }
 }
 
 static void copy(void *to, const void *from, int bytes, int whole) {
@@ -188,7 +219,8 @@ static void block_barrier(void) {
 
 static const char *describe(uint32_t number) {
     static const char *const kinds[] = {"a shuffle", "a barrier of its warp", "a barrier of its block",
-                                        "a load of matrices", "a product of matrices"};
+                                        "a load of matrices", "a product of matrices", "what its warpgroup does",
+                                        "a barrier in shared memory"};
     const Fiber *fiber = &machine.fibers[number];
     if (fiber->state == FIBER_ENDED) return arena_format(machine.arena, "thread %u has ended", number);
     return arena_format(machine.arena, "thread %u waits at %s", number, kinds[fiber->kind]);
@@ -199,6 +231,9 @@ static const char *complain_of_divergence(uint32_t block) {
     for (uint32_t i = 0; i < threads; i++) {
         const Fiber *fiber = &machine.fibers[i];
         if (fiber->state != FIBER_WAITS) continue;
+        if (fiber->kind == MEET_BARRIER)
+            return arena_format(machine.arena, "block %u: %s whose phase of parity %d does not end", block, describe(i),
+                                fiber->distance);
         for (uint32_t k = 0; k < threads; k++)
             if ((k == i || takes_part(i, k, fiber)) &&
                 (!takes_part(i, i, fiber) || !waits_alike(fiber, &machine.fibers[k])))
@@ -213,20 +248,25 @@ static const char *run_block(uint32_t block) {
     launch->emulated->block = (Emulated3){block, 0, 0};
     machine.ready_count = 0;
     launch->emulated->shared = shared_memory(launch->shared_bytes, draw(4) == 0);
+    warpgroup_begin(&(WarpgroupBlock){launch->emulated->shared, launch->shared_bytes, launch->exact, draw, wake});
     for (uint32_t i = 0; i < launch->threads; i++) {
         machine.fibers[i].begun = false;
         copies_forget(i);
         make_ready(i);
     }
-    uint32_t ended = 0;
-    while (machine.ready_count > 0) {
+    static const uint32_t paces[] = {2, 64, 2048, UINT32_MAX};   // how slow boxes are: the last, only when all wait
+    uint32_t ended = 0, pace = paces[draw(4)];
+    while (machine.ready_count > 0 || box_comes()) {
+        if (draw(pace) == 0 && pace < UINT32_MAX) box_comes();
+        if (machine.ready_count == 0) continue;
         uint32_t at = draw(machine.ready_count), number = machine.ready[at];
         machine.ready[at] = machine.ready[--machine.ready_count];
         run_fiber(number);
         ended += machine.fibers[number].state == FIBER_ENDED;
     }
-    if (ended < launch->threads) return complain_of_divergence(block);
-    const char *wrong = copies_complaint(launch->threads);
+    const char *wrong = warpgroup_complaint(ended == launch->threads);
+    if (!wrong && ended < launch->threads) return complain_of_divergence(block);
+    if (!wrong) wrong = copies_complaint(launch->threads);
     return wrong ? arena_format(machine.arena, "block %u: %s", block, wrong) : NULL;
 }
 
@@ -270,6 +310,8 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     emulated->copy = copy;
     emulated->copies_end = group_copies;
     emulated->copies_wait = wait_for_copies;
+    emulated->warpgroup =
+        (EmulatedWarpgroup){barrier_begin, barrier_arrive, wait_for_phase, barriers_publish, box_begin, together};
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, before_segv, before_bus;
     sigaction(SIGSEGV, &action, &before_segv);
     sigaction(SIGBUS, &action, &before_bus);

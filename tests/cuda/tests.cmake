@@ -3,13 +3,14 @@ target_sources(test_cuda_nvrtc PRIVATE cuda/cubin.c)
 set_tests_properties(cuda.nvrtc PROPERTIES SKIP_RETURN_CODE 77)
 foreach(NAME driver session)
   sinter_test(cuda ${NAME} codegen runtime base)
-  target_sources(test_cuda_${NAME} PRIVATE cuda/fake_driver.c)
+  target_sources(test_cuda_${NAME} PRIVATE cuda/fake_driver.c cuda/emulated_map.c)
 endforeach()
 
 # A GPU for the built program as a user runs it: a libcuda.so.1 whose kernels the emulation runs, a libnvrtc.so.13 of
 # the C compiler, and a libcublasLt.so.13 that multiplies on the processor, found through LD_LIBRARY_PATH.
 set(FAKE_GPU ${CMAKE_CURRENT_BINARY_DIR}/fake_gpu)
-add_library(fake_cuda SHARED cuda/fake_driver.c cuda/fake_library.c cuda/emulator.c cuda/emulated_tensor.c)
+add_library(fake_cuda SHARED cuda/fake_driver.c cuda/fake_library.c cuda/emulator.c cuda/emulated_tensor.c
+  cuda/emulated_warpgroup.c cuda/emulated_map.c)
 add_library(fake_nvrtc SHARED cuda/fake_nvrtc.c)
 add_library(fake_cublaslt SHARED cuda/fake_cublaslt.c)
 target_link_libraries(fake_cublaslt PRIVATE fake_cuda m)
@@ -41,8 +42,9 @@ if(NOT SINTER_CPU)
 endif()
 
 # Generated CUDA kernels on a CPU: compiled by the C compiler of this build, run by fibers.
-add_library(emulation STATIC cuda/emulator.c cuda/emulated_tensor.c cuda/emulated_code.c cuda/side_by_side.c
-  cuda/model_plans.c cuda/tensor_plan.c)
+add_library(emulation STATIC cuda/emulator.c cuda/emulated_tensor.c cuda/emulated_warpgroup.c cuda/emulated_map.c
+  cuda/emulated_code.c cuda/side_by_side.c
+  cuda/model_plans.c cuda/tensor_plan.c cuda/warpgroup_plan.c)
 target_compile_definitions(emulation PRIVATE C_COMPILER="${CMAKE_C_COMPILER}" SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 target_link_libraries(emulation PUBLIC driver ${CMAKE_DL_LIBS})
 sinter_test(cuda models emulation)
@@ -50,6 +52,7 @@ sinter_test(cuda train driver)
 add_dependencies(test_cuda_train fake_cuda fake_nvrtc)
 set_tests_properties(cuda.train PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${FAKE_GPU};SINTER_FAKE_LIBRARY=old")
 sinter_test(cuda faults emulation)
+sinter_test(cuda warpgroup emulation)
 sinter_test(cuda order emulation)
 sinter_test(cuda golden codegen passes)
 target_sources(test_cuda_golden PRIVATE cuda/tensor_plan.c)

@@ -1,0 +1,223 @@
+// A product in blocks for warpgroups of sm_90a -> the text of its kernel.
+//
+//     one thread, the producer                            each other warpgroup: 64 rows
+//       for (ahead = 0; ahead < steps; ahead++) {           for (step = 0; step < steps; step++) {
+//           wait until the stage is empty;                      wait until the stage is full;
+//           expect its bytes;                                   begin to multiply it, 16 summed indices at a time;
+//           begin to copy boxes of both factors;                wait for the stage before: it is empty
+//       }                                                   }
+//
+// A stage of the ring has two barriers: `full`, which the bytes of its boxes end, and `empty`, at which each warp that
+// multiplies arrives once. What a tile lacks of rows, lanes or summed indices comes as zeros. The producer's registers
+// go to the others.
+#include <string.h>
+
+#include "base/diag.h"
+#include "codegen/cuda/print_tensor.h"
+
+// Registers of a multiprocessor; of the producer's threads; what registers are given in.
+enum { ALL_REGISTERS = 65536, PRODUCER_REGISTERS = 40, REGISTER_UNIT = 8, MOST_REGISTERS = 240 };
+// Rows of tiles that are taken one after the other before the next lanes are.
+enum { RASTER_ROWS = 16 };
+
+// ---- which tile a block has
+
+static int64_t raster_rows(const Printer *printer) {
+    return tensor_rounds(printer_op(printer, printer->rows_loop));
+}
+
+static int64_t raster_lanes(const Printer *printer) {
+    uint32_t i = printer->rows_loop;
+    while (printer_op(printer, i)->kind != TILE_LOOP || printer_op(printer, i)->loop != LOOP_LANES)
+        i++;
+    return tensor_rounds(printer_op(printer, i));
+}
+
+static void print_raster_rows(Printer *printer, uint32_t loop) {
+    int64_t rows = raster_rows(printer), lanes = raster_lanes(printer), group = RASTER_ROWS * lanes;
+    const char *base = loop_base(printer, loop);
+    print_line(printer, "const int tile = (int)blockIdx.x %% %lld;", (long long)(rows * lanes));
+    if (rows <= RASTER_ROWS || lanes == 1) {
+        print_line(printer, "const int tile_lanes = tile / %lld, %s = %u * (tile %% %lld);", (long long)rows, base,
+                   printer->tensor->tile.rows, (long long)rows);
+        return;
+    }
+    const char *high = arena_format(printer->arena, "%d", RASTER_ROWS);
+    if (rows % RASTER_ROWS)
+        high = arena_format(printer->arena, "int_minimum(%d, %lld - tile / %lld * %d)", RASTER_ROWS, (long long)rows,
+                            (long long)group, RASTER_ROWS);
+    print_line(printer, "const int tile_group = %s, tile_lanes = tile %% %lld / tile_group;", high, (long long)group);
+    print_line(printer, "const int %s = %u * (tile / %lld * %d + tile %% %lld %% tile_group);", base,
+               printer->tensor->tile.rows, (long long)group, RASTER_ROWS, (long long)group);
+}
+
+bool print_raster(Printer *printer, uint32_t loop) {
+    LoopKind kind = printer_op(printer, loop)->loop;
+    if (!printer->tensor->tile.wgmma || (kind != LOOP_ROWS && kind != LOOP_LANES)) return false;
+    if (kind == LOOP_ROWS) {
+        printer->rows_loop = loop;
+        print_raster_rows(printer, loop);
+    } else {
+        print_line(printer, "const int %s = %u * tile_lanes;", loop_base(printer, loop), printer->tensor->tile.lanes);
+    }
+    return true;
+}
+
+// ---- the ring
+
+typedef struct {
+    TileValue loops[MAX_RANK]; // the sum's, outermost first
+    int loop_count;
+    uint32_t multiply;
+    BoxPanel panels[2];
+    int stage_bytes;
+} Boxes;
+
+static Boxes boxes_of(Printer *printer, uint32_t sum) {
+    Boxes boxes = {0};
+    for (uint32_t i = sum; i < printer->ends[sum]; i++) {
+        const TileOp *op = printer_op(printer, i);
+        if (op->kind == TILE_MULTIPLY_ACCUMULATE) boxes.multiply = i;
+        if (op->kind != TILE_LOOP) continue;
+        CHECK(boxes.loop_count < MAX_RANK && op->loop == LOOP_PLAIN && !op->bounded);
+        boxes.loops[boxes.loop_count++] = i;
+    }
+    box_panels(printer->program, boxes.panels);
+    boxes.stage_bytes = boxes.panels[0].bytes + boxes.panels[1].bytes;
+    return boxes;
+}
+
+static int64_t depth_rounds(const Printer *printer, const Boxes *boxes) {
+    const TileOp *loop = printer_op(printer, boxes->loops[boxes->loop_count - 1]);
+    return (loop->extent + printer->tensor->depth - 1) / printer->tensor->depth;
+}
+
+static void print_ring_head(Printer *printer, const Boxes *boxes) {
+    const TensorTile *tile = &printer->tensor->tile;
+    int64_t steps = depth_rounds(printer, boxes);
+    for (int i = 0; i + 1 < boxes->loop_count; i++)
+        steps *= printer_op(printer, boxes->loops[i])->extent;
+    print_line(printer, "const int steps = %lld;", (long long)steps);
+    print_line(printer, "unsigned long long *const full = (unsigned long long *)(ring + %d), *const empty = full + %u;",
+               (int)tile->stages * boxes->stage_bytes, tile->stages);
+    print_line(printer, "if (threadIdx.x == 0) {");
+    print_line(printer, "for (int i = 0; i < %u; i++) {", tile->stages);
+    print_line(printer, "barrier_begin(full + i, 1);");
+    print_line(printer, "barrier_begin(empty + i, %d);", printer->tensor->warps_rows);
+    print_line(printer, "}");
+    print_line(printer, "barriers_publish();");
+    print_line(printer, "}");
+    print_line(printer, "block_barrier();");
+}
+
+// Where stage `ahead` is along the sum.
+static void print_where(Printer *printer, const Boxes *boxes) {
+    int64_t rounds = depth_rounds(printer, boxes), inner = rounds;
+    for (int i = boxes->loop_count - 1; i-- > 0;) {
+        int64_t extent = printer_op(printer, boxes->loops[i])->extent;
+        const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)extent) : "";
+        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, boxes->loops[i]), (long long)inner,
+                   wrap);
+        inner *= extent;
+    }
+    const char *round =
+        boxes->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
+    print_line(printer, "const int %s = %d * %s;", loop_base(printer, boxes->loops[boxes->loop_count - 1]),
+               printer->tensor->depth, round);
+}
+
+static const char *coordinates_text(const Printer *printer, const BoxPanel *panel, int box) {
+    Text text = text_create(printer->arena);
+    for (uint32_t i = 0; i < panel->map.rank; i++)
+        text_append(&text, ", %s", loop_base(printer, panel->loops[i]));
+    if (box == 0) return text_string(&text);
+    const char *first = loop_base(printer, panel->loops[0]);
+    return arena_format(printer->arena, ", %s + %d%s", first, 64 * box, text_string(&text) + 2 + strlen(first));
+}
+
+static void print_boxes(Printer *printer, const BoxPanel *panel, int number, int offset) {
+    for (int box = 0; box < panel->boxes; box++)
+        print_line(printer, "copy_box_%u(stage + %d, &m%d, full + ahead %% %u%s);", panel->map.rank,
+                   offset + box * panel->bytes / panel->boxes, number, printer->tensor->tile.stages,
+                   coordinates_text(printer, panel, box));
+}
+
+// What the block's threads begin with, less what the producer's keep, for all others. 0: there are enough for all.
+static int consumer_registers(const Tensor *tensor) {
+    int each = ALL_REGISTERS / (tensor->resident * tensor->threads) / REGISTER_UNIT * REGISTER_UNIT;
+    int consumers = tensor->threads - 128, rest = each * tensor->threads - 128 * PRODUCER_REGISTERS;
+    return each >= MOST_REGISTERS ? 0 : rest / consumers / REGISTER_UNIT * REGISTER_UNIT;
+}
+
+static void print_producer(Printer *printer, const Boxes *boxes) {
+    uint32_t stages = printer->tensor->tile.stages;
+    print_line(printer, "if (WARPGROUP == 0) {");
+    if (consumer_registers(printer->tensor) > 0) print_line(printer, "registers_decrease(%d);", PRODUCER_REGISTERS);
+    print_line(printer, "if (threadIdx.x != 0) return;");
+    print_line(printer, "map_prefetch(&m0);");
+    print_line(printer, "map_prefetch(&m1);");
+    print_line(printer, "for (int ahead = 0; ahead < steps; ahead++) {");
+    print_line(printer, "unsigned char *const stage = ring + ahead %% %u * %d;", stages, boxes->stage_bytes);
+    print_where(printer, boxes);
+    print_line(printer, "barrier_wait(empty + ahead %% %u, 1 - ahead / %u %% 2);", stages, stages);
+    print_line(printer, "barrier_expect(full + ahead %% %u, %d);", stages, boxes->stage_bytes);
+    print_boxes(printer, &boxes->panels[0], 0, 0);
+    print_boxes(printer, &boxes->panels[1], 1, boxes->panels[0].bytes);
+    print_line(printer, "}");
+    print_line(printer, "return;");
+    print_line(printer, "}");
+}
+
+static const char *matrix_text(const Printer *printer, const BoxPanel *panel, const char *name) {
+    if (!panel->by_depth) return arena_format(printer->arena, "matrix_by_rows(%s, part)", name);
+    return arena_format(printer->arena, "matrix_by_depth(%s, part, %d)", name, panel->bytes / panel->boxes);
+}
+
+static void print_consumers(Printer *printer, const Boxes *boxes) {
+    uint32_t stages = printer->tensor->tile.stages;
+    TileValue sums = printer_op(printer, boxes->multiply)->operands[0];
+    int rows = boxes->panels[0].bytes;
+    print_line(printer, "for (int step = 0; step < steps; step++) {");
+    print_line(printer, "const unsigned char *const rows_panel = ring + step %% %u * %d + %d * (WARPGROUP - 1);",
+               stages, boxes->stage_bytes, 64 * TENSOR_LINE);
+    print_line(printer, "const unsigned char *const lanes_panel = ring + step %% %u * %d + %d;", stages,
+               boxes->stage_bytes, rows);
+    print_line(printer, "barrier_wait(full + step %% %u, step / %u %% 2);", stages, stages);
+    print_line(printer, "products_begin();");
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int part = 0; part < %d; part++)", printer->tensor->depth / printer->tensor->together);
+    const char *a = matrix_text(printer, &boxes->panels[0], "rows_panel");
+    const char *b = matrix_text(printer, &boxes->panels[1], "lanes_panel");
+    print_line(printer, "    multiply_64_by_%u(v%u, %s, %s, %d, %d);", printer->tensor->tile.lanes, sums, a, b,
+               boxes->panels[0].by_depth, boxes->panels[1].by_depth);
+    print_line(printer, "products_end();");
+    print_line(printer, "products_wait(1);");
+    print_line(printer, "if (step > 0 && WARP_LANE == 0) barrier_arrive(empty + (step - 1) %% %u);", stages);
+    print_line(printer, "}");
+    print_line(printer, "products_wait(0);");
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int v = 0; v < %d; v++) products_keep(v%u[0][v], v%u[1][v]);", printer->vectors, sums,
+               sums);
+}
+
+// ---- the kernel
+
+void print_warpgroup(Printer *printer) {
+    print_line(printer, "SHARED_BOXES;");
+    print_line(printer, "unsigned char *const ring = shared_boxes;");
+    uint32_t loop = print_tiles(printer);
+    uint32_t sum = loop + 1;
+    while (printer_op(printer, sum)->kind != TILE_LOOP)
+        sum++;
+    Boxes boxes = boxes_of(printer, sum);
+    print_ring_head(printer, &boxes);
+    print_producer(printer, &boxes);
+    int registers = consumer_registers(printer->tensor);
+    if (registers > 0) print_line(printer, "registers_increase(%d);", registers);
+    print_line(printer, "const int own_row = 16 * (WARP - 4) + WARP_LANE / 4, own_lane = 2 * (WARP_LANE %% 4);");
+    print_between_tiles(printer);
+    print_range(printer, loop + 1, sum);
+    print_consumers(printer, &boxes);
+    print_range(printer, printer->ends[sum] + 1, printer->ends[loop]);
+    printer->rows = printer->vectors = 1;
+}

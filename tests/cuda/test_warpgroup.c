@@ -1,0 +1,178 @@
+// Products by wgmma, whose factors boxes bring into shared memory: the emulated kernels have the bits of a chain of
+// fused multiply-adds, whichever way round factors lie, and slips of the printer are caught: another swizzle, a missing
+// wait, a wrong parity.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "tests/cuda/side_by_side.h"
+#include "tests/cuda/warpgroup_plan.h"
+#include "tests/skipped.h"
+
+enum { SEEDS = 3 };
+
+static const char *emulate(Arena *arena, const char *text, TensorTile tile, SourceEdit edit, bool rounds) {
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const char *why, *wrong = NULL;
+    SideBySide *side = side_create(arena, warpgroup_plan(arena, text, tile), &target, edit, &why);
+    if (!side) SKIP_TEST(why);
+    side->rounds = rounds;
+    for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
+        for (uint32_t i = 0; i < side->program->slot_count; i++) {
+            const ProgramSlot *slot = &side->program->slots[i];
+            float *values = side_data(side, slot);
+            for (size_t k = 0; slot->kind == SLOT_INPUT && k < slot->bytes / sizeof *values; k++)
+                values[k] = (float)((int)((k * 7919 + seed * 31 + i * 17) % 1009) - 504) / 253.0f;
+        }
+        wrong = side_run(side, seed);
+    }
+    side_free(side);
+    return wrong;
+}
+
+static TensorTile tile_of(uint32_t rows, uint32_t lanes, uint32_t stages) {
+    return (TensorTile){TENSOR_BF16, rows, lanes, stages, true};
+}
+
+static void blocks_of_all_sizes(void **state) {
+    (void)state;
+    static const uint32_t blocks[][3] = {{64, 64, 2},   {64, 128, 3},  {64, 256, 4}, {128, 64, 4},
+                                         {128, 128, 3}, {128, 192, 2}, {128, 256, 4}};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        Arena *arena = arena_create();
+        TensorTile tile = tile_of(blocks[i][0], blocks[i][1], blocks[i][2]);
+        const char *wrong = emulate(arena, warpgroup_four_ways, tile, NULL, i % 2 == 1);
+        if (!wrong) wrong = emulate(arena, warpgroup_batches, tile, NULL, i % 2 == 0);
+        if (wrong) fail_msg("%u by %u, %u stages: %s", tile.rows, tile.lanes, tile.stages, wrong);
+        arena_free(arena);
+    }
+}
+
+// ---- slips
+
+static const char *replace(Arena *arena, const char *source, const char *from, const char *to) {
+    Text text = text_create(arena);
+    bool found = false;
+    for (const char *at; (at = strstr(source, from)); source = at + strlen(from), found = true) {
+        text_append_bytes(&text, source, (size_t)(at - source));
+        text_append(&text, "%s", to);
+    }
+    if (!found) fail_msg("there is no '%s' in the text", from);
+    text_append(&text, "%s", source);
+    return text_string(&text);
+}
+
+static const struct {
+    const char *what, *from, *to, *expected;
+} slips[] = {
+    {"a matrix that is not swizzled", "| 1ull << 62", "| 0ull << 62", ""},
+    {"a matrix swizzled by 64 bytes", "| 1ull << 62", "| 2ull << 62", ""},
+    {"blocks of rows too near", "| 64ull << 32", "| 32ull << 32", ""},
+    {"lanes of the first box again", "(unsigned long long)(further >> 4) << 16", "0ull << 16", ""},
+    {"the next summed indices too near", "start + 2 * part", "start + part", ""},
+    {"summed indices taken as rows", ", 0, 1);", ", 0, 0);", ""},
+    {"no wait for a stage to be full", "barrier_wait(full + step % 2, step / 2 % 2);", ";", ""},
+    {"no wait for a stage to be empty", "barrier_wait(empty + ahead % 2, 1 - ahead / 2 % 2);", ";", ""},
+    {"the other parity of a full stage", "step / 2 % 2)", "1 - step / 2 % 2)", ""},
+    {"the other parity of an empty stage", "1 - ahead / 2 % 2)", "ahead / 2 % 2)", "does not end"},
+    {"too few bytes expected", "barrier_expect(full + ahead % 2, 32768)", "barrier_expect(full + ahead % 2, 16384)",
+     ""},
+    {"sums read before they are there", "products_wait(0);", ";", ""},
+    {"a stage released too early", "products_wait(1);", "if (WARP_LANE == 0) barrier_arrive(empty + step % 2);", ""},
+    {"a stage that is never released", "if (step > 0 && WARP_LANE == 0)", "if (step < 0)", "does not end"},
+    {"barriers that nobody publishes", "barriers_publish();", ";", "not published"},
+    {"no barrier behind the first stores", "block_barrier();", ";", "nobody has begun"},
+    {"products that are not begun", "products_begin();", ";", "not fenced"},
+    {"products that are not ended", "products_end();", ";", ""},
+    {"rows of the first warpgroup again", "8192 * (WARPGROUP - 1)", "0", ""},
+    {"boxes of the next rows", "copy_box_2(stage + 0, &m0, full + ahead % 2, K",
+     "copy_box_2(stage + 0, &m0, full + ahead % 2, 8 + K", "the CPU has"},
+    {"fewer registers than there are kinds", "registers_increase(232)", "registers_increase(233)", "cannot be had"},
+};
+
+static const char *planted_from, *planted_to;
+
+static const char *plant(Arena *arena, const char *source) {
+    return replace(arena, source, planted_from, planted_to);
+}
+
+static void slips_are_caught(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
+        Arena *arena = arena_create();
+        planted_from = slips[i].from;
+        planted_to = slips[i].to;
+        const char *wrong = emulate(arena, warpgroup_four_ways, tile_of(128, 128, 2), plant, false);
+        print_message("    %s: %.120s\n", slips[i].what, wrong ? wrong : "NOT CAUGHT");
+        assert_non_null(wrong);
+        assert_non_null(strstr(wrong, slips[i].expected));
+        arena_free(arena);
+    }
+}
+
+// ---- the plan's text, and what the verifier refuses
+
+static void text_and_back(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Text first = text_create(arena), second = text_create(arena);
+    plan_print(warpgroup_plan(arena, warpgroup_batches, tile_of(128, 192, 3)), &first);
+    assert_non_null(strstr(text_string(&first), "tensor bf16 128 by 192 stages 3 wgmma"));
+    Plan *again = plan_parse(arena, "plan", text_string(&first), diags_create(arena));
+    assert_non_null(again);
+    assert_null(plan_verify(again, arena));
+    plan_print(again, &second);
+    assert_string_equal(text_string(&first), text_string(&second));
+    arena_free(arena);
+}
+
+static Step *a_product(Plan *plan) {
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        if (plan->steps[s].tensor.wgmma) return &plan->steps[s];
+    fail_msg("no product");
+    return NULL;
+}
+
+static void must_be_refused(TensorTile tile, const char *expected) {
+    Arena *arena = arena_create();
+    Plan *plan = warpgroup_plan(arena, warpgroup_batches, tile_of(128, 128, 3));
+    a_product(plan)->tensor = tile;
+    const char *wrong = plan_verify(plan, arena);
+    assert_non_null(wrong);
+    if (!strstr(wrong, expected)) fail_msg("%s", wrong);
+    arena_free(arena);
+}
+
+static void wrong_tiles_are_refused(void **state) {
+    (void)state;
+    must_be_refused(tile_of(96, 128, 3), "64 or 128 rows");
+    must_be_refused(tile_of(128, 320, 3), "64 or 128 rows");
+    must_be_refused(tile_of(128, 128, 1), "ring of less than 2");
+    must_be_refused((TensorTile){TENSOR_TF32, 128, 128, 3, true}, "not bf16");
+}
+
+static void factors_in_f32_are_refused(void **state) {
+    (void)state;
+    Arena *arena = arena_create();
+    Plan *plan = warpgroup_plan(arena, warpgroup_batches, tile_of(128, 128, 3));
+    Step *step = a_product(plan);
+    assert_null(step_box_refusal(plan, step));
+    plan->values[step->operands[0]].dtype = DTYPE_F32;
+    assert_string_equal(step_box_refusal(plan, step), "the rows' factor is not bf16 in memory");
+    arena_free(arena);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_of_all_sizes),
+        cmocka_unit_test(slips_are_caught),
+        cmocka_unit_test(text_and_back),
+        cmocka_unit_test(wrong_tiles_are_refused),
+        cmocka_unit_test(factors_in_f32_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
