@@ -1,7 +1,7 @@
 // Opening the driver: see driver.h.
 #include "runtime/cuda/driver.h"
 
-// Graphs with explicit kernel nodes and their second parameter block: driver API 12.0.
+// Graphs with explicit kernel nodes and their second parameter block, tensor maps: driver API 12.0.
 enum { OLDEST_DRIVER = 12000 };
 
 static bool load_functions(Arena *arena, CudaDriver *driver, const char **why) {
@@ -53,6 +53,7 @@ static bool load_functions(Arena *arena, CudaDriver *driver, const char **why) {
         {"cuGraphInstantiateWithFlags", (void **)&driver->graph_instantiate, false},
         {"cuGraphExecDestroy", (void **)&driver->graph_exec_destroy, false},
         {"cuGraphLaunch", (void **)&driver->graph_launch, false},
+        {"cuTensorMapEncodeTiled", (void **)&driver->map_encode, false},
     };
     return library_symbols(arena, &driver->library, symbols, sizeof symbols / sizeof *symbols, why);
 }

@@ -93,6 +93,9 @@ typedef struct {
     CudaResult (*graph_instantiate)(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags);
     CudaResult (*graph_exec_destroy)(CudaGraphExec exec);
     CudaResult (*graph_launch)(CudaGraphExec exec, CudaStream stream);
+    CudaResult (*map_encode)(void *map, int type, uint32_t rank, void *address, const uint64_t *extents,
+                             const uint64_t *strides, const uint32_t *box, const uint32_t *element_strides,
+                             int interleave, int swizzle, int promotion, int fill);
 } CudaDriver;
 
 // Opens libcuda.so.1, looks its functions up, initialises it. NULL: `*why` is one clause. There is at least one device

@@ -87,11 +87,18 @@ static CudaResult add_launch_behind(Building *building, uint32_t number, const C
                                 &building->nodes[number], building->diags);
     const CudaKernel *kernel = &session->settings.kernels[launch->kernel];
     CudaAddress addresses[MOST_BUFFERS];
-    void *arguments[MOST_BUFFERS];
-    CHECK(kernel->buffer_count <= MOST_BUFFERS);
+    void *arguments[MOST_BUFFERS + CUDA_MOST_MAPS];
+    _Alignas(64) char maps[CUDA_MOST_MAPS][CUDA_MAP_BYTES];
+    CHECK(kernel->buffer_count <= MOST_BUFFERS && kernel->map_count <= CUDA_MOST_MAPS);
     for (uint32_t i = 0; i < kernel->buffer_count; i++) {
         addresses[i] = cuda_address(session, launch->buffers[i]);
         arguments[i] = &addresses[i];
+    }
+    for (uint32_t i = 0; i < kernel->map_count; i++) {
+        const CudaMap *map = &kernel->maps[i];
+        CudaResult result = cuda_map_encode(session->settings.driver, map, addresses[map->buffer], maps[i]);
+        if (result != CUDA_OK) return result;
+        arguments[kernel->buffer_count + i] = maps[i];
     }
     return add_node(building, session->functions[launch->kernel], launch->blocks, kernel->threads, kernel->shared_bytes,
                     arguments, before, before_count, &building->nodes[number]);

@@ -63,6 +63,8 @@ enum { CUDA_EVENTS_BEFORE = 3 };
 static inline uint32_t cuda_event_count(const CudaProgram *program) {
     return program->launch_count + CUDA_EVENTS_BEFORE;
 }
+// maps.c: the tensor map of a kernel whose buffer begins at `buffer`, 128 bytes at a multiple of 64.
+CudaResult cuda_map_encode(const CudaDriver *driver, const CudaMap *map, CudaAddress buffer, void *result);
 // timing.c
 void cuda_timing_free(const CudaSession *session, CudaBound *bound);
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "runtime/cuda/driver.h"
+#include "tests/cuda/emulated_map.h"
 
 #ifdef FAKE_LIBRARY
 #define FAKE_CALL
@@ -567,6 +568,13 @@ FAKE_CALL int cuGraphLaunch(CudaGraphExec exec, CudaStream stream) {
     put(stream, (Operation){.kind = GRAPH, .exec = exec});
     return 0;
 }
+FAKE_CALL int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address, const uint64_t *extents,
+                                     const uint64_t *strides, const uint32_t *box, const uint32_t *element_strides,
+                                     int interleave, int swizzle, int promotion, int fill) {
+    BEGIN();
+    return emulated_map_encode(map, type, rank, address, extents, strides, box, element_strides, interleave, swizzle,
+                               promotion, fill);
+}
 
 // ---- the library
 
@@ -622,7 +630,8 @@ static const struct {
                  ROW(cuGraphInstantiateWithFlags),
                  ROW(cuGraphExecDestroy),
                  ROW(cuLaunchKernel),
-                 ROW(cuGraphLaunch)};
+                 ROW(cuGraphLaunch),
+                 ROW(cuTensorMapEncodeTiled)};
 
 static void *fake_open(const char *path) {
     static int library;
