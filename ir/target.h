@@ -34,6 +34,8 @@ extern const char *const target_known_gpus;
 // Dense peak of the tensor cores of a GPU of the table, flop/s with f32 sums: of operands rounded to tf32, or of bf16
 // and f16. 0: it is no such GPU.
 double target_tensor_flops(const Target *target, bool tf32);
+// Whether warpgroups can multiply (wgmma), and boxes of tensors be copied for them.
+bool target_has_wgmma(const Target *target);
 
 Target target_default(void);    // 2 cores, 32-byte vectors, small caches, 100 GFLOP/s, 10 GB/s; for tests, too
 void target_print(const Target *target, Text *out);

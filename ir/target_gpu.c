@@ -45,3 +45,8 @@ double target_tensor_flops(const Target *target, bool tf32) {
         if (strcmp(gpus[i].architecture, target->gpu) == 0) return tf32 ? gpus[i].tf32_flops : gpus[i].bf16_flops;
     return 0;
 }
+
+// sm_90 alone lacks it: what is particular to one architecture has an `a` in its name.
+bool target_has_wgmma(const Target *target) {
+    return target_is_gpu(target) && strcmp(target->gpu, "sm_90a") == 0;
+}

@@ -18,11 +18,12 @@
 
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/tensor_cost.h"
 
 // Bytes of the sum that are one stage of a row or a lane.
 enum { STAGE_BYTES = 128, LEAST_STAGES = 2, MOST_STAGES = 4, LEAST_SUM = 8 };
-// Parts of a sum; summed indices of each; how often a step with reductions reads its operands.
-enum { MOST_PARTS = 8, LEAST_PART = 128, ROW_READS = 3 };
+// How often a step with reductions reads its operands.
+enum { ROW_READS = 3 };
 static const double shared_bandwidth = 190e9;  // of a multiprocessor: 128 bytes a clock
 static const double cache_speed = 2.5;         // of the cache of all, in terms of memory's
 static const double fill_seconds = 1.0e-6;     // the first operands' way from memory, whoever waits for them
@@ -40,12 +41,11 @@ enum { BLOCKS = sizeof blocks / sizeof *blocks };
 typedef struct {
     double batch, rows, lanes, summed;
     double element_bytes;
-    double tensor_flops;
+    double tensor_flops, speed;   // the peak, and the part of it that good kernels reach
     const Target *target;
     const Band *band;
     int64_t band_lanes;     // extent of the lanes that a band divides; 0: it divides none
-    int64_t divisible;      // extent that parts of the sum can be made of; 1: none can
-    double readers;         // of the result: each reads all parts
+    SumParts parts;
 } Shape;
 
 // ---- costs
@@ -73,7 +73,7 @@ static double tensor_seconds(const Shape *shape, int block, uint32_t parts) {
     double warps = blocks[block].warps_rows * blocks[block].warps_lanes;
     double count = shape->batch * ceil(shape->rows / rows) * ceil(shape->lanes / lanes) * parts;
     double depth = STAGE_BYTES / shape->element_bytes, summed = ceil(shape->summed / parts / depth) * depth;
-    double multiply = 2 * rows * lanes * summed / (tensor_speed * shape->tensor_flops / target->cores);
+    double multiply = 2 * rows * lanes * summed / (shape->speed * shape->tensor_flops / target->cores);
     double operands = rows / blocks[block].warps_rows + lanes / blocks[block].warps_lanes;
     double hand_out = warps * operands * summed * shape->element_bytes / shared_bandwidth;
     double round = multiply > hand_out ? multiply : hand_out;
@@ -82,7 +82,7 @@ static double tensor_seconds(const Shape *shape, int block, uint32_t parts) {
     double busy = ceil(count / target->cores) * round, resident = blocks_at_once(block) * target->cores;
     double alone = ceil(count / resident) * summed / depth * stage_seconds;
     if (alone > busy) busy = alone;
-    double again = (parts - 1) * shape->readers * shape->batch * shape->rows * shape->lanes * sizeof(float);
+    double again = (parts - 1) * shape->parts.readers * shape->batch * shape->rows * shape->lanes * sizeof(float);
     return fill_seconds + (busy > traffic ? busy : traffic) + output + again / target->bandwidth;
 }
 
@@ -146,27 +146,61 @@ static bool adds_up_parts(const Step *step) {
 
 // Into how many parts the outermost summed dim can be cut: when nothing is computed of the sum before it is stored, and
 // all who read it can add up.
-static void find_divisible(const Plan *plan, const Step *step, const Contraction *contraction, Shape *shape) {
+SumParts tensor_sum_parts(const Plan *plan, const Step *step, const Contraction *contraction) {
     ValueId id = step->outputs[0];
     const Value *value = &plan->values[id];
     bool is_plain = step->output_count == 1 && graph_output_at(step->region, 0)->node == contraction->node;
-    shape->divisible = 1;
-    if (!is_plain || step->band.is_set || contraction->summed.rank == 0) return;
-    if (value->next_of != VALUE_NONE || value->is_over) return;
+    SumParts whole = {.divisible = 1}, parts = {0};
+    if (!is_plain || step->band.is_set || contraction->summed.rank == 0) return whole;
+    if (value->next_of != VALUE_NONE || value->is_over || value->dtype != DTYPE_F32) return whole;
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             if (plan->steps[s].operands[k] != id) continue;
-            if (!adds_up_parts(&plan->steps[s])) return;
-            shape->readers += plan->steps[s].form == FORM_ROW ? ROW_READS : 1;
+            if (!adds_up_parts(&plan->steps[s])) return whole;
+            parts.readers += plan->steps[s].form == FORM_ROW ? ROW_READS : 1;
         }
-    shape->divisible = graph_extent(plan->dims, contraction->summed.dims[0]);
+    parts.divisible = graph_extent(plan->dims, contraction->summed.dims[0]);
+    return parts;
 }
 
-static void cut_sum(Plan *plan, Step *step, const Contraction *contraction, const Shape *shape, uint32_t parts) {
-    if (parts == 1) return;
+void tensor_cut_sum(Plan *plan, Step *step, const Contraction *contraction, uint32_t parts) {
+    Value *value = &plan->values[step->outputs[0]];
+    if (parts == 1) {
+        if (value->parts > 1) step->cut = (Cut){.total = 1, .pieces = 1};
+        value->parts = 0;
+        return;
+    }
     DimList outermost = {.rank = 1, .dims = {contraction->summed.dims[0]}};
-    step->cut = (Cut){.dims = outermost, .total = shape->divisible, .pieces = parts, .groups = parts};
-    plan->values[step->outputs[0]].parts = parts;
+    int64_t total = graph_extent(plan->dims, outermost.dims[0]);
+    step->cut = (Cut){.dims = outermost, .total = total, .pieces = parts, .groups = parts};
+    value->parts = parts;
+}
+
+// ---- the shape
+
+static Shape shape_of(const Plan *plan, const Contraction *contraction, const Target *target, TensorKind kind) {
+    return (Shape){.batch = extent_of(plan, contraction->batch),
+                   .rows = extent_of(plan, contraction->rows),
+                   .lanes = extent_of(plan, contraction->lanes),
+                   .summed = extent_of(plan, contraction->summed),
+                   .element_bytes = sizeof(float),
+                   .tensor_flops = target_tensor_flops(target, kind == TENSOR_TF32),
+                   .speed = tensor_speed,
+                   .target = target};
+}
+
+double tensor_step_seconds(const Plan *plan, const Step *step, const Target *target, double element_bytes,
+                           double speed) {
+    Contraction contraction = product_contraction(plan, step);
+    Shape shape = shape_of(plan, &contraction, target, step->tensor.kind);
+    uint32_t parts = plan->values[step->outputs[0]].parts;
+    shape.element_bytes = element_bytes;
+    shape.speed = speed;
+    shape.parts = tensor_sum_parts(plan, step, &contraction);
+    int block = 0;
+    while (blocks[block].rows != step->tensor.rows || blocks[block].lanes != step->tensor.lanes)
+        if (++block == BLOCKS) return INFINITY;
+    return tensor_seconds(&shape, block, parts > 1 ? parts : 1);
 }
 
 // ---- the choice
@@ -182,8 +216,8 @@ static bool fastest_way(const Shape *shape, TensorKind kind, Way *way) {
     way->seconds = INFINITY;
     for (int b = 0; b < BLOCKS; b++) {
         if (!block_fits(shape, b)) continue;
-        for (uint32_t parts = 1; parts <= MOST_PARTS && parts <= shape->divisible; parts++) {
-            if (parts > 1 && (shape->divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
+        for (uint32_t parts = 1; parts <= MOST_PARTS && parts <= shape->parts.divisible; parts++) {
+            if (parts > 1 && (shape->parts.divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
             double seconds = tensor_seconds(shape, b, parts);
             if (seconds >= way->seconds) continue;
             TensorTile tile = {kind, blocks[b].rows, blocks[b].lanes, stages_of(shape, b, parts), false};
@@ -202,19 +236,13 @@ static const char *times_of(PassContext *context, const Way *way, double vector)
 
 static void choose(Plan *plan, Step *step, PassContext *context) {
     Contraction contraction = product_contraction(plan, step);
-    Shape shape = {.batch = extent_of(plan, contraction.batch),
-                   .rows = extent_of(plan, contraction.rows),
-                   .lanes = extent_of(plan, contraction.lanes),
-                   .summed = extent_of(plan, contraction.summed),
-                   .element_bytes = sizeof(float),
-                   .tensor_flops = target_tensor_flops(context->target, context->tensor == TENSOR_TF32),
-                   .target = context->target};
+    Shape shape = shape_of(plan, &contraction, context->target, context->tensor);
     Decision decision = {.pass = "choose_tensor", .what = "product by tensor cores", .place = step->place};
     decision.reason = refusal(plan, step, &contraction, &shape);
     Way way = {.parts = 1};
     double vector = vector_seconds(&shape, step);
     bool is_possible = !decision.reason;
-    find_divisible(plan, step, &contraction, &shape);
+    shape.parts = tensor_sum_parts(plan, step, &contraction);
     if (is_possible && !fastest_way(&shape, context->tensor, &way)) {
         decision.reason =
             arena_format(context->arena, "no block fits %.0f bytes of shared memory", shape.target->l1_bytes);
@@ -227,7 +255,7 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
     choices_decide(context->choices, is_possible, &decision);
     if (decision.made) {
         step->tensor = way.tile;
-        cut_sum(plan, step, &contraction, &shape, way.parts);
+        tensor_cut_sum(plan, step, &contraction, way.parts);
     }
     ledger_add(context->ledger, decision);
 }

@@ -5,7 +5,7 @@ Plan *tensor_plan(Arena *arena, Graph *graph, TensorKind kind, FuseLevel level, 
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;
     Choices *choices = choices_create(arena);
-    CHECK(choices_add(choices, "choices", "make product by tensor cores\n", diags));
+    CHECK(choices_add(choices, "choices", "make product by tensor cores\nmake product by warpgroups\n", diags));
     choices_be_lenient(choices);
     choices_begin(choices, "step");
     PassContext context = {.arena = arena,

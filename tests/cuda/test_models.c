@@ -73,7 +73,7 @@ static double rounding_of(const SideBySide *side) {
 // Tensor cores: none, all products that can go there without and with rounding of their factors.
 typedef enum { TENSOR_ABSENT, TENSOR_EXACT, TENSOR_ROUNDS } TensorUse;
 
-#define ALL_PRODUCTS "make product by tensor cores\n"
+#define ALL_PRODUCTS "make product by tensor cores\nmake product by warpgroups\n"
 
 static void run_chosen(ModelCase which, int runs, bool with_reference, TensorUse tensor, const char *choices) {
     Arena *arena = arena_create();
@@ -98,11 +98,12 @@ static void run_chosen(ModelCase which, int runs, bool with_reference, TensorUse
     }
     print_message("%s at level %s: %u launches of %u kernels", which.model, fuse_name(which.level),
                   side->code->programs[0].launch_count, side->code->kernel_count);
-    uint32_t in_parts = 0;
+    uint32_t in_parts = 0, by_warpgroups = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++) by_warpgroups += plan->steps[s].tensor.wgmma;
     for (ValueId id = 0; id < plan->value_count; id++) in_parts += plan->values[id].parts > 1;
     if (side->tensor_steps)
-        print_message(", %u products in tensor cores, %u of them in parts, %u values in 16 bits",
-                      side->tensor_steps / (unsigned)runs, in_parts,
+        print_message(", %u products in tensor cores, %u of them by warpgroups, %u in parts, %u values in 16 bits",
+                      side->tensor_steps / (unsigned)runs, by_warpgroups, in_parts,
                       count_of(plan, DTYPE_BF16) + count_of(plan, DTYPE_F16));
     print_message("\n");
     assert_true((side->tensor_steps > 0) == (tensor != TENSOR_ABSENT));
