@@ -16,6 +16,7 @@
 
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/rounding.h"
 #include "passes/state_layouts.h"
 #include "passes/step_cost.h"
 
@@ -48,8 +49,8 @@ static bool only_multiplies(const Plan *plan, const Step *step, uint32_t k) {
     return true;
 }
 
-// All products in tensor cores round to one type.
-static bool rounds(const Plan *plan, const Step *step, uint32_t k) {
+// All products in tensor cores of one plan round to one type.
+bool step_rounds(const Plan *plan, const Step *step, uint32_t k) {
     bool is_narrow = step->tensor.kind == TENSOR_BF16 || step->tensor.kind == TENSOR_F16;
     return step->form == FORM_PRODUCT && is_narrow && only_multiplies(plan, step, k);
 }
@@ -66,7 +67,7 @@ static Readers readers_of(const Plan *plan, ValueId id) {
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++) {
             if (plan->steps[s].operands[k] != id) continue;
             readers.count++;
-            if (rounds(plan, &plan->steps[s], k)) {
+            if (step_rounds(plan, &plan->steps[s], k)) {
                 readers.rounding++;
                 readers.last = s;
             } else if (!readers.other) {
@@ -76,8 +77,7 @@ static Readers readers_of(const Plan *plan, ValueId id) {
     return readers;
 }
 
-// A sum that is made in memory would be rounded again and again.
-static bool is_summed_in_memory(const Step *writer) {
+bool step_sums_in_memory(const Step *writer) {
     if (scattering_of(writer->region).scatter != NODE_NONE) return true;
     return writer->form == FORM_PRODUCT && writer->tensor.kind == TENSOR_NONE;
 }
@@ -92,7 +92,7 @@ static const char *refusal(const Storing *storing, ValueId id, DType narrow) {
     if (value->kind != VALUE_TEMPORARY || storing->writers[id] == STEP_NONE) return "it outlives the step";
     if (value->parts > 1) return "it is a sum of parts";
     if (value->is_over) return "it is written over another value";
-    if (is_summed_in_memory(&storing->plan->steps[storing->writers[id]])) return "it is summed up in memory";
+    if (step_sums_in_memory(&storing->plan->steps[storing->writers[id]])) return "it is summed up in memory";
     return NULL;
 }
 
@@ -206,7 +206,7 @@ static void read_copy(Plan *plan, ValueId param, ValueId copy) {
         Step *step = &plan->steps[s];
         bool reads = false;
         for (uint32_t k = 0; k < step->operand_count; k++) {
-            if (step->operands[k] != param || !rounds(plan, step, k)) continue;
+            if (step->operands[k] != param || !step_rounds(plan, step, k)) continue;
             step->operands[k] = copy;
             reads = true;
         }
