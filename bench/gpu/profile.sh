@@ -29,6 +29,10 @@ else
     page "character model, tf32" 60 $char --tf32=True
     if has_precision bf16; then page "character model, bf16" 60 $char --dtype=bfloat16; fi
     page "GPT-2 124M, 8 x 1024 tokens, tf32" 70 $gpt2 --tf32=True --steps=3
-    if has_precision bf16; then page "GPT-2 124M, 8 x 1024 tokens, bf16" 70 $gpt2 --dtype=bfloat16 --steps=3; fi
+    if has_precision bf16; then
+        page "GPT-2 124M, 8 x 1024 tokens, bf16" 70 $gpt2 --dtype=bfloat16 --steps=3
+        echo "forbid product by warpgroups" >"$WORK/choices"
+        page "the same, products by mma.sync" 70 $gpt2 --dtype=bfloat16 --steps=3 --choices="$WORK/choices"
+    fi
 fi
 exit $failed

@@ -18,9 +18,11 @@
 #include "codegen/cuda/cubins.h"
 #include "tests/cuda/cubin.h"
 #include "tests/cuda/model_plans.h"
+#include "tests/cuda/warpgroup_plan.h"
 #include "tests/skipped.h"
 
 enum { SKIPPED = 77, MOST_TENSOR_REGISTERS = 65536 / 3 / 128, MOST_LARGE_REGISTERS = 65536 / 256 };
+enum { ALL_REGISTERS = 65536 };
 
 static const Nvrtc *nvrtc;
 
@@ -71,6 +73,28 @@ static void check_tensor(const CudaKernel *kernel, const CudaObject *object, con
     gate->instructions = cubin_instructions(object->cubin, object->cubin_bytes, kernel->name);
 }
 
+// Products of warpgroups: wgmma, boxes, barriers and registers handed over are in the machine code.
+static void check_warpgroup(const CudaKernel *kernel, const CudaObject *object, const Target *target,
+                            TensorGate *gate) {
+    const CudaUsage *usage = usage_of(object, kernel->name);
+    int products = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HGMMA);
+    int boxes = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_UTMALDG);
+    int barriers = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_SYNCS);
+    int handed = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_USETMAXREG);
+    if (products < 4 || boxes < 2 || barriers < 4)
+        fail_msg("%s: %d HGMMA, %d UTMALDG, %d SYNCS", kernel->name, products, boxes, barriers);
+    if (handed != (kernel->threads > 256 ? 2 : 0)) fail_msg("%s: %d USETMAXREG", kernel->name, handed);
+    if (usage->registers * (int)kernel->threads > ALL_REGISTERS)
+        fail_msg("%s takes %d registers", kernel->name, usage->registers);
+    if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
+        fail_msg("%s spills", kernel->name);
+    assert_true((double)kernel->shared_bytes <= target->l1_bytes);
+    gate->kernels++;
+    if (usage->registers > gate->registers) gate->registers = usage->registers;
+    if (kernel->shared_bytes > gate->shared_bytes) gate->shared_bytes = kernel->shared_bytes;
+    if (products < gate->products) gate->products = products;
+}
+
 // What ptxas says of every kernel; the ones that spill are named, products must not.
 static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *images, const CubinReport *cubins) {
     const CudaUsage *most = NULL;
@@ -103,10 +127,14 @@ static void compile_case(const char *name, ModelCase which, const char *architec
         fail_msg("%.4000s", text_string(&words));
     }
     const CudaUsage *most = check_usage(code, &images, &cubins);
-    TensorGate tensor = {.products = INT32_MAX};
-    for (uint32_t i = 0; i < code->kernel_count; i++)
-        if (code->kernels[i].shared_bytes > 0)
-            check_tensor(&code->kernels[i], &cubins.objects[images.cubin_of[i]], &target, &tensor);
+    TensorGate tensor = {.products = INT32_MAX}, warpgroups = tensor;
+    for (uint32_t i = 0; i < code->kernel_count; i++) {
+        const CudaObject *object = &cubins.objects[images.cubin_of[i]];
+        if (code->kernels[i].map_count > 0)
+            check_warpgroup(&code->kernels[i], object, &target, &warpgroups);
+        else if (code->kernels[i].shared_bytes > 0)
+            check_tensor(&code->kernels[i], object, &target, &tensor);
+    }
     print_message("%s at level %s, %s: %u launches of %u kernels; lowered and printed in %.0f ms, compiled in %.2f s; "
                   "most registers %d (%s)\n",
                   name, fuse_name(which.level), architecture, report.kernels, report.distinct_kernels,
@@ -116,8 +144,49 @@ static void compile_case(const char *name, ModelCase which, const char *architec
             "    %u of them for tensor cores: at most %d registers and %zu bytes of shared memory, at least %d HMMA "
             "in %d instructions\n",
             tensor.kernels, tensor.registers, tensor.shared_bytes, tensor.products, tensor.instructions);
+    if (warpgroups.kernels > 0)
+        print_message("    %u of them for warpgroups: at most %d registers at first and %zu bytes of shared memory\n",
+                      warpgroups.kernels, warpgroups.registers, warpgroups.shared_bytes);
     cuda_code_free(code);
     arena_free(arena);
+}
+
+static void compile_warpgroups(const char *text, TensorTile tile) {
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const Plan *plan = warpgroup_plan(arena, text, tile);
+    const char *name = "products";
+    CudaCode *code = codegen_cuda(&plan, &name, 1, &target, NULL, diags);
+    CudaImages images;
+    CubinReport cubins;
+    if (!cubins_make(nvrtc, NULL, arena, code, "sm_90a", &images, &cubins, diags)) {
+        Text words = text_create(arena);
+        diags_render(diags, &words);
+        fail_msg("%.4000s", text_string(&words));
+    }
+    check_usage(code, &images, &cubins);
+    TensorGate gate = {.products = INT32_MAX};
+    for (uint32_t i = 0; i < code->kernel_count; i++)
+        if (code->kernels[i].map_count > 0)
+            check_warpgroup(&code->kernels[i], &cubins.objects[images.cubin_of[i]], &target, &gate);
+    print_message("%u kernels of %u by %u, %u stages: at least %d HGMMA, at most %d registers at first and %zu bytes "
+                  "of shared memory; compiled in %.2f s\n",
+                  gate.kernels, tile.rows, tile.lanes, tile.stages, gate.products, gate.registers, gate.shared_bytes,
+                  cubins.seconds);
+    cuda_code_free(code);
+    arena_free(arena);
+}
+
+static void warpgroups(void **state) {
+    (void)state;
+    static const uint32_t blocks[][3] = {{64, 64, 4},   {64, 256, 4},  {128, 64, 4},
+                                         {128, 128, 4}, {128, 192, 4}, {128, 256, 4}};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        TensorTile tile = {TENSOR_BF16, blocks[i][0], blocks[i][1], blocks[i][2], true};
+        compile_warpgroups(i % 2 ? warpgroup_four_ways : warpgroup_batches, tile);
+    }
 }
 
 static bool takes_all(void) {
@@ -201,6 +270,7 @@ int main(void) {
         cmocka_unit_test(tensor_cores),
         cmocka_unit_test(tensor_cores_in_bf16),
         cmocka_unit_test(tensor_cores_in_f16),
+        cmocka_unit_test(warpgroups),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_free(arena);
