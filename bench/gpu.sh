@@ -27,6 +27,7 @@ limit_of() {
     repeats) echo 70 ;;
     micro) echo 60 ;;
     profile) echo 60 ;;
+    launches) echo 60 ;;
     peers) echo 200 ;;
     sanitizer) echo 90 ;;
     esac
@@ -39,6 +40,7 @@ title_of() {
     repeats) echo "Repeats" ;;
     micro) echo "The GPU itself" ;;
     profile) echo "Kernels and their rooflines" ;;
+    launches) echo "Launches" ;;
     peers) echo "Beside PyTorch" ;;
     sanitizer) echo "compute-sanitizer" ;;
     esac
@@ -92,7 +94,7 @@ page() {
     done
 }
 
-parts=${PARTS:-build parity repeats micro profile peers sanitizer}
+parts=${PARTS:-build parity repeats micro profile launches peers sanitizer}
 for part in $parts; do run_part "$part"; done
 page >"$WORK/page"
 if [ "$DRY" != 1 ]; then

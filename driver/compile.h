@@ -21,6 +21,7 @@ typedef struct {
     bool without_budget;            // the key activation_budget does not count
     size_t least_budget;            // set when it cannot be met: the smallest that can
     Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
+    bool plain_launches;            // on a GPU no kernel begins before those it waits for have ended
     PassObserver observer;
     CodegenReport report;           // texts to be filled in may be set; counts and times come back
     double spec_seconds;            // comes back: from the spec to graphs

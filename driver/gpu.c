@@ -16,6 +16,14 @@ static void describe_rate(Text *out, const char *name, double rate) {
     if (rate > 0) text_append(out, ", %s %.1f TFLOP/s", name, 1e-12 * rate);
 }
 
+static void describe_launches(const CudaDriver *driver, const CudaDevice *device, Text *out) {
+    const char *missing = cuda_why_no_early_begin(driver, device);
+    text_append(out, "  launches   %s%s\n",
+                missing ? "kernels begin when those before them have ended: " :
+                          "kernels may begin while those before them end",
+                missing ? missing : "");
+}
+
 static void describe_device(const CudaDevice *device, Text *out) {
     text_append(out, "gpu %d        %s, compute capability %d.%d, %.1f GB, %d multiprocessors\n", device->ordinal,
                 device->name, device->major, device->minor, 1e-9 * (double)device->memory_bytes,
@@ -39,7 +47,10 @@ static int describe_driver(Arena *arena, Text *out, Diags *diags) {
     }
     CudaDevice *devices;
     int count = cuda_devices(arena, driver, &devices, diags);
-    for (int i = 0; i < count; i++) describe_device(&devices[i], out);
+    for (int i = 0; i < count; i++) {
+        describe_device(&devices[i], out);
+        describe_launches(driver, &devices[i], out);
+    }
     text_append(out, "cuda driver  for CUDA %s (%s)\n", cuda_version_text(arena, driver->version),
                 driver->library.path);
     return driver->version;

@@ -32,14 +32,17 @@ typedef struct {
 } GpuReport;
 // As codegen_cpu. Programs have slots and steps (labels, flops, bytes) as others do; what runs them is gpu_session.
 // NULL with diagnostics. Freed with gpu_model_free, programs included.
+// `begins_early`: kernels may begin while those they wait for end, where the device and its driver can do that.
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, CodegenReport *report, Program **programs, Diags *diags);
+                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      Diags *diags);
 void gpu_model_free(GpuModel *model);   // NULL is allowed
 GpuReport gpu_model_report(const GpuModel *model);
 // Bytes of the GPU's memory that a session takes; false when they overflow.
 bool gpu_bytes(const GpuModel *model, size_t *bytes);
 // Bytes of it that are free, and that it has. False after a diagnostic.
 bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags);
+bool gpu_begins_early(const GpuModel *model);
 // Runs of one program that one launch holds: `wanted`, or, with 0, as many as take some 2 ms by the model of time that
 // gpu_model.c has.
 enum { GPU_MOST_STEPS_PER_LAUNCH = 8 };

@@ -136,10 +136,12 @@ static Program *program_of(Arena *arena, const CudaProgram *from) {
 }
 
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, CodegenReport *report, Program **programs, Diags *diags) {
+                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      Diags *diags) {
     CudaReport printed = {.tiles = report->tiles};
     CudaCode *code = codegen_cuda(plans, names, count, target, &printed, diags);
     if (!code) return NULL;
+    code->begins_early = begins_early && !cuda_why_no_early_begin(gpu->driver, gpu->device);
     Arena *arena = arena_create();
     GpuModel *model = ARENA_NEW(arena, GpuModel);
     *model = (GpuModel){.arena = arena, .gpu = gpu, .code = code};
@@ -179,7 +181,8 @@ static CudaSessionSettings settings_of(const GpuModel *model) {
                                  .images = &model->images,
                                  .programs = model->code->programs,
                                  .program_count = model->code->program_count,
-                                 .steps_per_launch = 1};
+                                 .steps_per_launch = 1,
+                                 .begins_early = model->code->begins_early};
 }
 
 bool gpu_bytes(const GpuModel *model, size_t *bytes) {
@@ -203,6 +206,8 @@ static double predicted_seconds(const Target *target, const CudaProgram *program
     }
     return seconds;
 }
+
+bool gpu_begins_early(const GpuModel *model) { return model->code->begins_early; }
 
 int gpu_steps_per_launch(const GpuModel *model, int wanted) {
     Target target = gpu_target(model->gpu);

@@ -18,8 +18,10 @@ Target gpu_target(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 double gpu_peak(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 double gpu_roof(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, CodegenReport *report, Program **programs, Diags *diags) {
-    (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)report, (void)programs, (void)diags;
+                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      Diags *diags) {
+    (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)begins_early, (void)report, (void)programs;
+    (void)diags;
     BUG("%s", sentence);
 }
 void gpu_model_free(GpuModel *model) { CHECK(!model); }
@@ -29,6 +31,7 @@ bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *di
     (void)gpu, (void)free_bytes, (void)all_bytes, (void)diags;
     BUG("%s", sentence);
 }
+bool gpu_begins_early(const GpuModel *model) { BUG("%s%p", sentence, (const void *)model); }
 int gpu_steps_per_launch(const GpuModel *model, int wanted) { BUG("%s%p%d", sentence, (const void *)model, wanted); }
 RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
                           Diags *diags) {

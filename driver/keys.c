@@ -75,6 +75,7 @@ void declare_train_keys(Config *config) {
         {"activation_budget", string("0")},
         {"keep_last", integer(2)},
         {"steps_per_launch", integer(0)},
+        {"dependent_launch", boolean(true)},
         {"quiet", boolean(false)},
         // torch.amp.GradScaler's names and defaults
         {"init_scale", number(65536)},

@@ -59,6 +59,7 @@ int training_compile(Command *command, const Target *target, bool evaluates, Com
     request->wanted[MODEL_EVAL] = evaluates;
     request->target = target;
     request->gpu = command->gpu;
+    request->plain_launches = !config_bool(config, "dependent_launch");
     bool compiled = compile_model(command->arena, command->spec, config, request, &training->model, command->diags);
     if (compiled) return EXIT_DONE;
     return request->least_budget ? EXIT_MEMORY : EXIT_USAGE;
@@ -119,8 +120,9 @@ static int check_gpu_memory(Command *command, const Training *training, const si
             "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB in all of the GPU's %.1f MB, "
             "%.1f MB of which are free\n",
             1e-6 * states, 1e-6 * arena, 1e-6 * (double)needed, 1e-6 * (double)all_bytes, 1e-6 * (double)free_bytes);
-    fprintf(command->echo, "launches: %u kernels a step in one graph, %d steps a launch\n",
-            training->model.programs[MODEL_STEP]->step_count, steps_per_launch(command->config, &training->model));
+    fprintf(command->echo, "launches: %u kernels a step in one graph, %d steps a launch, a kernel begins %s\n",
+            training->model.programs[MODEL_STEP]->step_count, steps_per_launch(command->config, &training->model),
+            gpu_begins_early(training->model.gpu) ? "while those before it end" : "when those before it have ended");
     if (needed <= free_bytes) return EXIT_DONE;
     diag_error(command->diags, (Place){0},
                "this run needs %.1f MB of the GPU's memory (%.1f MB of them states), and %.1f MB are free; %s",

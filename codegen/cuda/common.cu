@@ -9,7 +9,17 @@
 #define CONSTANT static __device__ const
 #define UNROLL _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
+// BEGINS_EARLY: a launch may begin while those it waits for are still at work (programmatic dependent launch, from sm_90
+// on). Each kernel begins with await_earlier: behind it these have ended, and what they wrote is there; only then are launches
+// that wait for this one let in, so that no more than two that follow each other ever overlap. Memory is written while the
+// kernel is there, so nothing may be loaded as a constant, which is what `restrict` would make of it.
+#ifdef BEGINS_EARLY
+#define RESTRICT
+#define await_earlier() asm volatile("griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;" ::: "memory")
+#else
 #define RESTRICT __restrict__
+#define await_earlier()
+#endif
 #endif
 
 // ---- workers

@@ -88,9 +88,10 @@ static CudaSource *unit_sources(Arena *arena, const CudaCode *code, const char *
         sources[u] = (CudaSource){.name = arena_format(arena, "kernels-%u.cu", u),
                                   .text = text_string(&text),
                                   .architecture = architecture,
-                                  .options = cuda_compile_options};
+                                  .options = code->begins_early ? cuda_early_options : cuda_compile_options};
     }
     sources[units] = (CudaSource){.name = "service.cu", .text = cuda_service_source, .architecture = architecture};
+    if (code->begins_early) sources[units].options = cuda_early_options;
     return sources;
 }
 

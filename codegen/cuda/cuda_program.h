@@ -22,6 +22,8 @@ typedef struct {
     uint32_t kernel_count;
     const CudaProgram *programs;  // in the order of the plans
     int program_count;
+    bool begins_early;            // whether kernels are to be compiled for programmatic dependent launch (common.cu);
+                                  // false as codegen_cuda gives it: whoever knows the device may set it
 } CudaCode;
 
 typedef struct {
@@ -43,5 +45,7 @@ void cuda_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out
 // What every compiler of these texts must be told beside --gpu-architecture: bits depend on it (no contraction of a
 // product and a sum, IEEE division and roots, subnormals kept). Ends with NULL.
 extern const char *const cuda_compile_options[];
+// The same, and that a launch may begin before those it waits for have ended.
+extern const char *const cuda_early_options[];
 
 #endif

@@ -64,6 +64,7 @@ static void print_head(Printer *printer, const bool *aliased, uint32_t threads) 
     else
         print_line(printer, "KERNEL(%s, %u)(%s) {", printer->symbol, threads, text_string(&parameters));
     if (!printer->tensor) print_line(printer, "const int lane = LANE;");
+    print_line(printer, "await_earlier();");
 }
 
 static void print_nests(Printer *printer) {

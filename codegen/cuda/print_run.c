@@ -27,11 +27,32 @@ static bool meets(const Printer *printer, const TileOp *before, const TileOp *op
            (op->kind != TILE_CONST && before->kind != TILE_CONST);
 }
 
+// What is loaded in one part and what is stored in another may be the same memory, for all that compilers know: a load
+// behind a store would wait for what was stored, part by part. So a run has loads of its parts, or stores.
+static bool is_load(const TileOp *op) { return op->kind == TILE_LOAD; }
+static bool is_store(const TileOp *op) { return op->kind == TILE_STORE || op->kind == TILE_SCATTER_ADD; }
+
+static bool goes_by_parts(const Printer *printer, uint32_t number) {
+    uint8_t shape = printer->shapes[number];
+    return ((shape & SHAPE_ROWS) && printer->rows > 1) || ((shape & SHAPE_LANES) && printer->vectors > 1);
+}
+
+static bool has_other_kind(const Printer *printer, uint32_t begin, uint32_t number) {
+    const TileOp *op = printer_op(printer, number);
+    if (!goes_by_parts(printer, number) || !(is_load(op) || is_store(op))) return false;
+    for (uint32_t i = begin; i < number; i++) {
+        const TileOp *earlier = printer_op(printer, i);
+        bool is_other = is_load(op) ? is_store(earlier) : is_load(earlier);
+        if (is_other && goes_by_parts(printer, i)) return true;
+    }
+    return false;
+}
+
 uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit) {
     uint32_t end = begin;
     for (; end < limit; end++) {
         const TileOp *op = printer_op(printer, end);
-        if (op->kind == TILE_LOOP) return end;
+        if (op->kind == TILE_LOOP || has_other_kind(printer, begin, end)) return end;
         if (op->kind == TILE_ROW_REDUCE) return end > begin ? end : end + 1;
         for (uint32_t earlier = begin; earlier < end; earlier++)
             if (meets(printer, printer_op(printer, earlier), op)) return end;

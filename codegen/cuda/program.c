@@ -13,6 +13,9 @@
 
 // A product and a sum are two roundings; division, roots and subnormals as IEEE 754 has them.
 const char *const cuda_compile_options[] = {"--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false", NULL};
+const char *const cuda_early_options[] = {"--fmad=false", "--prec-div=true",
+                                          "--prec-sqrt=true", "--ftz=false",
+                                          "--define-macro=BEGINS_EARLY", NULL};
 
 enum { LANES = TILE_LANES, MOST_THREADS = 128, LEAST_THREADS = 32, RESIDENT_THREADS = 2048, WAVES = 4 };
 

@@ -1,8 +1,15 @@
 // sinter_take, sinter_give and sinter_nothing as CUDA source. The structures are those of runtime/cuda/launch.h, member
-// by member; tests/cuda/test_session.c runs the same text compiled by a C compiler.
+// by member; tests/cuda/test_session.c runs the same text compiled by a C compiler. await_earlier: see common.cu.
 #include "codegen/cuda/service.h"
 
 const char cuda_service_source[] =
+    "#ifndef EMULATED\n"
+    "#ifdef BEGINS_EARLY\n"
+    "#define await_earlier() asm volatile(\"griddepcontrol.wait; griddepcontrol.launch_dependents;\" ::: \"memory\")\n"
+    "#else\n"
+    "#define await_earlier()\n"
+    "#endif\n"
+    "#endif\n"
     "typedef unsigned long long Word;\n"
     "struct Move { Word to, from, bytes; };\n"
     "struct Order { unsigned place, forgiven; };\n"
@@ -12,6 +19,7 @@ const char cuda_service_source[] =
     "struct Entry { Word run; float loss, grad_norm, loss_scale, unused; };\n"
     "\n"
     "extern \"C\" __global__ void __launch_bounds__(256) sinter_take(const struct Take take) {\n"
+    "    await_earlier();\n"
     "    const Word none = ~(Word)0;\n"
     "    struct Cursor *cursor = (struct Cursor *)take.cursor;\n"
     "    Word entry = take.ring + cursor->run % take.entries * take.entry_bytes;\n"
@@ -34,6 +42,7 @@ const char cuda_service_source[] =
     "}\n"
     "\n"
     "extern \"C\" __global__ void sinter_give(const struct Give give) {\n"
+    "    await_earlier();\n"
     "    const Word none = ~(Word)0;\n"
     "    struct Cursor *cursor = (struct Cursor *)give.cursor;\n"
     "    volatile struct Entry *entry = (volatile struct Entry *)give.results + cursor->run % give.entries;\n"
@@ -52,4 +61,4 @@ const char cuda_service_source[] =
     "    cursor->run++;\n"
     "}\n"
     "\n"
-    "extern \"C\" __global__ void sinter_nothing() {}\n";
+    "extern \"C\" __global__ void sinter_nothing() { await_earlier(); }\n";

@@ -46,6 +46,13 @@ CudaPeaks cuda_peaks(const char *name) {
     return (CudaPeaks){0};
 }
 
+const char *cuda_why_no_early_begin(const CudaDriver *driver, const CudaDevice *device) {
+    enum { FIRST_MAJOR = 9 };
+    if (device->major < FIRST_MAJOR) return "its compute capability is below 9.0";
+    if (!driver->graph_add_edges) return "the driver has no cuGraphAddDependencies_v2 (it is older than CUDA 12.3)";
+    return NULL;
+}
+
 void cuda_architecture(int major, int minor, char architecture[16]) {
     bool is_specific = major == 9 || major == 10;  // wgmma, tcgen05
     snprintf(architecture, 16, "sm_%d%d%s", major, minor, is_specific ? "a" : "");

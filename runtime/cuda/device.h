@@ -25,6 +25,9 @@ typedef struct {
 // All of them, in `arena`; 0 with a diagnostic when one cannot be asked.
 int cuda_devices(Arena *arena, const CudaDriver *driver, CudaDevice **devices, Diags *diags);
 CudaPeaks cuda_peaks(const char *name);
+// NULL: kernels may begin while those they wait for end (programmatic dependent launch); else what is missing, one
+// clause.
+const char *cuda_why_no_early_begin(const CudaDriver *driver, const CudaDevice *device);
 // What NVRTC is told for a compute capability: instructions that only one generation has (wgmma) need its own target.
 void cuda_architecture(int major, int minor, char architecture[16]);
 

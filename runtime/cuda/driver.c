@@ -50,6 +50,7 @@ static bool load_functions(Arena *arena, CudaDriver *driver, const char **why) {
         {"cuGraphAddKernelNode_v2", (void **)&driver->graph_add_kernel, false},
         {"cuGraphAddEventRecordNode", (void **)&driver->graph_add_event, false},
         {"cuGraphAddChildGraphNode", (void **)&driver->graph_add_graph, false},
+        {"cuGraphAddDependencies_v2", (void **)&driver->graph_add_edges, true},
         {"cuGraphInstantiateWithFlags", (void **)&driver->graph_instantiate, false},
         {"cuGraphExecDestroy", (void **)&driver->graph_exec_destroy, false},
         {"cuGraphLaunch", (void **)&driver->graph_launch, false},

@@ -39,6 +39,12 @@ typedef struct {
     void *kernel, *context;
 } CudaKernelNode;
 
+// CUgraphEdgeData; zeros: the one node waits for the end of the other.
+typedef struct {
+    unsigned char from_port, to_port, type, reserved[5];
+} CudaEdge;
+enum { CUDA_PORT_PROGRAMMATIC = 1, CUDA_EDGE_PROGRAMMATIC = 1 };
+
 typedef struct {
     Library library;
     int version;  // 13000 is CUDA 13.0
@@ -90,6 +96,9 @@ typedef struct {
                                   CudaEvent event);
     CudaResult (*graph_add_graph)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
                                   CudaGraph child);
+    // NULL: the driver has no edges of several kinds (it is older than CUDA 12.3).
+    CudaResult (*graph_add_edges)(CudaGraph graph, const CudaNode *from, const CudaNode *to, const CudaEdge *edges,
+                                  size_t count);
     CudaResult (*graph_instantiate)(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags);
     CudaResult (*graph_exec_destroy)(CudaGraphExec exec);
     CudaResult (*graph_launch)(CudaGraphExec exec, CudaStream stream);

@@ -2,6 +2,10 @@
 // each other may run at the same time.
 //
 //     take -> launches without `after` -> ... -> launches that nobody waits for -> give -> take (the next step) ...
+//
+// With `begins_early` an edge lets the later kernel begin when every block of the earlier one has passed its own wait
+// (CUDA driver API, "graph kernel node ports": programmatic). That one waits at its beginning until all before it have
+// ended; theirs have then, too. A timed graph has none of these edges.
 #include <string.h>
 
 #include "runtime/cuda/session_parts.h"
@@ -12,10 +16,34 @@ typedef struct {
     CudaGraph graph;
     CudaNode *nodes;       // by launch, of the step that is being added
     CudaNode *before;      // room for the nodes that one waits for
+    bool is_early;         // whether kernels begin before these have ended
+    CudaEdge *edges;       // room, as `before`
+    CudaNode *behind;
     bool *is_waited_for;   // by launch
     Diags *diags;
     CudaNode last;         // give of the step before, or what a timed graph has come to; NULL at first
 } Building;
+
+// Kernels of a library neither wait at their beginning nor let others in.
+static bool is_library(const Building *building, CudaNode node) {
+    const CudaProgram *program = building->bound->program;
+    for (uint32_t i = 0; i < program->launch_count; i++)
+        if (program->launches[i].product && building->nodes[i] == node) return true;
+    return false;
+}
+
+// The node may begin as soon as all blocks of those before it have let it in, and waits inside (await_earlier in
+// codegen/cuda/common.cu).
+static CudaResult add_early_edges(Building *building, const CudaNode *before, size_t count, CudaNode node) {
+    for (size_t i = 0; i < count; i++) {
+        building->edges[i] = (CudaEdge){.from_port = CUDA_PORT_PROGRAMMATIC, .type = CUDA_EDGE_PROGRAMMATIC};
+        if (is_library(building, before[i])) building->edges[i] = (CudaEdge){0};
+        building->behind[i] = node;
+    }
+    if (count == 0) return CUDA_OK;
+    return building->session->settings.driver->graph_add_edges(building->graph, before, building->behind,
+                                                               building->edges, count);
+}
 
 static CudaResult add_node(Building *building, CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
                            void **arguments, const CudaNode *before, size_t count, CudaNode *node) {
@@ -24,7 +52,10 @@ static CudaResult add_node(Building *building, CudaFunction function, unsigned b
                              .block = {threads, 1, 1},
                              .shared_bytes = (unsigned)shared,
                              .arguments = arguments};
-    return building->session->settings.driver->graph_add_kernel(node, building->graph, before, count, &kernel);
+    size_t waits = building->is_early ? 0 : count;
+    CudaResult result =
+        building->session->settings.driver->graph_add_kernel(node, building->graph, before, waits, &kernel);
+    return result == CUDA_OK && building->is_early ? add_early_edges(building, before, count, *node) : result;
 }
 
 static CudaResult add_take(Building *building, CudaNode *node) {
@@ -171,6 +202,9 @@ static bool build(const CudaSession *session, const CudaBound *bound, uint32_t s
                          .diags = diags,
                          .nodes = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
                          .before = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
+                         .is_early = session->settings.begins_early && steps > 0,
+                         .edges = ARENA_ARRAY(arena, CudaEdge, (size_t)program->launch_count + 1),
+                         .behind = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
                          .is_waited_for = ARENA_ARRAY(arena, bool, (size_t)program->launch_count + 1)};
     for (uint32_t i = 0; i < program->launch_count; i++)
         for (uint32_t k = 0; k < program->launches[i].after_count; k++)

@@ -162,12 +162,31 @@ static void bind_inputs(CudaBound *bound, const CudaProgram *program) {
     }
 }
 
+// A driver that knows edges by which kernels begin early may still refuse some of them: then they are plain ones.
+static bool try_early(CudaSession *session, CudaBound *bound, Diags *diags) {
+    if (!session->settings.begins_early) return false;
+    Arena *arena = arena_create();
+    Diags *complaints = diags_create(arena);
+    bool done = cuda_graph_build(session, bound, 1, &bound->single, complaints);
+    if (!done) {
+        Text words = text_create(arena);
+        diags_render(complaints, &words);
+        diag_warning(diags, (Place){0}, "kernels begin when those before them have ended, not while they end: %s",
+                     text_string(&words));
+        session->settings.begins_early = false;
+        bound->single = NULL;
+    }
+    arena_free(arena);
+    return done;
+}
+
 // That of several runs is made when so many have first come together: evaluations may never do.
 static RuntimeStatus build_graphs(CudaSession *session, Diags *diags) {
     for (int p = 0; p < session->settings.program_count; p++) {
         CudaBound *bound = &session->programs[p];
         bind_inputs(bound, &session->settings.programs[p]);
-        if (!cuda_graph_build(session, bound, 1, &bound->single, diags)) return RUNTIME_IO;
+        if (!try_early(session, bound, diags) && !cuda_graph_build(session, bound, 1, &bound->single, diags))
+            return RUNTIME_IO;
     }
     return RUNTIME_OK;
 }

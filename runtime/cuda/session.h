@@ -28,6 +28,7 @@ typedef struct {
     const CudaProgram *programs;
     int program_count;
     uint32_t steps_per_launch;  // runs of one program that one launch may hold; 1 at least
+    bool begins_early;          // images are compiled so: the driver may start a kernel while those before it end
 } CudaSessionSettings;
 
 enum { CUDA_RING_ENTRIES = 16 };  // runs that may be under way; steps_per_launch is at most half of it

@@ -57,6 +57,21 @@ static int count(const void *bytes, size_t length, const char *kernel, int opcod
     return result;
 }
 
+int cubin_first(const void *bytes, size_t length, const char *kernel, unsigned opcode) {
+    Cubin cubin = {.bytes = bytes, .count = length};
+    if (!open_cubin(&cubin)) return -1;
+    for (unsigned s = 0; s < cubin.header.e_shnum; s++) {
+        Elf64_Shdr header;
+        if (!section(&cubin, s, &header)) return -1;
+        if (!is_code_of(&cubin, &header, kernel)) continue;
+        uint64_t word;
+        for (uint64_t at = 0; at + INSTRUCTION_BYTES <= header.sh_size; at += INSTRUCTION_BYTES)
+            if (read_at(&cubin, header.sh_offset + at, &word, sizeof word) && (word & OPCODE_MASK) == opcode)
+                return (int)(at / INSTRUCTION_BYTES);
+    }
+    return -1;
+}
+
 int cubin_count(const void *cubin, size_t bytes, const char *kernel, unsigned opcode) {
     return count(cubin, bytes, kernel, (int)opcode);
 }

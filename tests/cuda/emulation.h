@@ -46,6 +46,7 @@ typedef struct {
     void (*warp_barrier)(unsigned mask);
     void (*block_barrier)(void);
     EmulatedWarpgroup warpgroup;
+    void (*await_earlier)(void);
 } Emulated;
 
 #ifdef EMULATED_KERNELS
@@ -58,7 +59,17 @@ Emulated emulated;
 #define CONSTANT static const
 #define UNROLL
 #define ROLLED
+// What others write while a kernel is there is no constant. NEVER_AWAIT: a slip, for tests.
+#if defined(BEGINS_EARLY) && !defined(NEVER_AWAIT)
+#define await_earlier() emulated.await_earlier()
+#else
+#define await_earlier()
+#endif
+#ifdef BEGINS_EARLY
+#define RESTRICT
+#else
 #define RESTRICT restrict
+#endif
 
 #define threadIdx emulated.thread
 #define blockIdx emulated.block

@@ -55,6 +55,7 @@ static struct {
     sigjmp_buf fault;
     void *fault_address;
     volatile bool runs;
+    bool shared_at_begin;
 } machine;
 
 static uint32_t draw(uint32_t bound) { // xorshift64*, Vigna 2016
@@ -215,6 +216,11 @@ static void block_barrier(void) {
     wait_for(MEET_BLOCK, ~0u, 0, 0);
 }
 
+// Launches inside of this one: nothing but a thread's way up to here has been done in its block.
+static void await_earlier(void) {
+    if (machine.launch->await_earlier) machine.launch->await_earlier();
+}
+
 // ---- blocks
 
 static const char *describe(uint32_t number) {
@@ -247,7 +253,8 @@ static const char *run_block(uint32_t block) {
     const EmulatedLaunch *launch = machine.launch;
     launch->emulated->block = (Emulated3){block, 0, 0};
     machine.ready_count = 0;
-    launch->emulated->shared = shared_memory(launch->shared_bytes, draw(4) == 0);
+    machine.shared_at_begin = draw(4) == 0;
+    launch->emulated->shared = shared_memory(launch->shared_bytes, machine.shared_at_begin);
     warpgroup_begin(&(WarpgroupBlock){launch->emulated->shared, launch->shared_bytes, launch->exact, draw, wake});
     for (uint32_t i = 0; i < launch->threads; i++) {
         machine.fibers[i].begun = false;
@@ -293,7 +300,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     siglongjmp(machine.fault, 1);
 }
 
-const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
+static const char *emulate_alone(Arena *arena, const EmulatedLaunch *launch) {
     CHECK(launch->threads <= MOST_THREADS && launch->threads > 0);
     machine.launch = launch;
     machine.arena = arena;
@@ -304,6 +311,7 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     emulated->shuffle_xor = shuffle_xor;
     emulated->warp_barrier = warp_barrier;
     emulated->block_barrier = block_barrier;
+    emulated->await_earlier = await_earlier;
     emulated->exact = launch->exact;
     emulated->load_matrices = load_matrices;
     emulated->multiply = multiply;
@@ -326,5 +334,22 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     machine.runs = false;
     sigaction(SIGSEGV, &before_segv, NULL);
     sigaction(SIGBUS, &before_bus, NULL);
+    return wrong;
+}
+
+// A launch that another one awaits has a machine of its own, and leaves everything as that one had it.
+const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
+    static char *spare_stacks;
+    if (!machine.runs) return emulate_alone(arena, launch);
+    __typeof__(machine) *outer = ARENA_NEW(arena, __typeof__(machine));
+    *outer = machine;
+    Emulated before = *outer->launch->emulated;
+    machine.stacks = spare_stacks;
+    spare_stacks = NULL;
+    const char *wrong = emulate_alone(arena, launch);
+    spare_stacks = machine.stacks;
+    machine = *outer;
+    *machine.launch->emulated = before;
+    shared_memory(machine.launch->shared_bytes, machine.shared_at_begin);
     return wrong;
 }

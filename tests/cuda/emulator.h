@@ -20,6 +20,7 @@ typedef struct {
     uint32_t blocks, threads;
     size_t shared_bytes;
     bool exact;                     // tensor cores that do not round factors
+    void (*await_earlier)(void);    // does what the launch waits for, which may be other launches; NULL: it is done
     uint64_t seed;
     // Where a buffer's byte would lie on a device, modulo 256: its copy here may begin anywhere.
     uintptr_t (*place)(void *context, const void *byte);

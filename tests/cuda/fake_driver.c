@@ -84,6 +84,7 @@ struct CUgraphNode_st {
     unsigned blocks, threads, shared_bytes;
     void **arguments;   // each of its own
     int *before, before_count;
+    bool *is_early;     // by `before`
     int number;
 };
 struct CUgraph_st {
@@ -142,26 +143,79 @@ static bool run_node(const struct CUgraphNode_st *node) {
     return true;
 }
 
-// Any node whose predecessors are done may come next: a generator picks.
-static bool run_graph(const struct CUgraph_st *graph) {
-    bool *done = zeroed((size_t)graph->count, sizeof *done), runs = true;
-    int *ready = zeroed((size_t)graph->count, sizeof *ready);
-    for (int left = graph->count; left > 0 && runs; left--) {
-        int ready_count = 0;
-        for (int n = 0; n < graph->count; n++) {
-            bool is_ready = !done[n];
-            for (int b = 0; b < graph->nodes[n]->before_count; b++) is_ready &= done[graph->nodes[n]->before[b]];
-            if (is_ready) ready[ready_count++] = n;
-        }
-        if (ready_count == 0) abort();  // a cycle
-        fake_driver.order = fake_driver.order * 1664525u + 1013904223u;
-        int chosen = ready[(fake_driver.order >> 16) % (unsigned)ready_count];
-        runs = run_node(graph->nodes[chosen]);
-        done[chosen] = true;
+// A graph that runs, and the node that does.
+typedef struct {
+    const struct CUgraph_st *graph;
+    bool *done;
+    int *ready;        // room
+    int chosen;        // -1: none
+    bool runs;
+} Running;
+static Running *running;
+
+static bool all_done(const Running *run, int number) {
+    const struct CUgraphNode_st *node = run->graph->nodes[number];
+    for (int b = 0; b < node->before_count; b++)
+        if (!run->done[node->before[b]]) return false;
+    return true;
+}
+
+// A kernel lets others begin when it has waited itself: all before these are done.
+static bool may_begin(const Running *run, int number) {
+    const struct CUgraphNode_st *node = run->graph->nodes[number];
+    for (int b = 0; b < node->before_count; b++)
+        if (!run->done[node->before[b]] && !(node->is_early[b] && all_done(run, node->before[b]))) return false;
+    return true;
+}
+
+static unsigned draw(unsigned bound) {
+    fake_driver.order = fake_driver.order * 1664525u + 1013904223u;
+    return (fake_driver.order >> 16) % bound;
+}
+
+// What the kernel never awaited comes behind it: too late.
+static void run_chosen(Running *run, int number) {
+    int before = run->chosen;
+    run->chosen = number;
+    run->runs &= run_node(run->graph->nodes[number]);
+    fake_await_earlier();
+    run->chosen = before;
+    run->done[number] = true;
+}
+
+void fake_await_earlier(void) {
+    Running *run = running;
+    if (!run || run->chosen < 0) return;
+    const struct CUgraphNode_st *node = run->graph->nodes[run->chosen];
+    for (;;) {
+        int count = 0, late[MOST_OPERATIONS];
+        for (int b = 0; b < node->before_count; b++)
+            if (!run->done[node->before[b]]) late[count++] = node->before[b];
+        if (count == 0 || !run->runs) return;
+        run_chosen(run, late[draw((unsigned)count)]);
     }
-    free(done);
-    free(ready);
-    return runs;
+}
+
+// Any node whose predecessors are done, or let it begin, may come next: a generator picks.
+static bool run_graph(const struct CUgraph_st *graph) {
+    Running run = {.graph = graph, .chosen = -1, .runs = true};
+    run.done = zeroed((size_t)graph->count, sizeof *run.done);
+    run.ready = zeroed((size_t)graph->count, sizeof *run.ready);
+    running = &run;
+    for (bool left = true; left && run.runs;) {
+        int ready_count = 0;
+        left = false;
+        for (int n = 0; n < graph->count; n++) {
+            left |= !run.done[n];
+            if (!run.done[n] && may_begin(&run, n)) run.ready[ready_count++] = n;
+        }
+        if (left && ready_count == 0) abort();  // a cycle
+        if (left) run_chosen(&run, run.ready[draw((unsigned)ready_count)]);
+    }
+    running = NULL;
+    free(run.done);
+    free(run.ready);
+    return run.runs;
 }
 
 static void release_graph(struct CUgraph_st *graph);
@@ -171,6 +225,7 @@ static void release_node(struct CUgraphNode_st *node) {
     if (node->graph) release_graph(node->graph);
     free(node->arguments);
     free(node->before);
+    free(node->is_early);
     free(node);
 }
 
@@ -500,12 +555,19 @@ static struct CUgraphNode_st *make_node(const CudaKernelNode *kernel) {
     return node;
 }
 
+static void add_edge(const struct CUgraphNode_st *from, struct CUgraphNode_st *to, bool is_early) {
+    size_t count = (size_t)to->before_count + 1;
+    to->before = realloc(to->before, count * sizeof *to->before);
+    to->is_early = realloc(to->is_early, count * sizeof *to->is_early);
+    to->before[to->before_count] = from->number;
+    to->is_early[to->before_count++] = is_early;
+}
+
 static void put_behind(struct CUgraph_st *graph, struct CUgraphNode_st *node, const CudaNode *before, size_t count) {
     node->number = graph->count++;
     graph->nodes = realloc(graph->nodes, (size_t)graph->count * sizeof *graph->nodes);
     graph->nodes[node->number] = node;
-    node->before = zeroed(count, sizeof(int));
-    for (size_t i = 0; i < count; i++) node->before[node->before_count++] = before[i]->number;
+    for (size_t i = 0; i < count; i++) add_edge(before[i], node, false);
 }
 
 FAKE_CALL int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
@@ -513,6 +575,23 @@ FAKE_CALL int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const Cud
     BEGIN();
     *node = make_node(kernel);
     put_behind(graph, *node, before, count);
+    return 0;
+}
+// Programmatic edges are from kernel to kernel, from their port.
+FAKE_CALL int cuGraphAddDependencies_v2(CudaGraph graph, const CudaNode *from, const CudaNode *to,
+                                        const CudaEdge *edges, size_t count) {
+    BEGIN();
+    for (size_t i = 0; i < count; i++) {
+        const CudaEdge *edge = &edges[i];
+        bool is_early = edge->type == CUDA_EDGE_PROGRAMMATIC;
+        int port = is_early ? CUDA_PORT_PROGRAMMATIC : 0;
+        if (edge->type > CUDA_EDGE_PROGRAMMATIC || edge->to_port != 0 || edge->from_port != port) return 1;
+        if (is_early && (!from[i]->kernel || !to[i]->kernel)) return 1;
+        for (int b = 0; b < to[i]->before_count; b++)
+            if (to[i]->before[b] == from[i]->number) return 1;
+        if (from[i]->number >= graph->count || to[i]->number >= graph->count) return 1;
+        add_edge(from[i], to[i], is_early);
+    }
     return 0;
 }
 FAKE_CALL int cuGraphAddEventRecordNode(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
@@ -625,6 +704,7 @@ static const struct {
                  ROW(cuGraphCreate),
                  ROW(cuGraphDestroy),
                  ROW(cuGraphAddKernelNode_v2),
+                 ROW(cuGraphAddDependencies_v2),
                  ROW(cuGraphAddEventRecordNode),
                  ROW(cuGraphAddChildGraphNode),
                  ROW(cuGraphInstantiateWithFlags),

@@ -2,7 +2,8 @@
 //
 // Device memory is host memory. Streams are queues whose operations run when somebody asks the stream, one a question,
 // so that whatever is not waited for really is late. Kernels are C functions; a graph's nodes run in any order that its
-// edges allow. Every call is counted and can be made to fail.
+// edges allow: behind programmatic ones a node may begin before the other one has done anything. Every call is counted
+// and can be made to fail.
 #ifndef SINTER_TESTS_CUDA_FAKE_DRIVER_H
 #define SINTER_TESTS_CUDA_FAKE_DRIVER_H
 
@@ -51,6 +52,8 @@ void fake_install(void);   // a driver with one H200, and the table in place
 void fake_remove(void);
 int fake_calls(const char *name);     // since fake_install
 long fake_held(void);      // allocations, streams, events, modules, graphs, contexts that were not given back
+// A kernel that begins early calls it before it touches memory: the nodes that it waits for run now, if they have not.
+void fake_await_earlier(void);
 // Lets all streams do all they have.
 void fake_run_all(void);
 

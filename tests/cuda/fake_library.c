@@ -1,6 +1,7 @@
 // fake_driver.c as a libcuda.so.1: a GPU whose kernels the emulation runs, for the built program as a user runs it.
 //
-// SINTER_FAKE_GPU may say what it is like: "none", "old", "small" (memory of 4 MB), "broken" (every launch fails).
+// SINTER_FAKE_GPU may say what it is like: "none", "old", "small" (memory of 4 MB), "ampere" (sm_80), "broken" (every
+// launch fails).
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ static bool run_grid(void *context, void **arguments, unsigned blocks, unsigned 
                              .blocks = blocks,
                              .threads = threads,
                              .shared_bytes = shared_bytes,
+                             .await_earlier = fake_await_earlier,
                              .seed = ++seed};
     const char *wrong = emulate(arena, &launch);
     if (wrong) fprintf(stderr, "emulated kernel: %s\n", wrong);
@@ -72,5 +74,9 @@ static __attribute__((constructor)) void begin(void) {
     if (strcmp(kind, "none") == 0) fake_driver.devices = 0;
     if (strcmp(kind, "old") == 0) fake_driver.version = 11080;
     if (strcmp(kind, "small") == 0) fake_driver.memory_bytes = fake_driver.free_bytes = 4 << 20;
+    if (strcmp(kind, "ampere") == 0) {
+        fake_driver.device_name = "NVIDIA A100-SXM4-80GB";
+        fake_driver.major = 8;
+    }
     if (strcmp(kind, "broken") == 0) fake_driver.launch_error = 719;
 }

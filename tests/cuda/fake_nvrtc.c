@@ -15,7 +15,7 @@
 
 typedef struct {
     Arena *arena;
-    const char *source;
+    const char *source, *macros;
     char *log, *cubin;
     size_t cubin_bytes;
 } FakeProgram;
@@ -149,8 +149,8 @@ static bool compile(FakeProgram *program, const char *folder) {
     if (!file || fputs(source_for_c(arena, program->source), file) < 0 || fclose(file) != 0) return false;
     const char *command = arena_format(
         arena, C_COMPILER " -std=gnu17 -O1 -march=native -ffp-contract=off -fwrapv -w -shared -fPIC -DEMULATED_KERNELS "
-                          "-include " SOURCE_DIR "/tests/cuda/emulation.h -o %s/kernels.so %s -lm >%s/log 2>&1",
-        folder, path, folder);
+                          "%s -include " SOURCE_DIR "/tests/cuda/emulation.h -o %s/kernels.so %s -lm >%s/log 2>&1",
+        program->macros, folder, path, folder);
     size_t bytes;
     bool done = system(command) == 0;
     char *log = read_file(arena, arena_format(arena, "%s/log", folder), 0, &bytes);
@@ -164,10 +164,22 @@ static bool compile(FakeProgram *program, const char *folder) {
     return true;
 }
 
+// As the C compiler takes them, and what SINTER_FAKE_NVRTC adds: how a test plants a slip.
+static const char *macros_of(Arena *arena, int count, const char *const *options) {
+    static const char define[] = "--define-macro=";
+    const char *slip = getenv("SINTER_FAKE_NVRTC");
+    Text macros = text_create(arena);
+    text_append(&macros, "%s", slip ? slip : "");
+    for (int i = 0; i < count; i++)
+        if (strncmp(options[i], define, sizeof define - 1) == 0)
+            text_append(&macros, " -D%s", options[i] + sizeof define - 1);
+    return text_string(&macros);
+}
+
 int nvrtcCompileProgram(FakeProgram *program, int count, const char *const *options) {
-    (void)count, (void)options;
     char folder[] = "/tmp/sinter-fake-nvrtc-XXXXXX";
     if (!mkdtemp(folder)) return FAILED;
+    program->macros = macros_of(program->arena, count, options);
     bool done = compile(program, folder);
     if (system(arena_format(program->arena, "rm -rf %s", folder)) != 0) fprintf(stderr, "%s is left behind\n", folder);
     return done ? 0 : FAILED;

@@ -111,6 +111,24 @@ static void several_steps_a_launch(void **state) {
     expect(2, "steps_per_launch = -1: 1 to 8", "check " MODEL "--steps_per_launch=-1");
 }
 
+// Kernels that begin early wait inside: the same bits as with plain edges. Those that forget to are seen.
+static void kernels_begin_early(void **state) {
+    (void)state;
+#define EARLY "train " MODEL "--device=cuda --eval_interval=0 --max_iters=5 "
+    run_ok(EARLY "--dependent_launch=False --out_dir=plain");
+    assert_true(log_has("a kernel begins when those before it have ended"));
+    run_ok(EARLY "--out_dir=early");
+    assert_true(log_has("a kernel begins while those before it end"));
+    assert_true(same_tensors("plain", "early"));
+    setenv("SINTER_FAKE_NVRTC", "-DNEVER_AWAIT", 1);
+    int code = run_sinter(EARLY "--cache=False --out_dir=slip");
+    unsetenv("SINTER_FAKE_NVRTC");
+    assert_true(code != 0 || !same_tensors("plain", "slip"));
+    with_gpu("ampere", 0, "a kernel begins when those before it have ended", EARLY "--out_dir=ampere");
+    with_gpu("ampere", 0, "have ended: its compute capability is below 9.0", "info");
+    expect(0, "kernels may begin while those before them end", "info");
+}
+
 // A checkpoint has f32 only: copies in bf16 are made of it.
 static void trains_in_bf16(void **state) {
     (void)state;
@@ -373,6 +391,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trains_and_resumes_exactly),
         cmocka_unit_test(several_steps_a_launch),
+        cmocka_unit_test(kernels_begin_early),
         cmocka_unit_test(trains_in_bf16),
         cmocka_unit_test(products_by_a_library),
         cmocka_unit_test(trains_in_f16),

@@ -110,6 +110,23 @@ static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *imag
     return most;
 }
 
+// A kernel that begins early waits before it touches memory, and lets others in behind that; one that does not has none
+// of this.
+static void check_beginning(const CudaKernel *kernel, const CudaObject *object, bool is_early) {
+    static const unsigned touching[] = {OPCODE_LDG, OPCODE_STG, OPCODE_LDGSTS, OPCODE_UTMALDG};
+    int wait = cubin_first(object->cubin, object->cubin_bytes, kernel->name, OPCODE_ACQBULK);
+    int letting = cubin_first(object->cubin, object->cubin_bytes, kernel->name, OPCODE_PREEXIT), touched = INT32_MAX;
+    for (size_t i = 0; i < sizeof touching / sizeof *touching; i++) {
+        int first = cubin_first(object->cubin, object->cubin_bytes, kernel->name, touching[i]);
+        if (first >= 0 && first < touched) touched = first;
+    }
+    if (touched == INT32_MAX) fail_msg("%s touches no memory", kernel->name);
+    if (!is_early && (wait >= 0 || letting >= 0)) fail_msg("%s has griddepcontrol", kernel->name);
+    if (is_early && !(wait >= 0 && wait < letting && wait < touched))
+        fail_msg("%s waits at instruction %d, touches memory at %d and lets others in at %d", kernel->name, wait,
+                 touched, letting);
+}
+
 static void compile_case(const char *name, ModelCase which, const char *architecture) {
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
@@ -119,6 +136,7 @@ static void compile_case(const char *name, ModelCase which, const char *architec
     CudaReport report = {0};
     CudaCode *code = codegen_cuda(&plan, &name, 1, &target, &report, diags);
     assert_non_null(code);
+    code->begins_early = strcmp(architecture, "sm_90a") == 0; // as where the device can do that
     CudaImages images;
     CubinReport cubins;
     if (!cubins_make(nvrtc, NULL, arena, code, architecture, &images, &cubins, diags)) {
@@ -128,6 +146,8 @@ static void compile_case(const char *name, ModelCase which, const char *architec
     }
     const CudaUsage *most = check_usage(code, &images, &cubins);
     TensorGate tensor = {.products = INT32_MAX}, warpgroups = tensor;
+    for (uint32_t i = 0; i < code->kernel_count; i++)
+        check_beginning(&code->kernels[i], &cubins.objects[images.cubin_of[i]], code->begins_early);
     for (uint32_t i = 0; i < code->kernel_count; i++) {
         const CudaObject *object = &cubins.objects[images.cubin_of[i]];
         if (code->kernels[i].map_count > 0)

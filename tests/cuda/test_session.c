@@ -27,7 +27,14 @@ static void (*real_take)(CudaTake take);
 static void (*real_give)(CudaGive give);
 static unsigned (*set_place)(unsigned block, unsigned blocks, unsigned thread);
 
+// What a kernel that may begin early does first. A slip forgets it.
+static bool awaits;
+static void await_earlier(void) {
+    if (awaits) fake_await_earlier();
+}
+
 static const char service_head[] =
+    "#define EMULATED\nvoid (*await_earlier)(void);\n"
     "#define __global__\n#define __launch_bounds__(n)\n"
     "#define bool _Bool\n"
     "static struct { unsigned x; } blockIdx, gridDim, threadIdx;\n"
@@ -57,6 +64,7 @@ static int compile_service(void **state) {
     *(void **)&real_take = dlsym(library, "sinter_take");
     *(void **)&real_give = dlsym(library, "sinter_give");
     *(void **)&set_place = dlsym(library, "set_place");
+    *(void (**)(void))dlsym(library, "await_earlier") = await_earlier;
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
 }
@@ -82,6 +90,7 @@ static void *argument(void **arguments, int number) { return (void *)(uintptr_t)
 
 static void run_sum(void **arguments, unsigned block, unsigned blocks) {  // tok, learning_rate, out added
     (void)blocks;
+    await_earlier();
     if (block != 0) return;
     const int32_t *tokens = argument(arguments, 0);
     double sum = 0;
@@ -90,10 +99,12 @@ static void run_sum(void **arguments, unsigned block, unsigned blocks) {  // tok
 }
 static void run_update(void **arguments, unsigned block, unsigned blocks) {  // added, out w
     (void)block, (void)blocks;
+    await_earlier();
     *(float *)argument(arguments, 1) += *(float *)argument(arguments, 0);
 }
 static void run_copy(void **arguments, unsigned block, unsigned blocks) {  // from, out to
     (void)block, (void)blocks;
+    await_earlier();
     *(float *)argument(arguments, 1) = *(float *)argument(arguments, 0);
 }
 
@@ -156,6 +167,7 @@ typedef struct {
     const CudaDriver *driver;
     CudaDevice *device;
     CudaSession *session;
+    bool begins_early;
 } Bench;
 
 static int set_up(void **state) {
@@ -163,6 +175,7 @@ static int set_up(void **state) {
     Bench *bench = ARENA_NEW(arena, Bench);
     const char *why;
     fake_install();
+    awaits = true;
     fake_driver.kernels = fake_kernels;
     fake_driver.kernel_count = sizeof fake_kernels / sizeof *fake_kernels;
     bench->arena = arena;
@@ -195,7 +208,8 @@ static RuntimeStatus create(Bench *bench, uint32_t steps_per_launch) {
                                     .images = &images,
                                     .programs = programs,
                                     .program_count = 2,
-                                    .steps_per_launch = steps_per_launch};
+                                    .steps_per_launch = steps_per_launch,
+                                    .begins_early = bench->begins_early};
     return cuda_session_create(&settings, &bench->session, bench->diags);
 }
 
@@ -273,6 +287,54 @@ static void several_steps_go_in_one_launch(void **state) {
     int launches = fake_calls("cuGraphLaunch");
     assert_in_range(launches, 20, 30);  // 83 runs: 20 launches of four, and the rest one by one
     pipelined(bench, 8, 3);             // collecting early flushes before eight are together
+}
+
+// Nodes that begin before those they wait for have done anything.
+static void kernels_that_begin_early_wait_inside(void **state) {
+    Bench *bench = *state;
+    bench->begins_early = true;
+    for (unsigned seed = 0; seed < 12; seed++) {
+        fake_driver.order = seed;
+        pipelined(bench, 1 + seed % 5, 9);
+    }
+    assert_true(fake_calls("cuGraphAddDependencies_v2") > 0);
+}
+
+// Without the wait the same launches read what is not there yet.
+static void kernels_that_do_not_wait_are_seen(void **state) {
+    Bench *bench = *state;
+    bench->begins_early = true;
+    awaits = false;
+    int seen = 0;
+    for (unsigned seed = 0; seed < 6; seed++) {
+        fake_driver.order = seed;
+        assert_int_equal(create(bench, 1), RUNTIME_OK);
+        float w = 0;
+        for (int run = 0; run < 4; run++) {
+            submit_step(bench, run);
+            CudaRunResult result = collect(bench);
+            w += added(run);
+            seen += !(result.loss == w && result.grad_norm == added(run));
+        }
+        cuda_session_free(bench->session);
+        bench->session = NULL;
+    }
+    assert_true(seen > 0);
+}
+
+// A driver that knows such edges and takes none: a warning, and plain ones.
+static void edges_that_are_refused_are_plain(void **state) {
+    Bench *bench = *state;
+    bench->begins_early = true;
+    fake_driver.failing = "cuGraphAddDependencies_v2";
+    fake_driver.failing_call = 1;
+    fake_driver.error = 999;
+    assert_int_equal(create(bench, 1), RUNTIME_OK);
+    assert_int_equal(diags_errors(bench->diags), 0);
+    assert_non_null(strstr(complaints(bench), "kernels begin when those before them have ended, not while they end"));
+    assert_int_equal(fake_calls("cuGraphAddDependencies_v2"), 1);
+    submit_step(bench, 2);
+    assert_true(collect(bench).loss == added(2));
 }
 
 static void submitting_asks_the_device_nothing(void **state) {
@@ -474,6 +536,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(results_come_in_order_whatever_is_under_way),
         TEST(several_steps_go_in_one_launch),
+        TEST(kernels_that_begin_early_wait_inside),
+        TEST(kernels_that_do_not_wait_are_seen),
+        TEST(edges_that_are_refused_are_plain),
         TEST(submitting_asks_the_device_nothing),
         TEST(a_result_that_is_not_there_is_not_waited_for),
         TEST(programs_take_turns),

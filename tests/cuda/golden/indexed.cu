@@ -3,6 +3,7 @@
 
 KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE;
+    await_earlier();
     for (int work = WORKER; work < 36; work += WORKERS) {
         const int B_3 = work / 9;
         const int T_4 = work % 9;
@@ -11,13 +12,20 @@ KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RES
         const int v7 = int_minimum(v6, 10);
         const bool v8 = v7 == v5;
         const int C_9 = 0;
+        float v11[2];
         UNROLL
         for (int v = 0; v < 2; v++) {
             const int C_9i = C_9 + 16 * v + lane;
             if (C_9i < 24) {
                 const float v10 = b1[24*v7 + C_9i];
-                const float v11 = v8 ? v10 : NOT_A_NUMBER;
-                b2[216*B_3 + 24*T_4 + C_9i] = v11;
+                v11[v] = v8 ? v10 : NOT_A_NUMBER;
+            }
+        }
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int C_9i = C_9 + 16 * v + lane;
+            if (C_9i < 24) {
+                b2[216*B_3 + 24*T_4 + C_9i] = v11[v];
             }
         }
     }
@@ -25,6 +33,7 @@ KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RES
 
 KERNEL(row_scatter_d53d86c3ae097179, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE;
+    await_earlier();
     for (int piece = WORKER; piece < 264; piece += WORKERS) {
         const int end_1 = (piece + 1);
         for (int VC_1 = piece; VC_1 < end_1; VC_1 += 1) {

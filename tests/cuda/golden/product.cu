@@ -2,6 +2,7 @@
 
 KERNEL(product_product_35d953a2ed31444b, 32)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE;
+    await_earlier();
     for (int work = WORKER; work < 5; work += WORKERS) {
         const int BT_0 = 8 * work;
         const int rows_0 = int_minimum(8, 36 - BT_0);

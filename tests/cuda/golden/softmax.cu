@@ -2,6 +2,7 @@
 
 KERNEL(row_softmax_a5a3841c19fca692, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE;
+    await_earlier();
     for (int work = WORKER; work < 8; work += WORKERS) {
         const int B_2 = work / 2;
         const int T_3 = 4 * (work % 2);
@@ -76,6 +77,7 @@ KERNEL(row_softmax_a5a3841c19fca692, 32)(const float *RESTRICT b0, float *RESTRI
             }
         }
         for (int S_27 = 0; S_27 < 20; S_27 += 32) {
+            float v32[4][2];
             UNROLL
             for (int r = 0; r < 4; r++) {
                 const int T_3i = T_3 + r;
@@ -88,8 +90,20 @@ KERNEL(row_softmax_a5a3841c19fca692, 32)(const float *RESTRICT b0, float *RESTRI
                             const float v29 = b0[100*B_2 + 20*T_3i + S_27i];
                             const float v30 = v28 ? v29 : -INFINITE;
                             const float v31 = v30 - v26[r];
-                            const float v32 = float_exp(v31);
-                            b1[100*B_2 + 20*T_3i + S_27i] = v32;
+                            v32[r][v] = float_exp(v31);
+                        }
+                    }
+                }
+            }
+            UNROLL
+            for (int r = 0; r < 4; r++) {
+                const int T_3i = T_3 + r;
+                if (r < rows_3) {
+                    UNROLL
+                    for (int v = 0; v < 2; v++) {
+                        const int S_27i = S_27 + 16 * v + lane;
+                        if (S_27i < 20) {
+                            b1[100*B_2 + 20*T_3i + S_27i] = v32[r][v];
                         }
                     }
                 }

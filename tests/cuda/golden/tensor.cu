@@ -3,6 +3,7 @@
 // launch 2, lse z: row_lse_df47bdfeda64c761, 8 blocks of 32 threads after 1
 
 TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
+    await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
     const int own_row = 64 * (WARP / 2) + WARP_LANE / 4, own_lane = 32 * (WARP % 2) + 2 * (WARP_LANE % 4);
@@ -73,6 +74,7 @@ TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0
 }
 
 TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
+    await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
     const int own_row = 16 * (WARP / 2) + WARP_LANE / 4, own_lane = 16 * (WARP % 2) + 2 * (WARP_LANE % 4);
@@ -143,6 +145,7 @@ TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0
 
 KERNEL(row_lse_df47bdfeda64c761, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE;
+    await_earlier();
     for (int work = WORKER; work < 16; work += WORKERS) {
         const int C_1 = 4 * work;
         float v2[4];
