@@ -64,8 +64,9 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
 static bool generate(const Plan *const *plans, const char *const *names, int count, CompileRequest *request,
                      Program **programs, GpuModel **gpu, Diags *diags) {
     if (!request->gpu) return codegen_cpu(plans, names, count, request->target, &request->report, programs, diags);
-    *gpu = gpu_compile(request->gpu, plans, names, count, request->target, !request->plain_launches,
-                       &request->report, programs, diags);
+    GpuLaunching launching = {.begins_early = !request->plain_launches, .merges = !request->lone_launches};
+    *gpu = gpu_compile(request->gpu, plans, names, count, request->target, launching, &request->report, programs,
+                       diags);
     return *gpu != NULL;
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     size_t least_budget;            // set when it cannot be met: the smallest that can
     Choices *choices;               // NULL: none. compile_model resets them and complains of those that meet nothing
     bool plain_launches;            // on a GPU no kernel begins before those it waits for have ended
+    bool lone_launches;             // there each step is a launch of its own
     PassObserver observer;
     CodegenReport report;           // texts to be filled in may be set; counts and times come back
     double spec_seconds;            // comes back: from the spec to graphs

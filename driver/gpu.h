@@ -30,11 +30,14 @@ typedef struct {
     double compile_seconds;          // in NVRTC and the cache
     uint32_t units, recalled;        // translation units; those that came from the cache
 } GpuReport;
-// As codegen_cpu. Programs have slots and steps (labels, flops, bytes) as others do; what runs them is gpu_session.
-// NULL with diagnostics. Freed with gpu_model_free, programs included.
-// `begins_early`: kernels may begin while those they wait for end, where the device and its driver can do that.
+typedef struct {
+    bool begins_early;   // kernels may begin while those they wait for end, where the device and its driver can do that
+    bool merges;         // small launches that do not wait for each other are one
+} GpuLaunching;
+// As codegen_cpu. Programs have slots and steps (labels, flops, bytes; one for each launch) as others do; what runs
+// them is gpu_session. NULL with diagnostics. Freed with gpu_model_free, programs included.
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      const Target *target, GpuLaunching launching, CodegenReport *report, Program **programs,
                       Diags *diags);
 void gpu_model_free(GpuModel *model);   // NULL is allowed
 GpuReport gpu_model_report(const GpuModel *model);

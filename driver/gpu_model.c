@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codegen/cuda/cubins.h"
+#include "codegen/cuda/merge.h"
 #include "driver/gpu.h"
 #include "runtime/cuda/session.h"
 
@@ -136,12 +137,13 @@ static Program *program_of(Arena *arena, const CudaProgram *from) {
 }
 
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      const Target *target, GpuLaunching launching, CodegenReport *report, Program **programs,
                       Diags *diags) {
     CudaReport printed = {.tiles = report->tiles};
     CudaCode *code = codegen_cuda(plans, names, count, target, &printed, diags);
     if (!code) return NULL;
-    code->begins_early = begins_early && !cuda_why_no_early_begin(gpu->driver, gpu->device);
+    if (launching.merges) cuda_merge_launches(code, target);
+    code->begins_early = launching.begins_early && !cuda_why_no_early_begin(gpu->driver, gpu->device);
     Arena *arena = arena_create();
     GpuModel *model = ARENA_NEW(arena, GpuModel);
     *model = (GpuModel){.arena = arena, .gpu = gpu, .code = code};
@@ -152,8 +154,8 @@ GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *cons
     }
     report->lower_seconds += printed.lower_seconds + printed.print_seconds;
     report->emit_seconds += model->report.seconds;
-    report->kernels += printed.kernels;
-    report->distinct_kernels += printed.distinct_kernels;
+    for (int i = 0; i < count; i++) report->kernels += code->programs[i].launch_count;
+    report->distinct_kernels += code->kernel_count;
     report->recalled = model->report.recalled == model->report.units;
     model->programs = ARENA_ARRAY(arena, const Program *, (size_t)count);
     for (int i = 0; i < count; i++) model->programs[i] = programs[i] = program_of(arena, &code->programs[i]);

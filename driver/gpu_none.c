@@ -18,9 +18,9 @@ Target gpu_target(const Gpu *gpu) { BUG("%s%p", sentence, (const void *)gpu); }
 double gpu_peak(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 double gpu_roof(const Gpu *gpu, TensorKind kind) { BUG("%s%p%d", sentence, (const void *)gpu, (int)kind); }
 GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *const *names, int count,
-                      const Target *target, bool begins_early, CodegenReport *report, Program **programs,
+                      const Target *target, GpuLaunching launching, CodegenReport *report, Program **programs,
                       Diags *diags) {
-    (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)begins_early, (void)report, (void)programs;
+    (void)gpu, (void)plans, (void)names, (void)count, (void)target, (void)launching, (void)report, (void)programs;
     (void)diags;
     BUG("%s", sentence);
 }

@@ -76,6 +76,7 @@ void declare_train_keys(Config *config) {
         {"keep_last", integer(2)},
         {"steps_per_launch", integer(0)},
         {"dependent_launch", boolean(true)},
+        {"merge_launches", boolean(true)},
         {"quiet", boolean(false)},
         // torch.amp.GradScaler's names and defaults
         {"init_scale", number(65536)},

@@ -60,6 +60,7 @@ int training_compile(Command *command, const Target *target, bool evaluates, Com
     request->target = target;
     request->gpu = command->gpu;
     request->plain_launches = !config_bool(config, "dependent_launch");
+    request->lone_launches = !config_bool(config, "merge_launches");
     bool compiled = compile_model(command->arena, command->spec, config, request, &training->model, command->diags);
     if (compiled) return EXIT_DONE;
     return request->least_budget ? EXIT_MEMORY : EXIT_USAGE;
@@ -120,8 +121,11 @@ static int check_gpu_memory(Command *command, const Training *training, const si
             "memory: %.1f MB states, %.1f MB activations and gradients, %.1f MB in all of the GPU's %.1f MB, "
             "%.1f MB of which are free\n",
             1e-6 * states, 1e-6 * arena, 1e-6 * (double)needed, 1e-6 * (double)all_bytes, 1e-6 * (double)free_bytes);
-    fprintf(command->echo, "launches: %u kernels a step in one graph, %d steps a launch, a kernel begins %s\n",
-            training->model.programs[MODEL_STEP]->step_count, steps_per_launch(command->config, &training->model),
+    const CompiledModel *model = &training->model;
+    fprintf(command->echo,
+            "launches: %u kernels for the plan's %u steps in one graph, %d steps a launch, a kernel begins %s\n",
+            model->programs[MODEL_STEP]->step_count, model->plans[MODEL_STEP]->step_count,
+            steps_per_launch(command->config, model),
             gpu_begins_early(training->model.gpu) ? "while those before it end" : "when those before it have ended");
     if (needed <= free_bytes) return EXIT_DONE;
     diag_error(command->diags, (Place){0},

@@ -1,6 +1,6 @@
 #!/bin/sh
-# How steps are launched, side by side: kernels that begin while those before them end, or when they have ended; one step
-# a launch, or several. The same losses in each row.
+# How steps are launched, side by side: kernels that begin while those before them end, or when they have ended; small
+# ones merged, or each by itself; one step a launch, or several. The same losses in each row.
 . bench/gpu/common.sh
 
 # sweep NAME KEY VALUES FLAGS...
@@ -18,9 +18,11 @@ make_data || exit 1
 # shellcheck disable=SC2086
 if [ "$DRY" = 1 ]; then
     sweep tiny dependent_launch False,True $tiny --rounds=2 --steps=2
+    sweep tiny merge_launches False,True $tiny --rounds=2 --steps=2
     sweep tiny steps_per_launch 1,4 $tiny --rounds=2 --steps=8
 else
     sweep "character model, f32" dependent_launch False,True $char
+    sweep "character model, f32" merge_launches False,True $char
     sweep "character model, f32" steps_per_launch 1,2,4,8 $char
     sweep "character model, tf32" dependent_launch False,True $char --tf32=True
     if has_precision bf16; then sweep "character model, bf16" dependent_launch False,True $char --dtype=bfloat16; fi

@@ -5,6 +5,7 @@
 //     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
 //     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
+//     merge.c       small launches that do not wait for each other -> one; from the texts of their kernels
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions

@@ -63,7 +63,8 @@ static void print_head(Printer *printer, const bool *aliased, uint32_t threads) 
                    text_string(&parameters));
     else
         print_line(printer, "KERNEL(%s, %u)(%s) {", printer->symbol, threads, text_string(&parameters));
-    if (!printer->tensor) print_line(printer, "const int lane = LANE;");
+    if (printer->tensor) print_line(printer, "const int block = (int)blockIdx.x;");
+    else print_line(printer, "const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;");
     print_line(printer, "await_earlier();");
 }
 

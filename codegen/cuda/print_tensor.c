@@ -1,7 +1,7 @@
 // A product in blocks for tensor cores -> the text of its kernel.
 //
-//     rows BT 768 step 128                      const int BT_0 = 128 * (blockIdx.x / 8);    one block, one tile
-//       lanes F 512 step 64                     const int F_1 = 64 * (blockIdx.x % 8);
+//     rows BT 768 step 128                      const int BT_0 = 128 * (block / 8);    one block, one tile
+//       lanes F 512 step 64                     const int F_1 = 64 * (block % 8);
 //         %2 = zero rows*lanes           ->     float v2[8][8];          a thread's part of its warp's part of the tile
 //         loop C 128                            for (int ahead = 0; ...) {     a ring of stages
 //           %4 = load b1[..] %5 = load b0[..]       wait for the stage, all threads; begin to copy a later one;
@@ -131,7 +131,7 @@ static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_o
     if (print_raster(printer, loop)) return;
     int64_t blocks = tensor_rounds(op), tile = op->loop == LOOP_ROWS || op->loop == LOOP_LANES ? op->step : 1;
     Text text = text_create(printer->arena);
-    text_append(&text, "(int)blockIdx.x");
+    text_append(&text, "block");
     if (inner > 1) text_append(&text, " / %lld", (long long)inner);
     if (!is_outermost) text_append(&text, " %% %lld", (long long)blocks);
     if (blocks == 1)

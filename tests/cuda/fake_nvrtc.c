@@ -117,8 +117,12 @@ static const char *source_for_c(Arena *arena, const char *source) {
     Text out = text_create(arena);
     text_append(&out, "#define __global__\n#define __launch_bounds__(n)\n"
                       "#define __threadfence_system() __sync_synchronize()\n");
-    const char *first = strstr(source, "\nKERNEL("), *tensor = strstr(source, "\nTENSOR_KERNEL(");
-    if (!first || (tensor && tensor < first)) first = tensor;
+    static const char *const beginnings[] = {"\nKERNEL(", "\nTENSOR_KERNEL(", "\nINLINE void level_"};
+    const char *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        const char *at = strstr(source, beginnings[i]);
+        if (at && (!first || at < first)) first = at;
+    }
     for (const char *text = source; *text; text++) {
         if (text == first) text_append(&out, "\n%s", EMULATED_SITES);
         if (strncmp(text, linkage, sizeof linkage - 1) == 0) text += sizeof linkage - 1;

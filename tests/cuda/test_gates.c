@@ -1,7 +1,7 @@
 // Every kernel through NVIDIA's compiler, without a GPU: products spill no registers, and nothing is compiled otherwise
 // than it was written. How long a whole step takes to compile is printed, for the character model and for GPT-2 124M.
 //
-//     gpt2 124M at level all, sm_90a: 550 launches of 64 kernels, ... compiled in 2.28 s; most registers
+//     gpt2 124M at level all, sm_90a: 550 steps in 529 launches of 64 kernels, ... compiled in 2.28 s; most registers
 //     255 (row_square_norm_...)
 //
 // The gate takes level all; SINTER_GATES=all every level, dropout and biases, and both architectures. Where there is no
@@ -16,6 +16,7 @@
 
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/cubins.h"
+#include "codegen/cuda/merge.h"
 #include "tests/cuda/cubin.h"
 #include "tests/cuda/model_plans.h"
 #include "tests/cuda/warpgroup_plan.h"
@@ -104,7 +105,8 @@ static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *imag
         if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes == 0) continue;
         print_message("    %s: %d registers, stack %zu, spills %zu and %zu bytes\n", usage->name, usage->registers,
                       usage->stack_bytes, usage->spill_store_bytes, usage->spill_load_bytes);
-        if (strncmp(usage->name, "product", 7) == 0) fail_msg("%s spills", usage->name);
+        bool has_product = strncmp(usage->name, "product", 7) == 0 || strstr(code->kernels[i].source, "fmaf(");
+        if (has_product) fail_msg("%s spills", usage->name);
     }
     for (uint32_t u = 0; u < cubins->units; u++) assert_int_equal(cubins->objects[u].advisory_count, 0);
     return most;
@@ -136,6 +138,7 @@ static void compile_case(const char *name, ModelCase which, const char *architec
     CudaReport report = {0};
     CudaCode *code = codegen_cuda(&plan, &name, 1, &target, &report, diags);
     assert_non_null(code);
+    cuda_merge_launches(code, &target);
     code->begins_early = strcmp(architecture, "sm_90a") == 0; // as where the device can do that
     CudaImages images;
     CubinReport cubins;
@@ -155,9 +158,10 @@ static void compile_case(const char *name, ModelCase which, const char *architec
         else if (code->kernels[i].shared_bytes > 0)
             check_tensor(&code->kernels[i], object, &target, &tensor);
     }
-    print_message("%s at level %s, %s: %u launches of %u kernels; lowered and printed in %.0f ms, compiled in %.2f s; "
-                  "most registers %d (%s)\n",
-                  name, fuse_name(which.level), architecture, report.kernels, report.distinct_kernels,
+    print_message("%s at level %s, %s: %u steps in %u launches of %u kernels; lowered and printed in %.0f ms, compiled "
+                  "in %.2f s; most registers %d (%s)\n",
+                  name, fuse_name(which.level), architecture, report.kernels, code->programs[0].launch_count,
+                  code->kernel_count,
                   1e3 * (report.lower_seconds + report.print_seconds), cubins.seconds, most->registers, most->name);
     if (tensor.kernels > 0)
         print_message(

@@ -54,6 +54,7 @@ set_tests_properties(cuda.train PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${FAKE_G
 sinter_test(cuda faults emulation)
 sinter_test(cuda warpgroup emulation)
 sinter_test(cuda order emulation)
+sinter_test(cuda merge emulation)
 sinter_test(cuda golden codegen passes)
 target_sources(test_cuda_golden PRIVATE cuda/tensor_plan.c)
 sinter_test(cuda gates emulation)

@@ -1,7 +1,7 @@
 // launch 0, sum y: row_sum_76e64dc9e4ca9573, 1 blocks of 32 threads
 
 KERNEL(row_sum_76e64dc9e4ca9573, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 2; work += WORKERS) {
         const int C_0 = 16 * work;

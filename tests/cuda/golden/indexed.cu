@@ -2,7 +2,7 @@
 // launch 1, scatter g: row_scatter_d53d86c3ae097179, 132 blocks of 32 threads after 0
 
 KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 36; work += WORKERS) {
         const int B_3 = work / 9;
@@ -32,7 +32,7 @@ KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RES
 }
 
 KERNEL(row_scatter_d53d86c3ae097179, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int piece = WORKER; piece < 264; piece += WORKERS) {
         const int end_1 = (piece + 1);

@@ -1,7 +1,7 @@
 // launch 0, product y: product_product_35d953a2ed31444b, 3 blocks of 32 threads
 
 KERNEL(product_product_35d953a2ed31444b, 32)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 5; work += WORKERS) {
         const int BT_0 = 8 * work;

@@ -3,7 +3,7 @@
 // launch 2, merge y: map_merge_2430c70d2b023903, 3 blocks of 32 threads after 1
 
 KERNEL(map_neg_30c981e5e17566da, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 6; work += WORKERS) {
         const int T_0 = work;
@@ -24,7 +24,7 @@ KERNEL(map_neg_30c981e5e17566da, 32)(const float *RESTRICT b0, float *RESTRICT b
 }
 
 KERNEL(map_stack_4e1dc1bf8c2213d5, 32)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 6; work += WORKERS) {
         const int T_0 = work;
@@ -59,7 +59,7 @@ KERNEL(map_stack_4e1dc1bf8c2213d5, 32)(const float *RESTRICT b0, const float *RE
 }
 
 KERNEL(map_merge_2430c70d2b023903, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 6; work += WORKERS) {
         const int T_0 = work;

@@ -1,7 +1,7 @@
 // launch 0, softmax p: row_softmax_a5a3841c19fca692, 4 blocks of 32 threads
 
 KERNEL(row_softmax_a5a3841c19fca692, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 8; work += WORKERS) {
         const int B_2 = work / 2;

@@ -3,11 +3,12 @@
 // launch 2, lse z: row_lse_df47bdfeda64c761, 8 blocks of 32 threads after 1
 
 TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
+    const int block = (int)blockIdx.x;
     await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
     const int own_row = 64 * (WARP / 2) + WARP_LANE / 4, own_lane = 32 * (WARP % 2) + 2 * (WARP_LANE % 4);
-    const int BT_0 = 128 * ((int)blockIdx.x);
+    const int BT_0 = 128 * (block);
     const int F_1 = 0;
     float v2[8][8];
     UNROLL
@@ -74,13 +75,14 @@ TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0
 }
 
 TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
+    const int block = (int)blockIdx.x;
     await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
     const int own_row = 16 * (WARP / 2) + WARP_LANE / 4, own_lane = 16 * (WARP % 2) + 2 * (WARP_LANE % 4);
-    const int piece_0 = (int)blockIdx.x / 4;
-    const int C_1 = 32 * ((int)blockIdx.x / 2 % 2);
-    const int F_2 = 32 * ((int)blockIdx.x % 2);
+    const int piece_0 = block / 4;
+    const int C_1 = 32 * (block / 2 % 2);
+    const int F_2 = 32 * (block % 2);
     float v3[2][4];
     UNROLL
     for (int r = 0; r < 2; r++) {
@@ -144,7 +146,7 @@ TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0
 }
 
 KERNEL(row_lse_df47bdfeda64c761, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
-    const int lane = LANE;
+    const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     for (int work = WORKER; work < 16; work += WORKERS) {
         const int C_1 = 4 * work;
