@@ -150,12 +150,6 @@ void print_range(Printer *printer, uint32_t begin, uint32_t end) {
 
 // ---- rounds that are dealt out
 
-static uint32_t dealt_inside(const Printer *printer, uint32_t loop) {
-    for (uint32_t i = loop + 1; i < printer->ends[loop]; i++)
-        if (printer_op(printer, i)->kind == TILE_LOOP) return printer->spread->dealt[i] ? i : TILE_NONE;
-    return TILE_NONE;
-}
-
 // The loop's first index in the worker's round, of which there are `inner` for each of its own; `outermost`: no other
 // loop takes what is left of the number.
 static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool outermost) {
@@ -173,21 +167,55 @@ static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool oute
     open_tile(printer, loop, number_text(printer, op->extent));
 }
 
-void print_nest(Printer *printer, uint32_t loop) {
+enum { DEEPEST = 32 };
+
+// Dealt loops on the way to what a worker does in a round, the outermost first.
+typedef struct {
+    uint32_t loops[DEEPEST];
+    int count;
+} Path;
+
+// What stands before the path's next loop; other loops there have paths of their own.
+static void print_between(Printer *printer, uint32_t begin, uint32_t end) {
+    for (uint32_t i = begin; i < end; i++) {
+        if (printer_op(printer, i)->kind != TILE_LOOP) continue;
+        print_range(printer, begin, i);
+        begin = (i = printer->ends[i]) + 1;
+    }
+    print_range(printer, begin, end);
+}
+
+static void print_path(Printer *printer, const Path *path) {
     int64_t total = 1;
-    for (uint32_t i = loop; i != TILE_NONE; i = dealt_inside(printer, i)) total *= loop_rounds(printer_op(printer, i));
+    for (int k = 0; k < path->count; k++) total *= loop_rounds(printer_op(printer, path->loops[k]));
     if (total > INT32_MAX / 2) BUG("kernel %s has %lld rounds", printer->symbol, (long long)total);
     print_line(printer, "for (int work = WORKER; work < %lld; work += WORKERS) {", (long long)total);
-    uint32_t at = loop;
-    for (int64_t inner = total;;) {
+    int64_t inner = total;
+    for (int k = 0; k < path->count; k++) {
+        uint32_t at = path->loops[k];
         inner /= loop_rounds(printer_op(printer, at));
-        open_dealt(printer, at, inner, at == loop);
-        uint32_t next = dealt_inside(printer, at);
-        if (next == TILE_NONE) break;
-        print_range(printer, at + 1, next);
-        at = next;
+        open_dealt(printer, at, inner, k == 0);
+        if (k + 1 < path->count) print_between(printer, at + 1, path->loops[k + 1]);
+        else print_range(printer, at + 1, printer->ends[at]);
     }
-    print_range(printer, at + 1, printer->ends[at]);
-    for (uint32_t i = loop; i != TILE_NONE; i = dealt_inside(printer, i)) close_tile(printer, i);
+    for (int k = 0; k < path->count; k++) close_tile(printer, path->loops[k]);
     print_line(printer, "}");
 }
+
+static void print_paths(Printer *printer, Path *path, uint32_t loop) {
+    CHECK(path->count < DEEPEST);
+    path->loops[path->count++] = loop;
+    bool is_last = true;
+    for (uint32_t i = loop + 1; i < printer->ends[loop]; i++) {
+        if (printer_op(printer, i)->kind != TILE_LOOP) continue;
+        if (printer->spread->dealt[i]) {
+            is_last = false;
+            print_paths(printer, path, i);
+        }
+        i = printer->ends[i];
+    }
+    if (is_last) print_path(printer, path);
+    path->count--;
+}
+
+void print_nest(Printer *printer, uint32_t loop) { print_paths(printer, &(Path){0}, loop); }

@@ -9,6 +9,10 @@
 //           %7 = zero rows*lanes
 //           loop D 32                by the worker
 //
+// Several loops in the body of one that is dealt out are each a nest of their own, with the outer one's rounds:
+//
+//     loop H 4 { rows T { A } rows T { B } }   as   loop H 4 { rows T { A } } loop H 4 { rows T { B } }
+//
 // A program that reads again what it has written, or that sums at its top, has rounds that depend on each other.
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
@@ -91,33 +95,45 @@ static bool keeps_to_itself(const Spreading *spreading, uint32_t loop) {
     return true;
 }
 
-// Nothing but what only computes, and one loop: its number, or TILE_NONE.
-static uint32_t only_loop(const Spreading *spreading, uint32_t begin, uint32_t end) {
-    uint32_t found = TILE_NONE;
-    for (uint32_t i = begin; i < end; i++) {
-        const TileOp *op = &spreading->program->ops[i];
-        if (op->kind != TILE_LOOP) {
-            if (!is_pure(op)) return TILE_NONE;
-            continue;
-        }
-        if (found != TILE_NONE) return TILE_NONE;
-        found = i;
-        i = spreading->ends[i];
-    }
-    return found;
+static bool can_deal(const Spreading *spreading, uint32_t loop) {
+    const TileOp *op = &spreading->program->ops[loop];
+    return !op->bounded && op->loop != LOOP_GUARD && keeps_to_itself(spreading, loop);
 }
 
-// Outermost loops hold no accumulator from outside, and inner ones are alone in theirs.
-static int64_t deal_nest(Spreading *spreading, uint32_t loop) {
-    int64_t units = 1;
-    while (loop != TILE_NONE) {
-        const TileOp *op = &spreading->program->ops[loop];
-        if (op->bounded || op->loop == LOOP_GUARD || !keeps_to_itself(spreading, loop)) break;
-        spreading->dealt[loop] = true;
-        units *= loop_rounds(op);
-        loop = only_loop(spreading, loop + 1, spreading->ends[loop]);
+static bool writes_over(const Spreading *spreading) {
+    Pair pair = {0};
+    return find_pair(spreading, &pair);
+}
+
+// How many loops stand in the body of one where all else only computes and they can be dealt out, each in a nest of its
+// own; several, only where nobody writes over what another one reads. 0: none.
+static uint32_t nests_inside(const Spreading *spreading, uint32_t loop) {
+    uint32_t found = 0;
+    bool can = true;
+    for (uint32_t i = loop + 1; i < spreading->ends[loop]; i++) {
+        const TileOp *op = &spreading->program->ops[i];
+        if (op->kind != TILE_LOOP && !is_pure(op)) return 0;
+        if (op->kind != TILE_LOOP) continue;
+        found++;
+        can &= can_deal(spreading, i);
+        i = spreading->ends[i];
     }
-    return units;
+    return can && (found <= 1 || !writes_over(spreading)) ? found : 0;
+}
+
+// Outermost loops hold no accumulator from outside.
+static int64_t deal_nest(Spreading *spreading, uint32_t loop) {
+    int64_t inside = 1;
+    if (!can_deal(spreading, loop)) return 1;
+    spreading->dealt[loop] = true;
+    if (nests_inside(spreading, loop) > 0)
+        for (uint32_t i = loop + 1; i < spreading->ends[loop]; i++) {
+            if (spreading->program->ops[i].kind != TILE_LOOP) continue;
+            int64_t units = deal_nest(spreading, i);
+            if (units > inside) inside = units;
+            i = spreading->ends[i];
+        }
+    return loop_rounds(&spreading->program->ops[loop]) * inside;
 }
 
 // ---- what forbids it

@@ -63,31 +63,32 @@ KERNEL(map_merge_2430c70d2b023903, 32)(const float *RESTRICT b0, float *RESTRICT
     await_earlier();
     for (int work = WORKER; work < 6; work += WORKERS) {
         const int T_0 = work;
-        for (int D_1 = 0; D_1 < 32; D_1 += 32) {
-            float v2[2];
-            UNROLL
-            for (int v = 0; v < 2; v++) {
-                const int D_1i = D_1 + 16 * v + lane;
-                v2[v] = b0[32*T_0 + D_1i];
-            }
-            UNROLL
-            for (int v = 0; v < 2; v++) {
-                const int D_1i = D_1 + 16 * v + lane;
-                b1[64*T_0 + D_1i] = v2[v];
-            }
+        const int D_1 = 0;
+        float v2[2];
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int D_1i = D_1 + 16 * v + lane;
+            v2[v] = b0[32*T_0 + D_1i];
         }
-        for (int D_5 = 0; D_5 < 32; D_5 += 32) {
-            float v6[2];
-            UNROLL
-            for (int v = 0; v < 2; v++) {
-                const int D_5i = D_5 + 16 * v + lane;
-                v6[v] = b0[32*T_0 + D_5i + 192];
-            }
-            UNROLL
-            for (int v = 0; v < 2; v++) {
-                const int D_5i = D_5 + 16 * v + lane;
-                b1[64*T_0 + D_5i + 32] = v6[v];
-            }
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int D_1i = D_1 + 16 * v + lane;
+            b1[64*T_0 + D_1i] = v2[v];
+        }
+    }
+    for (int work = WORKER; work < 6; work += WORKERS) {
+        const int T_0 = work;
+        const int D_5 = 0;
+        float v6[2];
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int D_5i = D_5 + 16 * v + lane;
+            v6[v] = b0[32*T_0 + D_5i + 192];
+        }
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int D_5i = D_5 + 16 * v + lane;
+            b1[64*T_0 + D_5i + 32] = v6[v];
         }
     }
 }
