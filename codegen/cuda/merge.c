@@ -54,8 +54,10 @@ static bool begins_with(const char *text, const char *head) { return strncmp(tex
 
 static bool is_tensor(const CudaKernel *kernel) { return begins_with(kernel->source, tensor_head); }
 
-// Where no tables stand before it, and the body knows of its blocks only what the first line says.
+// Where no tables stand before it, and the body knows of its blocks only what the first line says. Maps of tensors are
+// parameters of another kind.
 static bool is_mergeable(const CudaKernel *kernel) {
+    if (kernel->map_count > 0) return false;
     const char *body = strstr(kernel->source, before_body);
     bool is_known = begins_with(kernel->source, plain_head) || is_tensor(kernel);
     return is_known && body && !strstr(body, "blockIdx") && !strstr(body, "gridDim");
@@ -243,6 +245,7 @@ static CudaLaunch merge(Merging *merging, Bundle *bundle) {
 // ---- levels
 
 static bool is_small(const Merging *merging, const CudaLaunch *launch) {
+    if (launch->product) return false;
     const Target *target = merging->target;
     double seconds = fmax(launch->flops / target->peak_flops, launch->bytes / target->bandwidth);
     return seconds < small_seconds && is_mergeable(kernel_of(merging, launch));
@@ -360,7 +363,8 @@ static void keep_launched(Merging *merging, CudaProgram *programs) {
     uint32_t *place = ARENA_ARRAY(merging->scratch, uint32_t, (size_t)merging->kernel_count + 1), kept = 0;
     bool *is_used = ARENA_ARRAY(merging->scratch, bool, (size_t)merging->kernel_count + 1);
     for (int p = 0; p < merging->code->program_count; p++)
-        for (uint32_t i = 0; i < programs[p].launch_count; i++) is_used[programs[p].launches[i].kernel] = true;
+        for (uint32_t i = 0; i < programs[p].launch_count; i++)
+            if (!programs[p].launches[i].product) is_used[programs[p].launches[i].kernel] = true;
     for (uint32_t k = 0; k < merging->kernel_count; k++) {
         if (!is_used[k]) continue;
         place[k] = kept;
@@ -370,7 +374,7 @@ static void keep_launched(Merging *merging, CudaProgram *programs) {
     for (int p = 0; p < merging->code->program_count; p++)
         for (uint32_t i = 0; i < programs[p].launch_count; i++) {
             CudaLaunch *launch = (CudaLaunch *)&programs[p].launches[i];  // of this file's making
-            launch->kernel = place[launch->kernel];
+            if (!launch->product) launch->kernel = place[launch->kernel];
         }
 }
 
