@@ -187,7 +187,8 @@ static const char *check_tensor(const Step *step) {
     if (tensor->kind == TENSOR_NONE) return tensor->wgmma ? "takes wgmma and no tensor cores" : NULL;
     if (step->form != FORM_PRODUCT) return "takes tensor cores and is no product";
     if (step->engine != ENGINE_TILES)
-        return tensor->rows || tensor->lanes || tensor->stages || tensor->wgmma ? "is a library's and has blocks" : NULL;
+        return tensor->rows || tensor->lanes || tensor->stages || tensor->wgmma ? "is a library's and has blocks"
+                                                                                : NULL;
     if (tensor->wgmma) return NULL;
     if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
         return "has blocks of other extents than 32, 64, 128 and 256";

@@ -169,7 +169,7 @@ static const char *cut_units(const Plan *plan, const Choice *choice, const Unit 
     return NULL;
 }
 
-// NULL, or why it cannot be cut so. Panels are only cut when they are named.
+// NULL, or why it cannot be cut so. Panels are only cut when they are named, or nothing else can be.
 static const char *cut_into(const Plan *plan, const Step *step, const Choice *choice, Cut *cut) {
     Unit units[MAX_RANK];
     if (choice->pieces == 1 && !choice->over) {
@@ -177,7 +177,7 @@ static const char *cut_into(const Plan *plan, const Step *step, const Choice *ch
         return NULL;
     }
     const char *obstacle = cut_units(plan, choice, units, dim_units(plan, step, units), cut);
-    bool by_panels = obstacle && choice->over && panel_unit(plan, step, units) &&
+    bool by_panels = obstacle && (choice->over || writes_copy(plan, step)) && panel_unit(plan, step, units) &&
                      !cut_units(plan, choice, units, 1, cut);
     return by_panels ? NULL : obstacle;
 }

@@ -1,5 +1,5 @@
 // The driver that is none: see fake_driver.h.
-#include "fake_driver.h"
+#include "fake_graph.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,14 +17,13 @@
 
 FakeDriver fake_driver;
 
-enum { MOST_CALLS = 64, MOST_STREAMS = 64, MOST_OPERATIONS = 4096 };
+enum { MOST_CALLS = 64 };
 
 static struct {
     const char *name;
     int count;
 } calls[MOST_CALLS];
 static long held;
-static double made_up_seconds;
 #ifndef FAKE_LIBRARY
 static LibraryTable real_table;
 #endif
@@ -51,228 +50,6 @@ int fake_calls(const char *name) {
 }
 
 long fake_held(void) { return held; }
-
-// ---- queues
-
-typedef struct {
-    enum { COPY, FILL, RECORD, WAIT, GRAPH, KERNEL } kind;
-    void *to;
-    const void *from;
-    size_t bytes;
-    int byte;
-    struct CUevent_st *event;
-    long event_number;  // WAIT: of the record that it waits for
-    struct CUgraphExec_st *exec;
-    struct CUgraphNode_st *node;
-} Operation;
-
-struct CUevent_st {
-    long recorded, reached;  // numbers of records put into queues, and done
-    double time;             // of the last one done
-};
-struct CUstream_st {
-    Operation operations[MOST_OPERATIONS];
-    size_t first, end;
-    int error;
-    struct CUgraph_st *captured;  // not NULL: what is put into it becomes nodes of this
-};
-// A node is what its handle is; graphs share their nodes with what is instantiated of them.
-struct CUgraphNode_st {
-    const FakeKernel *kernel;  // NULL: it records the event, or is a graph
-    struct CUevent_st *event;
-    struct CUgraph_st *graph;
-    unsigned blocks, threads, shared_bytes;
-    void **arguments;   // each of its own
-    int *before, before_count;
-    bool *is_early;     // by `before`
-    int number;
-};
-struct CUgraph_st {
-    struct CUgraphNode_st **nodes;
-    int count, owners;
-};
-struct CUgraphExec_st {
-    struct CUgraph_st *graph;
-};
-
-static struct CUstream_st *streams[MOST_STREAMS];
-
-static void *zeroed(size_t count, size_t size) {
-    void *memory = calloc(count ? count : 1, size);
-    if (!memory) abort();
-    return memory;
-}
-
-// The values that `arguments` point at, each copied.
-static void **copy_arguments(const FakeKernel *kernel, void *const *arguments) {
-    void **copies = zeroed((size_t)kernel->argument_count + 1, sizeof *copies);
-    for (int i = 0; i < kernel->argument_count; i++) {
-        size_t bytes = kernel->argument_sizes ? kernel->argument_sizes[i] : kernel->argument_bytes;
-        copies[i] = memcpy(zeroed(1, bytes), arguments[i], bytes);
-    }
-    return copies;
-}
-
-static double now(void) {
-    struct timespec time;
-    if (fake_driver.seconds_of) return made_up_seconds;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static void reach(struct CUevent_st *event) {
-    if (fake_driver.seconds_of) made_up_seconds += fake_driver.seconds_of(NULL, 0);
-    event->reached++;
-    event->time = now();
-}
-
-static bool run_graph(const struct CUgraph_st *graph);
-
-static bool run_node(const struct CUgraphNode_st *node) {
-    const FakeKernel *kernel = node->kernel;
-    if (node->graph) return run_graph(node->graph);
-    if (!kernel) {
-        node->event->recorded++;
-        reach(node->event);
-        return true;
-    }
-    if (fake_driver.seconds_of) made_up_seconds += fake_driver.seconds_of(kernel, node->blocks);
-    if (kernel->run_grid)
-        return kernel->run_grid(kernel->context, node->arguments, node->blocks, node->threads, node->shared_bytes);
-    for (unsigned block = 0; block < node->blocks; block++) kernel->run(node->arguments, block, node->blocks);
-    return true;
-}
-
-// A graph that runs, and the node that does.
-typedef struct {
-    const struct CUgraph_st *graph;
-    bool *done;
-    int *ready;        // room
-    int chosen;        // -1: none
-    bool runs;
-} Running;
-static Running *running;
-
-static bool all_done(const Running *run, int number) {
-    const struct CUgraphNode_st *node = run->graph->nodes[number];
-    for (int b = 0; b < node->before_count; b++)
-        if (!run->done[node->before[b]]) return false;
-    return true;
-}
-
-// A kernel lets others begin when it has waited itself: all before these are done.
-static bool may_begin(const Running *run, int number) {
-    const struct CUgraphNode_st *node = run->graph->nodes[number];
-    for (int b = 0; b < node->before_count; b++)
-        if (!run->done[node->before[b]] && !(node->is_early[b] && all_done(run, node->before[b]))) return false;
-    return true;
-}
-
-static unsigned draw(unsigned bound) {
-    fake_driver.order = fake_driver.order * 1664525u + 1013904223u;
-    return (fake_driver.order >> 16) % bound;
-}
-
-// What the kernel never awaited comes behind it: too late.
-static void run_chosen(Running *run, int number) {
-    int before = run->chosen;
-    run->chosen = number;
-    run->runs &= run_node(run->graph->nodes[number]);
-    fake_await_earlier();
-    run->chosen = before;
-    run->done[number] = true;
-}
-
-void fake_await_earlier(void) {
-    Running *run = running;
-    if (!run || run->chosen < 0) return;
-    const struct CUgraphNode_st *node = run->graph->nodes[run->chosen];
-    for (;;) {
-        int count = 0, late[MOST_OPERATIONS];
-        for (int b = 0; b < node->before_count; b++)
-            if (!run->done[node->before[b]]) late[count++] = node->before[b];
-        if (count == 0 || !run->runs) return;
-        run_chosen(run, late[draw((unsigned)count)]);
-    }
-}
-
-// Any node whose predecessors are done, or let it begin, may come next: a generator picks.
-static bool run_graph(const struct CUgraph_st *graph) {
-    Running run = {.graph = graph, .chosen = -1, .runs = true};
-    run.done = zeroed((size_t)graph->count, sizeof *run.done);
-    run.ready = zeroed((size_t)graph->count, sizeof *run.ready);
-    running = &run;
-    for (bool left = true; left && run.runs;) {
-        int ready_count = 0;
-        left = false;
-        for (int n = 0; n < graph->count; n++) {
-            left |= !run.done[n];
-            if (!run.done[n] && may_begin(&run, n)) run.ready[ready_count++] = n;
-        }
-        if (left && ready_count == 0) abort();  // a cycle
-        if (left) run_chosen(&run, run.ready[draw((unsigned)ready_count)]);
-    }
-    running = NULL;
-    free(run.done);
-    free(run.ready);
-    return run.runs;
-}
-
-static void release_graph(struct CUgraph_st *graph);
-
-static void release_node(struct CUgraphNode_st *node) {
-    for (int i = 0; node->kernel && i < node->kernel->argument_count; i++) free(node->arguments[i]);
-    if (node->graph) release_graph(node->graph);
-    free(node->arguments);
-    free(node->before);
-    free(node->is_early);
-    free(node);
-}
-
-static void release_graph(struct CUgraph_st *graph) {
-    if (--graph->owners > 0) return;
-    for (int n = 0; n < graph->count; n++) release_node(graph->nodes[n]);
-    free(graph->nodes);
-    free(graph);
-}
-
-// One operation, unless it has to wait. True when the queue moved.
-static bool advance(struct CUstream_st *stream) {
-    if (stream->first == stream->end || stream->error) return false;
-    Operation *operation = &stream->operations[stream->first % MOST_OPERATIONS];
-    if (operation->kind == WAIT && operation->event->reached < operation->event_number) return false;
-    stream->first++;
-    switch (operation->kind) {
-    case COPY: memcpy(operation->to, operation->from, operation->bytes); break;
-    case FILL: memset(operation->to, operation->byte, operation->bytes); break;
-    case RECORD:
-        reach(operation->event);
-        break;
-    case WAIT: break;
-    case GRAPH:
-        if (fake_driver.launch_error) stream->error = fake_driver.launch_error;
-        else if (!run_graph(operation->exec->graph)) stream->error = CUDA_LAUNCH_FAILED;
-        break;
-    case KERNEL:
-        if (!run_node(operation->node)) stream->error = CUDA_LAUNCH_FAILED;
-        release_node(operation->node);
-        break;
-    }
-    return true;
-}
-
-void fake_run_all(void) {
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < MOST_STREAMS; i++)
-            if (streams[i]) moved |= advance(streams[i]);
-    }
-}
-
-static void put(struct CUstream_st *stream, Operation operation) {
-    if (stream->captured || stream->end - stream->first == MOST_OPERATIONS) abort();
-    stream->operations[stream->end++ % MOST_OPERATIONS] = operation;
-}
 
 // ---- the calls, under the driver's own names
 
@@ -398,12 +175,12 @@ FAKE_CALL int cuMemcpyDtoH_v2(void *to, CudaAddress from, size_t bytes) {
 }
 FAKE_CALL int cuMemcpyHtoDAsync_v2(CudaAddress to, const void *from, size_t bytes, CudaStream stream) {
     BEGIN();
-    put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
+    fake_put(stream, (FakeOperation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
     return 0;
 }
 FAKE_CALL int cuMemsetD8Async(CudaAddress address, unsigned char byte, size_t bytes, CudaStream stream) {
     BEGIN();
-    put(stream, (Operation){.kind = FILL, .to = (void *)(uintptr_t)address, .byte = byte, .bytes = bytes});
+    fake_put(stream, (FakeOperation){.kind = FILL, .to = (void *)(uintptr_t)address, .byte = byte, .bytes = bytes});
     return 0;
 }
 FAKE_CALL int cuModuleLoadData(CudaModule *module, const void *image) {
@@ -443,9 +220,9 @@ FAKE_CALL int cuStreamCreate(CudaStream *stream, unsigned flags) {
     BEGIN();
     if (flags != 1) return 1;
     *stream = calloc(1, sizeof **stream);
-    for (int i = 0; i < MOST_STREAMS; i++) {
-        if (streams[i]) continue;
-        streams[i] = *stream;
+    for (int i = 0; i < FAKE_MOST_STREAMS; i++) {
+        if (fake_streams[i]) continue;
+        fake_streams[i] = *stream;
         break;
     }
     held++;
@@ -453,8 +230,8 @@ FAKE_CALL int cuStreamCreate(CudaStream *stream, unsigned flags) {
 }
 FAKE_CALL int cuStreamDestroy_v2(CudaStream stream) {
     BEGIN();
-    for (int i = 0; i < MOST_STREAMS; i++)
-        if (streams[i] == stream) streams[i] = NULL;
+    for (int i = 0; i < FAKE_MOST_STREAMS; i++)
+        if (fake_streams[i] == stream) fake_streams[i] = NULL;
     free(stream);
     held--;
     return 0;
@@ -466,15 +243,15 @@ FAKE_CALL int cuStreamSynchronize(CudaStream stream) {
 }
 FAKE_CALL int cuStreamQuery(CudaStream stream) {
     BEGIN();
-    for (int i = 0; i < MOST_STREAMS; i++)
-        if (streams[i]) advance(streams[i]);
+    for (int i = 0; i < FAKE_MOST_STREAMS; i++)
+        if (fake_streams[i]) fake_advance(fake_streams[i]);
     if (stream->error) return stream->error;
     return stream->first == stream->end ? 0 : CUDA_NOT_READY;
 }
 FAKE_CALL int cuStreamBeginCapture_v2(CudaStream stream, int mode) {
     BEGIN();
     if (mode != 2 || stream->captured) return 1;
-    stream->captured = zeroed(1, sizeof *stream->captured);
+    stream->captured = fake_zeroed(1, sizeof *stream->captured);
     stream->captured->owners = 1;
     held++;
     return 0;
@@ -484,7 +261,7 @@ FAKE_CALL int cuStreamEndCapture(CudaStream stream, CudaGraph *graph) {
     *graph = stream->captured;
     stream->captured = NULL;
     if (error && *graph) {
-        release_graph(*graph);
+        fake_release_graph(*graph);
         held--;
         *graph = NULL;
     }
@@ -493,7 +270,7 @@ FAKE_CALL int cuStreamEndCapture(CudaStream stream, CudaGraph *graph) {
 FAKE_CALL int cuStreamWaitEvent(CudaStream stream, CudaEvent event, unsigned flags) {
     (void)flags;
     BEGIN();
-    put(stream, (Operation){.kind = WAIT, .event = event, .event_number = event->recorded});
+    fake_put(stream, (FakeOperation){.kind = WAIT, .event = event, .event_number = event->recorded});
     return 0;
 }
 FAKE_CALL int cuEventCreate(CudaEvent *event, unsigned flags) {
@@ -512,7 +289,7 @@ FAKE_CALL int cuEventDestroy_v2(CudaEvent event) {
 FAKE_CALL int cuEventRecord(CudaEvent event, CudaStream stream) {
     BEGIN();
     event->recorded++;
-    put(stream, (Operation){.kind = RECORD, .event = event});
+    fake_put(stream, (FakeOperation){.kind = RECORD, .event = event});
     return 0;
 }
 FAKE_CALL int cuEventQuery(CudaEvent event) {
@@ -533,25 +310,25 @@ FAKE_CALL int cuEventElapsedTime(float *milliseconds, CudaEvent first, CudaEvent
 FAKE_CALL int cuGraphCreate(CudaGraph *graph, unsigned flags) {
     (void)flags;
     BEGIN();
-    *graph = zeroed(1, sizeof **graph);
+    *graph = fake_zeroed(1, sizeof **graph);
     (*graph)->owners = 1;
     held++;
     return 0;
 }
 FAKE_CALL int cuGraphDestroy(CudaGraph graph) {
     BEGIN();
-    release_graph(graph);
+    fake_release_graph(graph);
     held--;
     return 0;
 }
 
 static struct CUgraphNode_st *make_node(const CudaKernelNode *kernel) {
-    struct CUgraphNode_st *node = zeroed(1, sizeof *node);
+    struct CUgraphNode_st *node = fake_zeroed(1, sizeof *node);
     node->kernel = (const FakeKernel *)(uintptr_t)kernel->function;
     node->blocks = kernel->grid[0];
     node->threads = kernel->block[0];
     node->shared_bytes = kernel->shared_bytes;
-    node->arguments = copy_arguments(node->kernel, kernel->arguments);
+    node->arguments = fake_copy_arguments(node->kernel, kernel->arguments);
     return node;
 }
 
@@ -597,7 +374,7 @@ FAKE_CALL int cuGraphAddDependencies_v2(CudaGraph graph, const CudaNode *from, c
 FAKE_CALL int cuGraphAddEventRecordNode(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
                                         CudaEvent event) {
     BEGIN();
-    *node = zeroed(1, sizeof **node);
+    *node = fake_zeroed(1, sizeof **node);
     (*node)->event = event;
     put_behind(graph, *node, before, count);
     return 0;
@@ -605,7 +382,7 @@ FAKE_CALL int cuGraphAddEventRecordNode(CudaNode *node, CudaGraph graph, const C
 FAKE_CALL int cuGraphAddChildGraphNode(CudaNode *node, CudaGraph graph, const CudaNode *before, size_t count,
                                        CudaGraph child) {
     BEGIN();
-    *node = zeroed(1, sizeof **node);
+    *node = fake_zeroed(1, sizeof **node);
     (*node)->graph = child;
     child->owners++;
     put_behind(graph, *node, before, count);
@@ -614,7 +391,7 @@ FAKE_CALL int cuGraphAddChildGraphNode(CudaNode *node, CudaGraph graph, const Cu
 FAKE_CALL int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, unsigned long long flags) {
     (void)flags;
     BEGIN();
-    *exec = zeroed(1, sizeof **exec);
+    *exec = fake_zeroed(1, sizeof **exec);
     (*exec)->graph = graph;
     graph->owners++;
     held++;
@@ -622,7 +399,7 @@ FAKE_CALL int cuGraphInstantiateWithFlags(CudaGraphExec *exec, CudaGraph graph, 
 }
 FAKE_CALL int cuGraphExecDestroy(CudaGraphExec exec) {
     BEGIN();
-    release_graph(exec->graph);
+    fake_release_graph(exec->graph);
     free(exec);
     held--;
     return 0;
@@ -639,12 +416,12 @@ FAKE_CALL int cuLaunchKernel(CudaFunction function, unsigned grid_x, unsigned gr
         put_behind(stream->captured, make_node(&kernel), last < 0 ? NULL : &stream->captured->nodes[last], last >= 0);
         return 0;
     }
-    put(stream, (Operation){.kind = KERNEL, .node = make_node(&kernel)});
+    fake_put(stream, (FakeOperation){.kind = KERNEL, .node = make_node(&kernel)});
     return 0;
 }
 FAKE_CALL int cuGraphLaunch(CudaGraphExec exec, CudaStream stream) {
     BEGIN();
-    put(stream, (Operation){.kind = GRAPH, .exec = exec});
+    fake_put(stream, (FakeOperation){.kind = GRAPH, .exec = exec});
     return 0;
 }
 FAKE_CALL int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address, const uint64_t *extents,

@@ -3,13 +3,14 @@ target_sources(test_cuda_nvrtc PRIVATE cuda/cubin.c)
 set_tests_properties(cuda.nvrtc PROPERTIES SKIP_RETURN_CODE 77)
 foreach(NAME driver session)
   sinter_test(cuda ${NAME} codegen runtime base)
-  target_sources(test_cuda_${NAME} PRIVATE cuda/fake_driver.c cuda/emulated_map.c)
+  target_sources(test_cuda_${NAME} PRIVATE cuda/fake_driver.c cuda/fake_graph.c cuda/emulated_map.c)
 endforeach()
 
 # A GPU for the built program as a user runs it: a libcuda.so.1 whose kernels the emulation runs, a libnvrtc.so.13 of
 # the C compiler, and a libcublasLt.so.13 that multiplies on the processor, found through LD_LIBRARY_PATH.
 set(FAKE_GPU ${CMAKE_CURRENT_BINARY_DIR}/fake_gpu)
-add_library(fake_cuda SHARED cuda/fake_driver.c cuda/fake_library.c cuda/emulator.c cuda/emulated_tensor.c
+add_library(fake_cuda SHARED cuda/fake_driver.c cuda/fake_graph.c cuda/fake_library.c cuda/emulator.c
+  cuda/emulated_tensor.c
   cuda/emulated_warpgroup.c cuda/emulated_map.c)
 add_library(fake_nvrtc SHARED cuda/fake_nvrtc.c)
 add_library(fake_cublaslt SHARED cuda/fake_cublaslt.c)

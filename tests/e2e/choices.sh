@@ -15,7 +15,7 @@ run 0 passed check --choices=docs.choices $middle --full
 echo 'forbit strand' >bad && run 2 "bad:1:1: error: there is no choice 'forbit'" lower --choices=bad $small
 echo 'forbid strand at' >bad && run 2 "bad:1:15: error: expected a place" lower --choices=bad $small
 echo 'precision logits bf16' >bad && run 2 "bad:1:1: error: .* products round to bf16 on GPUs only" lower --choices=bad $small
-echo 'precision logits i32' >bad && run 2 "bad:1:18: error: 'i32': values are stored in f32 or bf16" lower --choices=bad $small
+echo 'precision logits i32' >bad && run 2 "bad:1:18: error: 'i32': values are stored in f32, bf16 or f16" lower --choices=bad $small
 printf '\ntile layer[*].u 6x48\n' >bad && run 2 "bad:2:1: error: .* tiles are 16 or 32 lanes wide" train --choices=bad $small \
     --dataset=text --out_dir=out
 echo 'keep layer[*].pp' >bad && run 2 "matches nothing in this model" explain --choices=bad $small
