@@ -262,7 +262,9 @@ static int64_t block_size(const Product *product) {
     bool is_short = total <= (down_columns ? LONGEST_COLUMN : LONGEST_SUM);
     if (is_short || lower_merged_suffix(lowering, summed) != summed.rank) return 0;
     if (lower_output(lowering, 0)->dtype != DTYPE_F32 || lowering->step->band.is_set) return 0;
-    if (lower_output(lowering, 0)->is_over) return 0;   // the epilogue reads what lies there
+    const Value *output = lower_output(lowering, 0);
+    bool is_update = output->next_of != VALUE_NONE && step_reads(lowering->step, output->next_of);
+    if (output->is_over || is_update) return 0;   // the epilogue reads what lies there
     double room = down_columns ? 0.75 * lowering->target->l1_bytes : lowering->target->l2_bytes / 8;
     int64_t fit = (int64_t)room / (product->tile_lanes * (int64_t)sizeof(float));
     int64_t most = fit / 64 * 64;

@@ -287,8 +287,8 @@ static const char *check_value_of_rounds(const Plan *plan, ValueId id, uint32_t 
 
 // ---- states written in place
 
-// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map, or before
-// rows are scattered onto it.
+// True when the writing step reads the state only at the index that it writes: by pointwise ops, in a map or in the
+// epilogue of a product that writes nothing else, or before rows are scattered onto it.
 static bool reads_own_index(const Step *step, ValueId state) {
     const Graph *region = step->region;
     for (NodeId id = 0; id < graph_nodes(region); id++) {
@@ -301,7 +301,8 @@ static bool reads_own_index(const Step *step, ValueId state) {
             if (is_state && other_index && !is_base) return false;
         }
     }
-    return step->form == FORM_MAP || scattering_of(region).base != NODE_NONE;
+    bool is_epilogue = step->form == FORM_PRODUCT && step->output_count == 1;
+    return step->form == FORM_MAP || is_epilogue || scattering_of(region).base != NODE_NONE;
 }
 
 static const char *check_in_place(const Plan *plan, ValueId id, uint32_t writer, const uint32_t *epochs, Arena *arena) {

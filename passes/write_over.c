@@ -1,0 +1,67 @@
+// In: a step, one of its outputs and one of its operands. Out: whether the two may be one memory (see write_over.h).
+#include "passes/write_over.h"
+
+#include "passes/access.h"
+
+// A longer sum is walked in blocks, and what the blocks so far have left would lie where the epilogue reads.
+enum { LONGEST_SUM = 256 };
+
+static int64_t longest_sum(const Graph *region, const Plan *plan) {
+    int64_t longest = 0;
+    for (NodeId id = 0; id < graph_nodes(region); id++) {
+        const Node *node = graph_node(region, id);
+        int64_t sum = node->op == OP_CONTRACT ? graph_elements(plan->dims, node->attr.set) : 0;
+        if (longest < sum) longest = sum;
+    }
+    return longest;
+}
+
+// All reductions of the row are what its elements are made of: no sweep comes behind the one that writes them. Other
+// outputs are results of reductions.
+static bool is_last_sweep(const Step *step, uint32_t output, Arena *scratch) {
+    const Graph *region = step->region;
+    bool *live = graph_live(region, scratch), *below = ARENA_ARRAY(scratch, bool, graph_nodes(region));
+    for (uint32_t k = 0; k < step->output_count; k++)
+        if (k != output && (graph_node(region, graph_output_at(region, k)->node)->dims & step->inner)) return false;
+    below[graph_output_at(region, output)->node] = true;
+    for (NodeId id = graph_nodes(region); id-- > 0;) {
+        const Node *node = graph_node(region, id);
+        for (uint32_t i = 0; below[id] && i < node->operand_count; i++) below[node->operands[i]] = true;
+        if (live[id] && !below[id] && op_class(node->op) == CLASS_REDUCE) return false;
+    }
+    return true;
+}
+
+// Whether another output reads the operand itself, not only sums of it: that may come after this one is written.
+static bool is_read_for_others(const Step *step, uint32_t output, uint32_t k, Arena *scratch) {
+    const Graph *region = step->region;
+    bool *read = ARENA_ARRAY(scratch, bool, graph_nodes(region));
+    for (uint32_t other = 0; other < step->output_count; other++)
+        if (other != output) read[graph_output_at(region, other)->node] = true;
+    for (NodeId id = graph_nodes(region); id-- > 0;) {
+        const Node *node = graph_node(region, id);
+        if (!read[id] || op_class(node->op) == CLASS_REDUCE) continue;
+        if (node->op == OP_OPERAND && node->attr.integer == (int32_t)k) return true;
+        for (uint32_t i = 0; i < node->operand_count; i++) read[node->operands[i]] = true;
+    }
+    return false;
+}
+
+static bool is_operand(const Graph *region, NodeId base, uint32_t k) {
+    return base != NODE_NONE && graph_node(region, base)->op == OP_OPERAND &&
+           graph_node(region, base)->attr.integer == (int32_t)k;
+}
+
+bool step_may_write_over(const Plan *plan, const Step *step, uint32_t output, uint32_t k, OperandAccess access,
+                         Arena *scratch) {
+    DimSet dims = dim_list_set(&plan->values[step->operands[k]].order);
+    bool is_own = !(dims & ~access.own), is_own_summed = !(dims & ~access.own_summed);
+    if (step->engine != ENGINE_TILES || cut_sums_rounds(plan, step)) return false;
+    Scattering scattering = scattering_of(step->region);
+    if (scattering.scatter != NODE_NONE) return is_operand(step->region, scattering.base, k) && is_own;
+    if (step->form == FORM_ROW)
+        return is_own_summed && is_last_sweep(step, output, scratch) && !is_read_for_others(step, output, k, scratch);
+    if (step->output_count != 1) return false;
+    if (step->form == FORM_PRODUCT && longest_sum(step->region, plan) > LONGEST_SUM) return false;
+    return is_own;
+}
