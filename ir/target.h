@@ -22,6 +22,10 @@ typedef struct {
     double library_bytes;       // GPU: memory that a library's products may work in; 0: there is no such library
 } Target;
 
+// Of a processor's caches: the bytes of a line, and at most of a way of the first level, which is looked up while the
+// address is translated.
+enum { LINE_BYTES = 64, PAGE_BYTES = 4096 };
+
 // On a GPU a core is a multiprocessor, l1_bytes its shared memory, l3_bytes the cache of all, l2_bytes a core's share
 // of that, barrier_seconds from one kernel to the next; a vector of 64 bytes is a register of 16 threads. Threads are
 // plenty: rounds of loops are dealt out to them, whatever the pieces are; nothing lies in panels or in scratch memory.

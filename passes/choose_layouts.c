@@ -175,25 +175,19 @@ static bool hands_on(const Plan *plan, const Step *step, const Layout *layout) {
     return dim_list_equal(&contraction.lanes, &last->dims) && last->extent == step->tile_lanes;
 }
 
-static const Step *writer_of(const Plan *plan, ValueId value) {
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++)
-            if (plan->steps[s].outputs[k] == value) return &plan->steps[s];
-    return NULL;
-}
-
 static bool is_contracted(const Plan *plan, ValueId value) {
     for (uint32_t s = 0; s < plan->step_count; s++)
         if (contracts(plan, &plan->steps[s], value)) return true;
     return false;
 }
 
-static bool can_join(const Plan *plan, ValueId id, const Layout *layout) {
+// `writer`: the step that writes the value.
+static bool can_join(const Plan *plan, ValueId id, uint32_t writer, const Layout *layout) {
     const Value *value = &plan->values[id];
     DimSet lanes = layout_divided(layout);
     if (value->kind == VALUE_INPUT || value->dtype != DTYPE_F32 || layout_divided(&value->layout)) return false;
     if (is_contracted(plan, id) || reader_refusal(plan, id, lanes)) return false;
-    return value->kind == VALUE_STATE || value->next_of != VALUE_NONE || hands_on(plan, writer_of(plan, id), layout);
+    return value->kind == VALUE_STATE || value->next_of != VALUE_NONE || hands_on(plan, &plan->steps[writer], layout);
 }
 
 static ValueId value_at(const Step *step, uint32_t i) {
@@ -208,7 +202,7 @@ static void give_layout(Plan *plan, ValueId id, const Layout *layout) {
             plan->values[other].layout = *layout;
 }
 
-static bool spread_in_step(Plan *plan, const Step *step) {
+static bool spread_in_step(Plan *plan, const uint32_t *writers, const Step *step) {
     uint32_t count = step->operand_count + step->output_count, from = 0;
     while (from < count && !layout_divided(&plan->values[value_at(step, from)].layout)) from++;
     if (from == count) return false;
@@ -218,7 +212,7 @@ static bool spread_in_step(Plan *plan, const Step *step) {
     for (uint32_t i = 0; i < count; i++) {
         ValueId id = value_at(step, i);
         if (dim_list_set(&plan->values[id].order) != dim_list_set(&given->order)) continue;
-        if (!can_join(plan, id, &given->layout)) continue;
+        if (!can_join(plan, id, writers[id], &given->layout)) continue;
         give_layout(plan, id, &given->layout);
         changed = true;
     }
@@ -226,9 +220,10 @@ static bool spread_in_step(Plan *plan, const Step *step) {
 }
 
 static void spread(Plan *plan) {
+    const uint32_t *writers = plan_writers(plan, plan->arena);
     for (bool changed = true; changed;) {
         changed = false;
-        for (uint32_t s = 0; s < plan->step_count; s++) changed |= spread_in_step(plan, &plan->steps[s]);
+        for (uint32_t s = 0; s < plan->step_count; s++) changed |= spread_in_step(plan, writers, &plan->steps[s]);
     }
 }
 

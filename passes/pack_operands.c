@@ -384,16 +384,16 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-// How many cache lines of rows `stride` bytes apart fit in the first-level cache at once. It has 64 sets of 64-byte
-// lines (one page's worth, since it is looked up by the page offset); rows a multiple of 64 bytes apart meet only some.
+// How many cache lines of rows `stride` bytes apart fit in the first-level cache at once. Its sets are one page's worth
+// of lines; rows that are whole lines apart meet only some of them.
 static double lines_that_fit(const Target *target, int64_t stride, int64_t lines_per_row) {
-    enum { LINE = 64, SETS = 64 };
+    enum { SETS = PAGE_BYTES / LINE_BYTES };
     int64_t sets = SETS;
-    if (stride % LINE == 0) {
-        sets = SETS / greatest_common_divisor(stride / LINE, SETS) * lines_per_row;
+    if (stride % LINE_BYTES == 0) {
+        sets = SETS / greatest_common_divisor(stride / LINE_BYTES, SETS) * lines_per_row;
         if (sets > SETS) sets = SETS;
     }
-    return (double)sets * target->l1_bytes / (SETS * LINE);
+    return (double)sets * target->l1_bytes / PAGE_BYTES;
 }
 
 // Whether one panel can be read in place by all row tiles out of the first-level cache, a quarter of it left free.
@@ -408,7 +408,7 @@ static bool is_good_in_place(const Packing *packing, const Step *step, const Con
     *reason = "it does not lie in memory by strides";
     if (!view_of(step->region, contraction->lanes_operand, layouts, &view)) return false;
     int64_t bytes = (int64_t)sizeof(float), summed = graph_elements(plan->dims, dim_list_set(&contraction->summed));
-    int64_t lines_per_row = (step->tile_lanes * bytes + 63) / 64;
+    int64_t lines_per_row = (step->tile_lanes * bytes + LINE_BYTES - 1) / LINE_BYTES;
     int64_t stride = merged_stride(plan->dims, contraction->summed, &view) * bytes;
     *reason = "its lanes do not lie side by side";
     if (merged_stride(plan->dims, contraction->lanes, &view) != 1 || stride <= 0) return false;

@@ -17,8 +17,7 @@
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
 
-// A cache that is looked up while the address is translated has ways of a page at most.
-enum { PAGE_BYTES = 4096, LEAST_WAYS = 8, LINE_FLOATS = 16 };
+enum { LEAST_WAYS = 8, LINE_FLOATS = LINE_BYTES / sizeof(float) };
 
 static int64_t way_bytes(const Target *target) {
     int64_t way = PAGE_BYTES;
