@@ -72,15 +72,17 @@ static bool is_left_out(const Writing *writing, PassContext *context, const Step
     uint32_t writer = writing->writer[copy->operands[0]];
     if (writer == STEP_NONE || !makes_nothing_else(&writing->plan->steps[writer])) return false;
     const Value *next = &writing->plan->values[copy->outputs[0]];
-    const char *reason = refusal(writing, copy, writer);
-    ledger_add(context->ledger, (Decision){.pass = "write_states",
-                                           .what = "next value written where it is made",
-                                           .place = copy->place,
-                                           .made = !reason,
-                                           .reason = reason ? reason : "nobody else reads the state",
-                                           .bytes_saved = 2.0 * (double)layout_elements(&next->layout) *
-                                                          (double)dtype_bytes(next->dtype)});
-    return !reason;
+    double bytes = (double)layout_elements(&next->layout) * (double)dtype_bytes(next->dtype);
+    Decision decision = {.pass = "write_states",
+                         .what = "next value written where it is made",
+                         .place = copy->place,
+                         .reason = refusal(writing, copy, writer),
+                         .bytes_saved = 2 * bytes};
+    bool can = decision.made = !decision.reason;
+    if (can) decision.reason = "nobody else reads the state";
+    choices_decide(context->choices, can, &decision);
+    ledger_add(context->ledger, decision);
+    return decision.made;
 }
 
 // ---- the plan without them
