@@ -28,6 +28,7 @@ limit_of() {
     micro) echo 60 ;;
     profile) echo 60 ;;
     launches) echo 60 ;;
+    tune) echo 80 ;;
     peers) echo 200 ;;
     sanitizer) echo 90 ;;
     esac
@@ -41,6 +42,7 @@ title_of() {
     micro) echo "The GPU itself" ;;
     profile) echo "Kernels and their rooflines" ;;
     launches) echo "Launches" ;;
+    tune) echo "What measuring finds" ;;
     peers) echo "Beside PyTorch" ;;
     sanitizer) echo "compute-sanitizer" ;;
     esac
@@ -94,7 +96,7 @@ page() {
     done
 }
 
-parts=${PARTS:-build parity repeats micro profile launches peers sanitizer}
+parts=${PARTS:-build parity repeats micro profile launches peers tune sanitizer}
 for part in $parts; do run_part "$part"; done
 page >"$WORK/page"
 if [ "$DRY" != 1 ]; then

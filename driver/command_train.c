@@ -133,11 +133,6 @@ static int run(Command *command, const Start *start, Training *training, const C
 
 static int tune(Command *command, const Target *target, CompileRequest *request) {
     const char *file, *choices;
-    if (command->gpu && !text_equal(config_string(command->config, "tune"), "off")) {
-        diag_error(command->diags, config_find(command->config, "tune")->place,
-                   "--tune compares programs of processors; the device is a GPU");
-        return EXIT_USAGE;
-    }
     int status = tune_model(command, target, request->fuse, &file, &choices);
     if (status != EXIT_DONE || !choices) return status;
     request->choices = choices_create(command->arena);

@@ -8,6 +8,7 @@
 //     keep   layer[*].p                    # store the value ..
 //     redo   layer[0..3].p                 # .. or compute it again in every box that reads it
 //     tile   layer[*].u 13x32              # register tile of a product: rows x lanes
+//     block  layer[*].u 128x64 stages 3    # block of a product in tensor cores; `parts 4`: of its sum
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
 //     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt
@@ -17,9 +18,9 @@
 //
 // A decision is what a ledger line says: a pass, what, a place. The words of `forbid` and `make` are words of that line
 // (pass, what, or the place); every one of them must be met, "words in quotes" by all of what, and `at PLACE` by the
-// place. `tile`, `chunk` and `engine` may name the step before its place: `chunk pack at layer[*].y 4`. A pattern is a
-// name with `*` for any text, `[*]`, `[3]`, `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of that place,
-// layer[0].m#2 the second one.
+// place. `tile`, `block`, `chunk` and `engine` may name the step before its place: `chunk pack at layer[*].y 4`. A
+// pattern is a name with `*` for any text, `[*]`, `[3]`, `[0..3]` or `{0..3}` for layers; layer[0].m means all steps of
+// that place, layer[0].m#2 the second one.
 //
 // A choice that is followed, or not, is in the ledger: "by choice FILE:LINE". One that matches nothing, or that can be
 // followed nowhere, is an error at its line, with the reason.
@@ -46,13 +47,14 @@ typedef struct {
     Place at;                             // of the verb
     const char *words[CHOICE_WORDS];      // forbid, make: what, word by word
     int word_count;
-    const char *label;                    // tile, chunk, engine: pattern of the step's label; NULL: any
+    const char *label;                    // tile, block, chunk, engine: pattern of the step's label; NULL: any
     const char *place;                    // pattern; NULL: every place
     const char *with;                     // fuse: the other pattern; NULL: any neighbour
     const char *program;                  // NULL: every program
     const char *section;                  // that of the section it stands in
-    uint32_t rows, lanes;                 // tile
-    uint32_t pieces;                      // chunk, strand; 0: off
+    uint32_t rows, lanes;                 // tile, block
+    uint32_t stages;                      // block; 0: as the cost model says
+    uint32_t pieces;                      // chunk, strand; 0: off; block: parts, 0: as the cost model says
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores
     const char *engine;                   // engine: "tiles", or a library's name

@@ -181,6 +181,21 @@ static bool parse_tile(Line *line, Choice *choice) {
     return true;
 }
 
+// `WORD NUMBER`, if it is there.
+static bool parse_count(Line *line, const Choice *choice, const char *word, uint32_t *count) {
+    if (!peek(line, 0) || !text_equal(peek(line, 0), word)) return true;
+    *count = parse_number(peek(line, 1), NULL);
+    line->next++;
+    if (*count == 0) return usage_error(line, choice, "a number");
+    line->next++;
+    return true;
+}
+
+static bool parse_block(Line *line, Choice *choice) {
+    return parse_tile(line, choice) && parse_count(line, choice, "stages", &choice->stages) &&
+           parse_count(line, choice, "parts", &choice->pieces);
+}
+
 static bool parse_pieces(Line *line, Choice *choice) {
     choice->pieces = parse_number(peek(line, 0), NULL);
     if (choice->pieces == 0) return usage_error(line, choice, "a number of pieces");
@@ -247,6 +262,7 @@ static bool parse_rest(Line *line, Choice *choice) {
     case CHOICE_REDO: return parse_place(line, choice);
     case CHOICE_FUSE: return parse_place(line, choice) && parse_with(line, choice);
     case CHOICE_TILE: return parse_place(line, choice) && parse_tile(line, choice);
+    case CHOICE_BLOCK: return parse_place(line, choice) && parse_block(line, choice);
     case CHOICE_CHUNK: return parse_place(line, choice) && parse_chunk(line, choice);
     case CHOICE_STRAND: return parse_strand(line, choice);
     case CHOICE_ENGINE: return parse_place(line, choice) && parse_engine(line, choice);

@@ -5,7 +5,7 @@
 // does nothing on a processor, and unless the operands of products may be rounded (PassContext.tensor)
 //           a long sum into few blocks is cut in groups, each with a part of the result of its own (Value.parts), which
 //           readers add up in order
-// ledger    per product: made, with both times, or the first condition that failed
+// ledger    per product: made, with both times, or the first condition that failed; a choice of the block
 //
 //     %2 = contract f32[B,T,F] %0 %1 over(C)    768 x 512, sum of 128     tensor tf32 64 by 64 stages 4
 //     %5 = contract f32[C,F] %3 %4 over(B,T)    128 x 512, sum of 768     cut(B)/4 groups 4    and its value: parts 4
@@ -211,16 +211,26 @@ typedef struct {
     double seconds;
 } Way;
 
-// The fastest one; false when no block fits.
-static bool fastest_way(const Shape *shape, TensorKind kind, Way *way) {
+// Whether it is the block that a choice asks for.
+static bool is_asked(const Shape *shape, const Choice *asked, int block, uint32_t parts) {
+    if (!asked) return true;
+    uint32_t stages = asked->stages ? asked->stages : LEAST_STAGES;
+    bool is_ring = stages >= LEAST_STAGES && stages <= MOST_STAGES;
+    return blocks[block].rows == asked->rows && blocks[block].lanes == asked->lanes && is_ring &&
+           shared_of(block, stages) <= shape->target->l1_bytes && (!asked->pieces || asked->pieces == parts);
+}
+
+// The fastest one, of those that are asked for; false when no block fits.
+static bool fastest_way(const Shape *shape, TensorKind kind, const Choice *asked, Way *way) {
     way->seconds = INFINITY;
     for (int b = 0; b < BLOCKS; b++) {
         if (!block_fits(shape, b)) continue;
         for (uint32_t parts = 1; parts <= MOST_PARTS && parts <= shape->parts.divisible; parts++) {
             if (parts > 1 && (shape->parts.divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
             double seconds = tensor_seconds(shape, b, parts);
-            if (seconds >= way->seconds) continue;
+            if (seconds >= way->seconds || !is_asked(shape, asked, b, parts)) continue;
             TensorTile tile = {kind, blocks[b].rows, blocks[b].lanes, stages_of(shape, b, parts), false};
+            if (asked && asked->stages) tile.stages = asked->stages;
             *way = (Way){tile, parts, seconds};
         }
     }
@@ -243,9 +253,11 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
     double vector = vector_seconds(&shape, step);
     bool is_possible = !decision.reason;
     shape.parts = tensor_sum_parts(plan, step, &contraction);
-    if (is_possible && !fastest_way(&shape, context->tensor, &way)) {
+    Choice *asked = choices_of_step(context->choices, CHOICE_BLOCK, step);
+    if (is_possible && !fastest_way(&shape, context->tensor, asked, &way)) {
         decision.reason =
-            arena_format(context->arena, "no block fits %.0f bytes of shared memory", shape.target->l1_bytes);
+            arena_format(context->arena, "no %sblock fits its sum, its band and %.0f bytes of shared memory",
+                         asked ? "such " : "", shape.target->l1_bytes);
         is_possible = false;
     }
     if (is_possible) {
@@ -253,6 +265,11 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
         decision.reason = times_of(context, &way, vector);
     }
     choices_decide(context->choices, is_possible, &decision);
+    if (asked) {
+        decision.made = is_possible;
+        decision.reason = is_possible ? choice_follow(context->choices, asked)
+                                      : choice_obstruct(context->choices, asked, decision.reason);
+    }
     if (decision.made) {
         step->tensor = way.tile;
         tensor_cut_sum(plan, step, &contraction, way.parts);

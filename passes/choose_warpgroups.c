@@ -128,6 +128,8 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
                    .parts = tensor_sum_parts(plan, step, &contraction)};
     Decision decision = {.pass = "choose_warpgroups", .what = "product by warpgroups", .place = step->place};
     decision.reason = refusal(plan, step, &contraction, 1);
+    if (!decision.reason && choices_of_step(context->choices, CHOICE_BLOCK, step))
+        decision.reason = "a choice says in what blocks";
     bool is_possible = !decision.reason;
     Way way = {.seconds = INFINITY};
     if (is_possible) {

@@ -22,6 +22,7 @@ typedef struct {
     Arena *arena;
     const Plan *plan;
     bool with_numeric;
+    const char *library;
     TuneCandidate *list;
     size_t count, capacity;
 } Gathering;
@@ -80,7 +81,8 @@ static void add_of_tile(Gathering *gathering, const Choice *choice) {
     double weight = weight_of(gathering, choice);
     add_tiles(gathering, "*", TIER_WHOLE, 0, choice->rows, choice->lanes);
     add_tiles(gathering, step, TIER_STEP, weight, choice->rows, choice->lanes);
-    add(gathering, TIER_STEP, weight, true, arena_format(gathering->arena, "engine %s openblas", step));
+    add(gathering, TIER_STEP, weight, true,
+        arena_format(gathering->arena, "engine %s %s", step, gathering->library));
 }
 
 static void add_of_chunk(Gathering *gathering, const Choice *choice) {
@@ -132,7 +134,7 @@ static void add_neighbours(Gathering *gathering, const Choice *choice) {
 // ---- kinds
 
 static bool is_numeric_kind(const char *what) {
-    return text_equal(what, "strand") || strstr(what, "openblas") != NULL;
+    return text_equal(what, "strand") || strstr(what, "openblas") || strstr(what, "cublaslt");
 }
 
 static void add_kinds(Gathering *gathering, const Ledger *ledger) {
@@ -165,9 +167,12 @@ static int compare_candidates(const void *left, const void *right) {
     return strcmp(a->line, b->line);
 }
 
-size_t tune_candidates(Arena *arena, const Plan *plan, const Ledger *ledger, bool with_numeric,
+size_t tune_candidates(Arena *arena, const Plan *plan, const Ledger *ledger, const Target *target, bool with_numeric,
                        TuneCandidate **candidates) {
-    Gathering gathering = {.arena = arena, .plan = plan, .with_numeric = with_numeric};
+    Gathering gathering = {.arena = arena,
+                           .plan = plan,
+                           .with_numeric = with_numeric,
+                           .library = target_is_gpu(target) ? "cublaslt" : "openblas"};
     Text text = text_create(arena);
     choices_write(plan, ledger, "step", &text);
     Choices *written = choices_create(arena);

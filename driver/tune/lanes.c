@@ -17,7 +17,7 @@
 #include "runtime/slot.h"
 #include "runtime/weights.h"
 
-enum { WARMUP_STEPS = 1, CALIBRATION_STEPS = 3, MOST_STEPS = 20, BITS_STEPS = 2 };
+enum { WARMUP_STEPS = 1, CALIBRATION_STEPS = 3, MOST_STEPS = 20, MOST_GPU_STEPS = 400, BITS_STEPS = 2 };
 // About what one visit takes, when a step does not take longer.
 static const double visit_seconds = 0.05;
 
@@ -38,6 +38,7 @@ struct TuneLanes {
     bool with_numeric;
     ThreadPool *threads;
     int64_t steps;            // of a visit; 0: not calibrated
+    Cache *cache;             // on a GPU: of machine code
     unsigned long long *seen; // hashes of plans
     size_t seen_count, seen_capacity;
     Arena *arena;
@@ -97,6 +98,7 @@ static const char *compile_lane(TuneLanes *lanes, CompiledLane *lane, const char
     Command *command = &lane->command;
     CompileRequest *request = &lane->request;
     *request = (CompileRequest){.observer = {.limit = -1}, .fuse = lanes->fuse, .target = lanes->target};
+    request->report.cache = lanes->cache;
     request->choices = parse_choices(lane->arena, lanes->base_file, lanes->base, lines, command->diags);
     const char *plan = request->choices ? plan_text(command, request) : NULL;
     if (!plan) return "it cannot be";
@@ -152,7 +154,7 @@ static bool wake(TuneLanes *lanes, CompiledLane *lane) {
     if (training_bytes(&lane->command, &lane->training, threads_count(lanes->threads), bytes) != EXIT_DONE)
         return false;
     double needed = (double)bytes[MEMORY_STATE] + (double)bytes[MEMORY_ARENA] + (double)bytes[MEMORY_SCRATCH];
-    if (!memory_fits(needed)) return false;
+    if (!lanes->command->gpu && !memory_fits(needed)) return false;
     if (training_session(&lane->command, &lane->training) != EXIT_DONE) return false;
     return begin_again(lane);
 }
@@ -164,7 +166,8 @@ typedef struct {
 
 static void keep_step(void *context, const StepRecord *record) {
     Steps *steps = context;
-    steps->seconds[steps->count++] = record->seconds;
+    if (steps->count < MOST_STEPS + WARMUP_STEPS) steps->seconds[steps->count] = record->seconds;
+    steps->count++;
 }
 
 static bool train(CompiledLane *lane, int64_t count, Steps *steps) {
@@ -183,9 +186,22 @@ static bool train(CompiledLane *lane, int64_t count, Steps *steps) {
     return ran && steps->count == count;
 }
 
+// Steps on a GPU are behind one another: all of them together are timed, to the last one's result.
+static bool visit_on_gpu(TuneLanes *lanes, CompiledLane *lane, double *seconds) {
+    Steps steps;
+    int64_t count = lanes->steps ? lanes->steps : CALIBRATION_STEPS;
+    if (!wake(lanes, lane) || !train(lane, WARMUP_STEPS, &steps)) return false;
+    double start = clock_seconds();
+    if (!train(lane, count, &steps)) return false;
+    *seconds = (clock_seconds() - start) / (double)count;
+    if (!lanes->steps) lanes->steps = (int64_t)fmin(fmax(visit_seconds / *seconds, 1), MOST_GPU_STEPS);
+    return true;
+}
+
 static bool visit_lane(void *context, TuneLane *visited, double *seconds) {
     TuneLanes *lanes = context;
     CompiledLane *lane = (CompiledLane *)visited;
+    if (lanes->command->gpu) return visit_on_gpu(lanes, lane, seconds);
     Steps steps;
     int64_t count = lanes->steps ? lanes->steps : CALIBRATION_STEPS;
     if (!wake(lanes, lane) || !train(lane, WARMUP_STEPS + count, &steps)) return false;
@@ -233,13 +249,19 @@ static size_t list_candidates(void *context, const TuneLane *asked, TuneCandidat
     const TuneLanes *lanes = context;
     const CompiledLane *lane = (const CompiledLane *)asked;
     const CompiledModel *model = &lane->training.model;
-    return tune_candidates(lanes->arena, model->plans[MODEL_STEP], model->ledger, lanes->with_numeric, candidates);
+    return tune_candidates(lanes->arena, model->plans[MODEL_STEP], model->ledger, lanes->target, lanes->with_numeric,
+                           candidates);
 }
 
-static const char *write_line(void *context, const char *line) {
+static const char *write_line(void *context, const char *lines) {
     const TuneLanes *lanes = context;
-    const char *written = arena_format(lanes->arena, "%s in step\n", line);
-    return accumulates(lanes->command) ? arena_format(lanes->arena, "%s%s in micro\n", written, line) : written;
+    Text text = text_create(lanes->arena);
+    for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        const char *alone = arena_copy_range(lanes->arena, line, strcspn(line, "\n"));
+        text_append(&text, "%s in step\n", alone);
+        if (accumulates(lanes->command)) text_append(&text, "%s in micro\n", alone);
+    }
+    return text_string(&text);
 }
 
 static double now(void *context) {
@@ -258,8 +280,84 @@ static void say(void *context, const char *line) {
     fflush(lanes->command->echo);
 }
 
+// ---- products one by one, on a GPU
+
+enum { TIMED_RUNS = 5 };
+
+// Medians by step of a plan, beyond what a launch takes. The inputs are those of the last step trained.
+static bool time_program(CompiledLane *lane, int which, double *seconds) {
+    const Program *program = lane->training.model.programs[which];
+    uint32_t count = program->step_count;
+    double *runs[TIMED_RUNS], sorted[TIMED_RUNS];
+    RunResult unread;
+    for (int r = 0; r < TIMED_RUNS; r++) {
+        runs[r] = ARENA_ARRAY(lane->arena, double, (size_t)count + 2);
+        if (!session_time(lane->training.session, program, runs[r], &unread, lane->command.diags)) return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        for (int r = 0; r < TIMED_RUNS; r++) sorted[r] = fmax(runs[r][i] - runs[r][count], 0);
+        seconds[program->steps[i].id] = median_of(sorted, TIMED_RUNS);
+    }
+    return true;
+}
+
+static bool time_products(TuneLanes *lanes, CompiledLane *lane, TuneProducts *products, bool is_untuned) {
+    Steps steps;
+    if (!wake(lanes, lane) || !train(lane, WARMUP_STEPS, &steps)) return false;
+    for (int which = MODEL_STEP; which <= MODEL_MICRO; which++) {
+        const Plan *plan = lane->training.model.plans[which];
+        if (!plan) continue;
+        double *seconds = ARENA_ARRAY(lane->arena, double, (size_t)plan->step_count + 1);
+        if (!time_program(lane, which, seconds)) return false;
+        tune_add_times(products, plan, seconds, is_untuned);
+    }
+    return true;
+}
+
+static void time_way(TuneLanes *lanes, TuneProducts *products, const char *way) {
+    const char *why;
+    TuneLane *lane = open_lane(lanes, write_line(lanes, way), &why);
+    if (!lane) return; // as it was, or impossible everywhere
+    if (time_products(lanes, (CompiledLane *)lane, products, false))
+        tune_end_way(products, way);
+    else
+        fprintf(lanes->command->echo, "tune: %s: does not run\n", way);
+    release_lane(lanes, lane);
+}
+
+static const char *say_products(const TuneLanes *lanes, const TuneProducts *products, size_t ways) {
+    Text lines = text_create(lanes->arena);
+    size_t faster = 0;
+    for (size_t i = 0; i < products->count; i++) {
+        const char *line = tune_picked(products, i);
+        if (!line) continue;
+        faster++;
+        text_append(&lines, "%s\n", line);
+        fprintf(lanes->command->echo, "tune: %s: %.3g us against %.3g us\n", line, 1e6 * products->list[i].best,
+                1e6 * products->list[i].untuned);
+    }
+    fprintf(lanes->command->echo, "tune: %zu kinds of products one by one, in %zu other ways: %zu are faster so\n",
+            products->count, ways, faster);
+    fflush(lanes->command->echo);
+    return text_string(&lines);
+}
+
+static const char *survey(void *context, TuneLane *untuned, double deadline) {
+    TuneLanes *lanes = context;
+    TuneProducts products = {.arena = lanes->arena};
+    TuneWays ways =
+        tune_ways(lanes->arena, lanes->target, configured_tensor(lanes->command->config), lanes->with_numeric);
+    size_t timed = 0, seen = lanes->seen_count;
+    if (!time_products(lanes, (CompiledLane *)untuned, &products, true)) return "";
+    for (; timed < ways.count && clock_seconds() < deadline && !interrupt_requested(); timed++)
+        time_way(lanes, &products, ways.lines[timed]);
+    lanes->seen_count = seen; // as candidates they are new
+    return interrupt_requested() ? "" : say_products(lanes, &products, timed);
+}
+
 TuneMachine tune_lanes_machine(TuneLanes *lanes) {
     return (TuneMachine){.context = lanes,
+                         .survey = lanes->command->gpu ? survey : NULL,
                          .now = now,
                          .interrupted = is_interrupted,
                          .compile = open_lane,
@@ -282,6 +380,7 @@ TuneLanes *tune_lanes_create(Command *command, const Target *target, FuseLevel f
                          .base = base,
                          .with_numeric = with_numeric,
                          .threads = threads,
+                         .cache = command->gpu ? configured_cache(command) : NULL,
                          .arena = arena_create()};
     return lanes;
 }

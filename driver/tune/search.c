@@ -5,7 +5,8 @@
 // Greedy coordinate descent: each candidate is one line over the incumbent. Both run alternately, A B B A, so that a
 // drift of the machine meets both; what counts is their ratio round by round, with an interval that assumes no
 // distribution (bench/statistics.h). A candidate is kept when the whole interval says faster; then its own neighbours
-// are tried.
+// are tried. Where a machine can time parts of a program, what is faster by itself is the first candidate, all
+// together.
 //
 // Among many candidates some look faster by luck. So at the end the winner and the untuned program are compared once
 // more, and without a proof there the untuned one is used: tuning never loses.
@@ -153,6 +154,7 @@ static void replace_incumbent(Search *search, TuneLane *lane) {
 static bool try_candidate(Search *search, const TuneCandidate *candidate) {
     const TuneMachine *machine = search->machine;
     const char *why = NULL, *line = machine->written(machine->context, candidate->line);
+    const char *name = candidate->name ? candidate->name : candidate->line;
     const char *choices = arena_format(search->settings->arena, "%s%s", search->incumbent->choices, line);
     TuneLane *lane = machine->compile(machine->context, choices, &why);
     if (!lane) return false;
@@ -167,7 +169,7 @@ static bool try_candidate(Search *search, const TuneCandidate *candidate) {
     if (search->result->end == TUNE_STOPPED)
         kept = false;
     else
-        say_comparison(search, candidate->line, &comparison, words);
+        say_comparison(search, name, &comparison, words);
     if (kept)
         replace_incumbent(search, lane);
     else
@@ -203,6 +205,16 @@ static bool improve(Search *search) {
     return false;
 }
 
+// Half of the time at most goes into looking at parts.
+static void try_survey(Search *search) {
+    const TuneMachine *machine = search->machine;
+    if (!machine->survey) return;
+    const char *lines =
+        machine->survey(machine->context, search->untuned, search->start + search->settings->seconds / 2);
+    TuneCandidate all = {.line = lines, .name = "each product's fastest way by itself"};
+    if (*lines && !is_stopped(search)) try_candidate(search, &all);
+}
+
 static void decide(Search *search) {
     TuneResult *result = search->result;
     if (search->incumbent == search->untuned) return;
@@ -228,6 +240,7 @@ static void run_search(Search *search) {
         return;
     }
     search->result->tuned = search->result->untuned;
+    if (!is_stopped(search)) try_survey(search);
     while (!is_stopped(search) && improve(search))
         continue;
     if (!is_stopped(search)) decide(search);

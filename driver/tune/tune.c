@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "codegen/codegen.h"
+#include "driver/gpu.h"
 #include "driver/tune/tune.h"
 #include "runtime/interrupt.h"
 #include "runtime/probe.h"
@@ -41,7 +42,8 @@ static void say(const Tuning *tuning, const char *line) {
 
 static bool is_shape_key(const ConfigKey *key) {
     static const char *const names[] = {"batch_size", "block_size", "vocab_size", "gradient_accumulation_steps",
-                                        "grad_clip",  "dtype",      "device",     "activation_budget"};
+                                        "grad_clip",  "dtype",      "tf32",       "device",
+                                        "activation_budget"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (text_equal(names[i], key->name)) return true;
     return key->from_spec;
@@ -58,6 +60,8 @@ static const char *key_of(const Tuning *tuning) {
     text_append(&key, "%s, %s %s, %d cores, %d threads, vectors %d x %d, caches %.0f %.0f %.0f\n", probe.model,
                 target->triple, target->cpu, target->cores, configured_threads(command->config),
                 target->vector_registers, target->vector_bytes, target->l1_bytes, target->l2_bytes, target->l3_bytes);
+    if (command->gpu)
+        text_append(&key, "%s, %s\n", gpu_name(command->gpu), gpu_libraries(command->gpu, command->arena));
     text_append(&key, "level %s, %s\n", fuse_name(tuning->fuse), tuning->keeps_bits ? "on" : "all");
     for (size_t i = 0; i < config_count(command->config); i++) {
         const ConfigKey *shape = config_at(command->config, i);

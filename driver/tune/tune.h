@@ -11,13 +11,15 @@
 #include "driver/bench/statistics.h"
 #include "driver/command.h"
 #include "driver/compile.h"
+#include "ir/layer_text.h"
 #include "runtime/threads.h"
 
 // ---- candidates: candidates.c
 
 // One choice that could be faster: a line of choices without its program.
 typedef struct {
-    const char *line; // "tile product at layer[0..3].u 12x32"
+    const char *line; // "tile product at layer[0..3].u 12x32", or several
+    const char *name; // in what a person reads; NULL: the line
     bool is_numeric;  // known to change bits
     int tier;         // lower ones are tried first, ..
     double weight;    // .. and in a tier heavier ones
@@ -25,8 +27,37 @@ typedef struct {
 
 // The neighbourhood of what a compile of the step decided: each made kind left out, each refused one made, each number
 // one step smaller or larger. Returns how many.
-size_t tune_candidates(Arena *arena, const Plan *plan, const Ledger *ledger, bool with_numeric,
+size_t tune_candidates(Arena *arena, const Plan *plan, const Ledger *ledger, const Target *target, bool with_numeric,
                        TuneCandidate **candidates);
+
+// ---- products one by one: survey.c
+
+// Choices that computes all products in one way each, the more promising ones first: "block * 64x64".
+typedef struct {
+    Arena *arena;
+    const char **lines;
+    size_t count, capacity;
+} TuneWays;
+TuneWays tune_ways(Arena *arena, const Target *target, TensorKind tensor, bool with_numeric);
+
+// The products of one label and place, but for the layer: seconds in the untuned program, and at best.
+typedef struct {
+    const char *label, *place;
+    LayerSet layers;
+    double untuned, best, now;
+    const char *way; // the best one; NULL: none was measured
+} TuneProduct;
+typedef struct {
+    Arena *arena;
+    TuneProduct *list;
+    size_t count, capacity;
+} TuneProducts;
+// Adds seconds by step of a plan: of the untuned program, or of the way that tune_end_way names then. A tie leaves the
+// earlier way.
+void tune_add_times(TuneProducts *products, const Plan *plan, const double *seconds, bool is_untuned);
+void tune_end_way(TuneProducts *products, const char *way);
+// The line of choices that product i is faster with; NULL: it stays as it is.
+const char *tune_picked(const TuneProducts *products, size_t i);
 
 // ---- the search: search.c
 
@@ -42,6 +73,9 @@ typedef struct {
     // A program of these choices; NULL with the reason in *why: it cannot be, or it is the same as an earlier one.
     TuneLane *(*compile)(void *context, const char *choices, const char **why);
     void (*release)(void *context, TuneLane *lane);
+    // Lines, each of a part of the program that is faster so by itself, up to `deadline` on the clock; "": there are
+    // none. NULL: this machine cannot time parts.
+    const char *(*survey)(void *context, TuneLane *untuned, double deadline);
     // What could be better than this lane, best guesses first.
     size_t (*list)(void *context, const TuneLane *lane, TuneCandidate **candidates);
     // `line`, as it must be written behind choices.

@@ -32,6 +32,8 @@ typedef struct {
     int visits, stop_at_visit; // stop_at_visit 0: never
     int compiles, lanes, awake_most;
     bool untuned_fails;
+    const char *surveyed;      // lines of parts that are faster by themselves; NULL: it has no survey
+    double survey_seconds, survey_deadline;
     uint64_t random;
     Text said;
 } Fake;
@@ -86,6 +88,20 @@ static void fake_release(void *context, TuneLane *lane) {
     free(lane);
 }
 
+static void wake(Fake *fake, FakeLane *lane) {
+    awake += !lane->awake;
+    lane->awake = true;
+    if (awake > fake->awake_most) fake->awake_most = awake;
+}
+
+static const char *fake_survey(void *context, TuneLane *untuned, double deadline) {
+    Fake *fake = context;
+    wake(fake, (FakeLane *)untuned);
+    fake->survey_deadline = deadline;
+    fake->clock += fake->survey_seconds;
+    return fake->surveyed;
+}
+
 static size_t fake_list(void *context, const TuneLane *lane, TuneCandidate **candidates) {
     const Fake *fake = context;
     (void)lane;
@@ -103,12 +119,6 @@ static const char *fake_written(void *context, const char *line) {
 static double draw(Fake *fake) {
     fake->random = fake->random * 6364136223846793005u + 1442695040888963407u;
     return (double)(fake->random >> 40) / (double)(1 << 24);
-}
-
-static void wake(Fake *fake, FakeLane *lane) {
-    awake += !lane->awake;
-    lane->awake = true;
-    if (awake > fake->awake_most) fake->awake_most = awake;
 }
 
 static bool fake_visit(void *context, TuneLane *visited, double *seconds) {
@@ -146,8 +156,18 @@ static TuneResult search(Fake *fake, double seconds, bool keeps_bits) {
     fake->said = text_create(arena);
     fake->random = 12345;
     awake = 0;
-    TuneMachine machine = {fake,         fake_now,   fake_interrupted, fake_compile, fake_release, fake_list,
-                           fake_written, fake_visit, fake_bits,        fake_rest,    fake_say};
+    TuneMachine machine = {.context = fake,
+                           .now = fake_now,
+                           .interrupted = fake_interrupted,
+                           .compile = fake_compile,
+                           .release = fake_release,
+                           .survey = fake->surveyed ? fake_survey : NULL,
+                           .list = fake_list,
+                           .written = fake_written,
+                           .visit = fake_visit,
+                           .bits = fake_bits,
+                           .rest = fake_rest,
+                           .say = fake_say};
     TuneSettings settings = {.arena = arena, .seconds = seconds, .keeps_bits = keeps_bits};
     TuneResult result = tune_search(&machine, &settings);
     assert_int_equal(fake->lanes, 0); // every lane was given back
@@ -271,6 +291,28 @@ static void an_untuned_program_that_fails_is_said(void **state) {
     assert_int_equal(search(&fake, 100, true).end, TUNE_BROKEN);
 }
 
+// What is faster by itself comes first, all together; that the step is faster so is measured.
+static void parts_come_first(void **state) {
+    (void)state;
+    Fake fake = {EFFECTS({"<a>", 0.9, .lucky = 0}, {"<b>", 0.9, .lucky = 0}, {"other", 0.95, .lucky = 0}),
+                 .surveyed = "<a>\n<b>"};
+    TuneResult result = search(&fake, 100, true);
+    assert_string_equal(result.choices, "<a>\n<b>\nother\n");
+    assert_true(fake.survey_deadline == 50);
+    assert_ptr_equal(strstr(text_string(&fake.said), "tune: "),
+                     strstr(text_string(&fake.said), "tune: each product's fastest way by itself: "));
+    Fake slower = {EFFECTS({"<a>", 0.9, .lucky = 0}, {"<b>", 1.2, .lucky = 0}), .surveyed = "<a>\n<b>"};
+    assert_string_equal(search(&slower, 100, true).choices, "<a>\n"); // by itself, as a candidate of its own
+    Fake without = {EFFECTS({"<a>", 0.9, .lucky = 0}), .surveyed = ""};
+    assert_string_equal(search(&without, 100, true).choices, "<a>\n");
+    assert_null(strstr(text_string(&without.said), "by itself"));
+    Fake numeric = {EFFECTS({"<a>", 0.5, .changes_bits = true}), .surveyed = "<a>"};
+    assert_string_equal(search(&numeric, 100, true).choices, "");
+    Fake long_one = {EFFECTS({"<a>", 0.5, .lucky = 0}), .surveyed = "<a>", .survey_seconds = 200};
+    TuneResult late = search(&long_one, 100, true);
+    assert_true(late.seconds < 201); // what was surveyed is compared, and nothing else begun
+}
+
 // ---- candidates
 
 static bool offers(const TuneCandidate *candidates, size_t count, const char *line) {
@@ -283,7 +325,8 @@ static void candidates_are_neighbours(void **state) {
     (void)state;
     Explained explained = explained_tiny(arena, "gpt2.spec", spec_embedded("gpt2"), FUSE_ALL);
     TuneCandidate *candidates;
-    size_t count = tune_candidates(arena, explained.plan, explained.ledger, true, &candidates);
+    Target target = target_default();
+    size_t count = tune_candidates(arena, explained.plan, explained.ledger, &target, true, &candidates);
     assert_true(count > 20);
     assert_true(offers(candidates, count, "tile * 5x32") || offers(candidates, count, "tile * 5x16"));
     for (size_t i = 0; i < count; i++) {
@@ -293,7 +336,7 @@ static void candidates_are_neighbours(void **state) {
         assert_int_equal(choices_count(choices), 1);
         if (i > 0) assert_true(candidates[i - 1].tier <= candidates[i].tier);
     }
-    size_t exact = tune_candidates(arena, explained.plan, explained.ledger, false, &candidates);
+    size_t exact = tune_candidates(arena, explained.plan, explained.ledger, &target, false, &candidates);
     assert_true(exact < count);
     for (size_t i = 0; i < exact; i++) {
         assert_false(candidates[i].is_numeric);
@@ -413,6 +456,7 @@ int main(void) {
         cmocka_unit_test(each_line_is_tried_once),
         cmocka_unit_test(a_signal_ends_it),
         cmocka_unit_test(an_untuned_program_that_fails_is_said),
+        cmocka_unit_test(parts_come_first),
         cmocka_unit_test(candidates_are_neighbours),
         cmocka_unit_test(what_is_stored_is_found),
         cmocka_unit_test(damaged_files_are_not_taken),

@@ -58,7 +58,7 @@ static void what_is_complained_of(void **state) {
         const char *source, *complaint;
     } cases[] = {
         {"kep a", "t:1:1: error: there is no choice 'kep'"},
-        {"xyzzy a", "choices are: fuse, forbid, make, keep, redo, tile, chunk, strand, engine, precision"},
+        {"xyzzy a", "choices are: fuse, forbid, make, keep, redo, tile, block, chunk, strand, engine, precision"},
         {"\n  forbid", "t:2:3: error: expected words of a decision, found the end of the line"},
         {"forbid band at", "expected a place, found the end of the line"},
         {"forbid band at a b", "t:1:18: error: expected the end of the line, found 'b'"},
