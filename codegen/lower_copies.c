@@ -8,7 +8,6 @@
 // The load's rows lie side by side: the backend turns them around in registers. A copy is read again next step, so its
 // stores pass the caches by (lower_far.c). Padding is zero as it was, since states are updated in place.
 #include "base/diag.h"
-#include "base/planted.h"
 #include "codegen/lower.h"
 
 enum { LANES_AT_ONCE = 32 };
@@ -67,8 +66,7 @@ static void emit_block(const Update *update, TileIndex panel, TileIndex first, i
     const Lowering *lowering = update->lowering;
     emit_update(update, panel, first, rows);
     for (uint32_t k = 0; k < lowering->step->output_count; k++)
-        if (lower_is_turned_copy(lowering, k) && !(PLANTED(last_rows_not_copied) && rows < update->block))
-            emit_copy(update, k, panel, first, rows);
+        if (lower_is_turned_copy(lowering, k)) emit_copy(update, k, panel, first, rows);
 }
 
 static void emit_panel(const Update *update, TileIndex panel) {
