@@ -16,19 +16,30 @@ static int64_t longest_sum(const Graph *region, const Plan *plan) {
     return longest;
 }
 
-// All reductions of the row are what its elements are made of: no sweep comes behind the one that writes them. Other
-// outputs are results of reductions.
+// By node: over how many sweeps of the row it is known. A reduction takes one sweep more than what it reduces, lse two
+// (codegen/lower_row.c).
+static int *sweeps_of(const Graph *region, const bool *live, Arena *scratch) {
+    int *sweeps = ARENA_ARRAY(scratch, int, graph_nodes(region));
+    for (NodeId id = 0; id < graph_nodes(region); id++) {
+        const Node *node = graph_node(region, id);
+        for (uint32_t i = 0; i < node->operand_count; i++)
+            if (sweeps[node->operands[i]] > sweeps[id]) sweeps[id] = sweeps[node->operands[i]];
+        if (live[id] && op_class(node->op) == CLASS_REDUCE) sweeps[id] += node->op == OP_LSE ? 2 : 1;
+    }
+    return sweeps;
+}
+
+// No sweep comes behind the one that writes the output: whatever is reduced is known by then, or reads each element in
+// the same sweep, before it is written. Other outputs are results of reductions.
 static bool is_last_sweep(const Step *step, uint32_t output, Arena *scratch) {
     const Graph *region = step->region;
-    bool *live = graph_live(region, scratch), *below = ARENA_ARRAY(scratch, bool, graph_nodes(region));
+    const bool *live = graph_live(region, scratch);
+    const int *sweeps = sweeps_of(region, live, scratch);
     for (uint32_t k = 0; k < step->output_count; k++)
         if (k != output && (graph_node(region, graph_output_at(region, k)->node)->dims & step->inner)) return false;
-    below[graph_output_at(region, output)->node] = true;
-    for (NodeId id = graph_nodes(region); id-- > 0;) {
-        const Node *node = graph_node(region, id);
-        for (uint32_t i = 0; below[id] && i < node->operand_count; i++) below[node->operands[i]] = true;
-        if (live[id] && !below[id] && op_class(node->op) == CLASS_REDUCE) return false;
-    }
+    int writes = sweeps[graph_output_at(region, output)->node];
+    for (NodeId id = 0; id < graph_nodes(region); id++)
+        if (live[id] && op_class(graph_node(region, id)->op) == CLASS_REDUCE && sweeps[id] - 1 > writes) return false;
     return true;
 }
 

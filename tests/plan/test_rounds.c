@@ -10,10 +10,10 @@ static int setup(void **state) {
 static void sound_text_goes_both_ways(void **state) {
     (void)state;
     Plan *plan = sound_plan();
-    assert_int_equal(plan_rounds_end(plan, 0), 5);
-    assert_int_equal(plan_rounds_end(plan, 5), 6);
-    assert_false(cut_sums_rounds(plan, &plan->steps[3]));
-    assert_true(cut_sums_rounds(plan, &plan->steps[4]));
+    assert_int_equal(plan_rounds_end(plan, 0), 4);
+    assert_int_equal(plan_rounds_end(plan, 4), 5);
+    assert_false(cut_sums_rounds(plan, &plan->steps[2]));
+    assert_true(cut_sums_rounds(plan, &plan->steps[3]));
     assert_int_equal(value_round_bytes(&plan->values[3]), 512 * 96 * 4);
 }
 
@@ -26,11 +26,11 @@ static void words_are_checked(void **state) {
 
 static void steps_have_the_same_rounds(void **state) {
     (void)state;
-    expect(edited(sound, "step 1 ", "rounds 2", "rounds 4"), "step 1 (sum) has other rounds than the step before");
-    expect(edited(sound, "step 1 ", "over(B,T)", "over(B)"), "step 1 (sum) has other rounds than the step before");
+    expect(edited(sound, "step 1 ", "rounds 2", "rounds 4"), "step 1 (add) has other rounds than the step before");
+    expect(edited(sound, "step 1 ", "over(B,T)", "over(B)"), "step 1 (add) has other rounds than the step before");
     expect(edited(sound, "step 0 ", "/4 rounds 2", "/4 groups 2 rounds 2"),
            "step 0 (product) has rounds and is of a strand");
-    expect(edited(sound, "step 1 ", "over(B,T)", "over(B,T) joined"), "step 1 (sum) has rounds and is of a strand");
+    expect(edited(sound, "step 1 ", "over(B,T)", "over(B,T) joined"), "step 1 (add) has rounds and is of a strand");
 }
 
 static void rounds_are_whole_pieces(void **state) {
@@ -40,24 +40,24 @@ static void rounds_are_whole_pieces(void **state) {
     expect(edited(sound, "step 0 ", "cut(B,T)/4", "cut(B)/2"),
            "step 0 (product) has rounds that are not whole pieces of its rows");
     const char *text = sound;
-    for (int s = 0; s < 5; s++) text = edited(text, arena_format(arena, "step %d ", s), "rounds 2", "rounds 3");
+    for (int s = 0; s < 4; s++) text = edited(text, arena_format(arena, "step %d ", s), "rounds 2", "rounds 3");
     expect(text, "step 0 (product) has rounds of different numbers of rows");
 }
 
 static void sums_go_on_over_their_rows(void **state) {
     (void)state;
-    expect(edited(sound, "step 4 ", "cut(V)/2", "cut(C)/2"), "or is cut along other dims than its rows");
+    expect(edited(sound, "step 3 ", "cut(V)/2", "cut(C)/2"), "or is cut along other dims than its rows");
     // A row step that sums over the rows has no way to go on.
-    const char *text = edited(sound, "step 5 ", "cut()/1", "cut()/1 rounds 2 over(B,T)");
-    expect(text, "step 5 (sum) sums over rounds and is no product of tiles with one result");
+    const char *text = edited(sound, "step 4 ", "cut()/1", "cut()/1 rounds 2 over(B,T)");
+    expect(text, "step 4 (sum) sums over rounds and is no product of tiles with one result");
 }
 
 // What is there after the last round only, or of another round, is not read in this one.
 static void reads_are_of_the_round(void **state) {
     (void)state;
-    expect(edited(sound, "step 1 ", "over(B,T) flops 294912 bytes 401408\n  in %2 none, %3 same",
-                  "over(B,T) wait flops 294912 bytes 401408\n  in %2 none, %3 all"),
-           "step 1 (sum) reads other rounds than its own: value %3");
+    expect(edited(sound, "step 1 ", "over(B,T) flops 786432 bytes 798720\n  in %2 none, %3 same",
+                  "over(B,T) wait flops 786432 bytes 798720\n  in %2 none, %3 all"),
+           "step 1 (add) reads other rounds than its own: value %3");
 }
 
 static void one_round_lies_in_memory(void **state) {
@@ -72,7 +72,7 @@ static void one_round_lies_in_memory(void **state) {
     // Nobody but the steps of its rounds ever sees it whole.
     const char *text = edited(sound, "value %4 ", "f32[B,T] @ (B, T) arena", "f32[B,T] @ (B, T) rounds 2 arena");
     expect(edited(text, "value %4 ", "bytes 4096", "bytes 2048"),
-           "value %4 has rounds and is read behind them by step 5");
+           "value %4 has rounds and is read behind them by step 4");
 }
 
 // The first step comes again, for the next round, behind the last one.
