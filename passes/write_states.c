@@ -13,7 +13,6 @@
 //
 // draw_boxes lets maps do so from the beginning. A product is one only when it is known what tiles it is made of, and
 // what adds up a strand's gradients is a map of its own only since there is the strand.
-#include "base/planted.h"
 #include "passes/access.h"
 #include "passes/pass_functions.h"
 #include "passes/write_over.h"
@@ -63,7 +62,7 @@ static const char *refusal(const Writing *writing, const Step *copy, uint32_t wr
     if (!is_alike) return "it lies otherwise in memory";
     if (count_readers(plan, id) > 1) return "others read it";
     bool is_read = count_readers(plan, state) > (step_reads(step, state) ? 1 : 0);
-    if (is_read && !PLANTED(next_value_too_early)) return "others read the state as it was";
+    if (is_read) return "others read the state as it was";
     if (!reads_first(writing, step, state)) return "it is not read element by element";
     return NULL;
 }
