@@ -148,7 +148,9 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
 
 bool pass_choose_warpgroups(Plan *plan, PassContext *context) {
     if (!target_has_wgmma(context->target)) return true;
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        if (plan->steps[s].tensor.kind == TENSOR_BF16) choose(plan, &plan->steps[s], context);
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        Step *step = &plan->steps[s];
+        if (step->tensor.kind == TENSOR_BF16 && step->engine == ENGINE_TILES) choose(plan, step, context);
+    }
     return true;
 }

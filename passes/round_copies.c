@@ -20,11 +20,16 @@ typedef struct {
     const uint32_t *writers; // by value
 } Copying;
 
+// A library takes its factors as they are.
+static bool rounds(const Plan *plan, const Step *step, uint32_t k) {
+    return step->engine == ENGINE_TILES && step_rounds(plan, step, k);
+}
+
 static uint32_t count_rounding(const Plan *plan, ValueId id) {
     uint32_t count = 0;
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)
-            count += plan->steps[s].operands[k] == id && step_rounds(plan, &plan->steps[s], k);
+            count += plan->steps[s].operands[k] == id && rounds(plan, &plan->steps[s], k);
     return count;
 }
 
@@ -34,6 +39,7 @@ static const char *refusal(const Copying *copying, ValueId id) {
     if (value->parts > 1) return "it is a sum of parts";
     const Step *writer = &copying->plan->steps[copying->writers[id]];
     if (value->band.is_set) return "it has a band";
+    if (writer->engine != ENGINE_TILES) return "a library writes it";
     return step_sums_in_memory(writer) ? "it is summed up in memory" : NULL;
 }
 
@@ -66,7 +72,7 @@ static void read_copy(Plan *plan, ValueId id, ValueId copy) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step *step = &plan->steps[s];
         for (uint32_t k = 0; k < step->operand_count; k++) {
-            if (step->operands[k] != id || !step_rounds(plan, step, k)) continue;
+            if (step->operands[k] != id || !rounds(plan, step, k)) continue;
             step->operands[k] = copy;
             step_cost(plan, step);
         }
