@@ -132,7 +132,8 @@ static void kernels_begin_early(void **state) {
 // A checkpoint has f32 only: copies in bf16 are made of it.
 static void trains_in_bf16(void **state) {
     (void)state;
-    assert_int_equal(run_shell("echo 'make product by tensor cores' >tensor.choices"), 0);
+    assert_int_equal(
+        run_shell("printf 'make product by tensor cores\\nmake product by warpgroups\\n' >tensor.choices"), 0);
 #define HALF "train " MODEL "--n_embd=32 --block_size=16 --device=cuda --dtype=bfloat16 --choices=tensor.choices "
     run_ok(HALF "--max_iters=4 --out_dir=whole_half");
     run_ok(HALF "--max_iters=2 --out_dir=half");

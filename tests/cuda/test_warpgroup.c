@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/cuda/side_by_side.h"
@@ -14,11 +15,11 @@
 
 enum { SEEDS = 3 };
 
-static const char *emulate(Arena *arena, const char *text, TensorTile tile, SourceEdit edit, bool rounds) {
+static const char *emulate_plan(Arena *arena, const Plan *plan, SourceEdit edit, bool rounds) {
     Target target;
     assert_true(target_of_gpu("sm_90a", &target));
     const char *why, *wrong = NULL;
-    SideBySide *side = side_create(arena, warpgroup_plan(arena, text, tile), &target, edit, &why);
+    SideBySide *side = side_create(arena, plan, &target, edit, &why);
     if (!side) SKIP_TEST(why);
     side->rounds = rounds;
     for (uint64_t seed = 1; seed <= SEEDS && !wrong; seed++) {
@@ -32,6 +33,10 @@ static const char *emulate(Arena *arena, const char *text, TensorTile tile, Sour
     }
     side_free(side);
     return wrong;
+}
+
+static const char *emulate(Arena *arena, const char *text, TensorTile tile, SourceEdit edit, bool rounds) {
+    return emulate_plan(arena, warpgroup_plan(arena, text, tile), edit, rounds);
 }
 
 static TensorTile tile_of(uint32_t rows, uint32_t lanes, uint32_t stages) {
@@ -50,6 +55,77 @@ static void blocks_of_all_sizes(void **state) {
         if (wrong) fail_msg("%u by %u, %u stages: %s", tile.rows, tile.lanes, tile.stages, wrong);
         arena_free(arena);
     }
+}
+
+// ---- products of any dims in any order: whatever the plan lets go by wgmma has a kernel, and its bits
+
+enum { RANDOM_PRODUCTS = 16, MOST_FACTOR_DIMS = 5 };
+
+static uint32_t draw(uint64_t *random, uint32_t bound) {
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*random >> 33) % bound;
+}
+
+// `dims` as they are, or in any order.
+static const char *list(Arena *arena, const char *dims, uint64_t *random) {
+    char order[MOST_FACTOR_DIMS + 1];
+    size_t count = strlen(dims);
+    Text text = text_create(arena);
+    strcpy(order, dims);
+    for (size_t i = count; random && i > 1; i--) {
+        uint32_t other = draw(random, (uint32_t)i);
+        char kept = order[i - 1];
+        order[i - 1] = order[other];
+        order[other] = kept;
+    }
+    for (size_t i = 0; i < count; i++)
+        text_append(&text, i ? ",%c" : "%c", order[i]);
+    return text_string(&text);
+}
+
+// A batch B, rows M and P, lanes N and Q, summed K and L: each of the second ones, and the batch, or not.
+static const char *random_text(Arena *arena, uint64_t seed) {
+    static const int many[] = {8, 16, 24, 40, 64, 72}, few[] = {1, 2, 3, 8};
+    static const char *const rows[] = {"MK", "MPK", "MKL", "BMK", "BMPK", "BMPKL"};
+    static const char *const lanes[] = {"KN", "KN", "KLN", "BKN", "BKN", "BKLNQ"};
+    static const char *const result[] = {"MN", "MPN", "MN", "BMN", "BMPN", "BMPNQ"};
+    static const char *const summed[] = {"K", "K", "K,L", "K", "K", "K,L"};
+    uint64_t random = seed * 0x9e3779b97f4a7c15u;
+    Text text = text_create(arena);
+    text_append(&text, "graph \"random\"\ndim");
+    for (const char *dim = "BMPNQKL"; *dim; dim++) {
+        bool is_first = strchr("MNK", *dim);
+        int extent = is_first ? many[draw(&random, 6)] : few[draw(&random, 4)];
+        text_append(&text, " %c=%d", *dim, *dim == 'B' ? 2 : extent);
+    }
+    uint32_t kind = draw(&random, sizeof rows / sizeof *rows);
+    const char *a = list(arena, rows[kind], NULL), *b = list(arena, lanes[kind], NULL);
+    text_append(&text, "\n%%0 = input f32[%s] \"a\" stored(%s)\n", a, list(arena, rows[kind], &random));
+    text_append(&text, "%%1 = input f32[%s] \"b\" stored(%s)\n", b, list(arena, lanes[kind], &random));
+    text_append(&text, "%%2 = neg f32[%s] %%0\n%%3 = neg f32[%s] %%1\n", a, b);
+    text_append(&text, "%%4 = contract f32[%s] %%2 %%3 over(%s)\n", list(arena, result[kind], NULL), summed[kind]);
+    text_append(&text, draw(&random, 2) ? "output \"y\" %%4\n" : "%%5 = tanh f32[%s] %%4\noutput \"y\" %%5\n",
+                list(arena, result[kind], NULL));
+    return text_string(&text);
+}
+
+static void random_products(void **state) {
+    (void)state;
+    const char *setting = getenv("SINTER_FUZZ_GRAPHS");
+    uint64_t count = setting ? strtoull(setting, NULL, 10) : RANDOM_PRODUCTS;
+    uint32_t refused = 0, each;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        Arena *arena = arena_create();
+        const char *text = random_text(arena, seed);
+        TensorTile tile = tile_of(seed % 2 ? 64 : 128, 64 * (1 + (uint32_t)(seed / 2 % 4)), 2 + (uint32_t)(seed % 3));
+        const Plan *plan = warpgroup_plan_of_some(arena, text, tile, &each);
+        const char *wrong = each ? NULL : emulate_plan(arena, plan, NULL, false);
+        if (wrong) fail_msg("seed %llu: %s\n%s", (unsigned long long)seed, wrong, text);
+        refused += each;
+        arena_free(arena);
+    }
+    print_message("    %llu products, %u of them not by wgmma\n", (unsigned long long)count, refused);
+    assert_true(refused < count / 2 + 1);
 }
 
 // ---- slips
@@ -168,11 +244,9 @@ static void factors_in_f32_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_of_all_sizes),
-        cmocka_unit_test(slips_are_caught),
-        cmocka_unit_test(text_and_back),
-        cmocka_unit_test(wrong_tiles_are_refused),
-        cmocka_unit_test(factors_in_f32_are_refused),
+        cmocka_unit_test(blocks_of_all_sizes),     cmocka_unit_test(random_products),
+        cmocka_unit_test(slips_are_caught),        cmocka_unit_test(text_and_back),
+        cmocka_unit_test(wrong_tiles_are_refused), cmocka_unit_test(factors_in_f32_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

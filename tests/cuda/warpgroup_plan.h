@@ -7,5 +7,7 @@
 extern const char warpgroup_four_ways[], warpgroup_batches[]; // texts of graphs
 
 Plan *warpgroup_plan(Arena *arena, const char *text, TensorTile tile);
+// The same where boxes of some factors cannot be copied: how many products keep to mma.sync.
+Plan *warpgroup_plan_of_some(Arena *arena, const char *text, TensorTile tile, uint32_t *refused);
 
 #endif
