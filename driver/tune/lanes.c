@@ -349,7 +349,7 @@ static const char *survey(void *context, TuneLane *untuned, double deadline) {
         tune_ways(lanes->arena, lanes->target, configured_tensor(lanes->command->config), lanes->with_numeric);
     size_t timed = 0, seen = lanes->seen_count;
     if (!time_products(lanes, (CompiledLane *)untuned, &products, true)) return "";
-    for (; timed < ways.count && clock_seconds() < deadline && !interrupt_requested(); timed++)
+    for (; timed < ways.count && (timed == 0 || clock_seconds() < deadline) && !interrupt_requested(); timed++)
         time_way(lanes, &products, ways.lines[timed]);
     lanes->seen_count = seen; // as candidates they are new
     return interrupt_requested() ? "" : say_products(lanes, &products, timed);

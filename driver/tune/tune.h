@@ -73,8 +73,8 @@ typedef struct {
     // A program of these choices; NULL with the reason in *why: it cannot be, or it is the same as an earlier one.
     TuneLane *(*compile)(void *context, const char *choices, const char **why);
     void (*release)(void *context, TuneLane *lane);
-    // Lines, each of a part of the program that is faster so by itself, up to `deadline` on the clock; "": there are
-    // none. NULL: this machine cannot time parts.
+    // Lines, each of a part of the program that is faster so by itself, of what could be tried up to `deadline` on the
+    // clock; "": there are none. NULL: this machine cannot time parts.
     const char *(*survey)(void *context, TuneLane *untuned, double deadline);
     // What could be better than this lane, best guesses first.
     size_t (*list)(void *context, const TuneLane *lane, TuneCandidate **candidates);
