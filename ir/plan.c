@@ -23,6 +23,12 @@ const char *tensor_name(TensorKind kind) {
     return tensor_names[kind];
 }
 
+ValueId plan_add_value(Plan *plan, size_t *capacity, Value value) {
+    plan->values = arena_grow(plan->arena, plan->values, capacity, plan->value_count + 1, sizeof(Value));
+    plan->values[plan->value_count] = value;
+    return plan->value_count++;
+}
+
 static void bind_operands(const Plan *plan, const Step *step, Arena *arena, Reference *reference, double **results) {
     const Graph *region = step->region;
     for (NodeId id = 0; id < graph_nodes(region); id++) {

@@ -147,6 +147,9 @@ typedef struct {
     const ValueId *value_of;       // by node of `dims`: the value that holds it, VALUE_NONE: none. NULL: read from text
 } Plan;
 
+// One more value, the last one. *capacity: how many there is room for; before the first call plan->value_count.
+ValueId plan_add_value(Plan *plan, size_t *capacity, Value value);
+
 // By value: the step that writes it, and the last one that reads it; STEP_NONE of inputs and states, and of what nobody
 // reads.
 #define STEP_NONE UINT32_MAX

@@ -21,13 +21,9 @@ typedef struct {
 // ---- values
 
 static ValueId add_value(Drafting *drafting, Value value) {
-    Plan *plan = drafting->plan;
-    plan->values =
-        arena_grow(plan->arena, plan->values, &drafting->value_capacity, plan->value_count + 1, sizeof(Value));
-    value.layout = layout_plain(plan->dims, value.order);
+    value.layout = layout_plain(drafting->plan->dims, value.order);
     value.space = value.kind == VALUE_STATE || value.in_place ? SPACE_STATE : SPACE_ARENA;
-    plan->values[plan->value_count] = value;
-    return plan->value_count++;
+    return plan_add_value(drafting->plan, &drafting->value_capacity, value);
 }
 
 static ValueId add_leaf(Drafting *drafting, LeafId leaf_id, Op op, DType dtype, DimList order) {

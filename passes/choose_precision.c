@@ -12,8 +12,6 @@
 //
 //     value %2 temporary f32[B,T,C]  (layernorm)     read by two products, tensor bf16     bf16[B,T,C]
 //     value %7 temporary f32[B,T,C]  (residual)      read by layernorm, too                f32[B,T,C]
-#include <string.h>
-
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
 #include "passes/rounding.h"
@@ -25,6 +23,7 @@ typedef struct {
     PassContext *context;
     uint32_t *writers;   // by value
     DType narrow;        // what products round to: bf16 or f16; f32: neither
+    size_t value_capacity;
 } Storing;
 
 static DType narrow_of(const PassContext *context) {
@@ -161,14 +160,6 @@ static ValueId find_next(const Plan *plan, ValueId param) {
     return VALUE_NONE;
 }
 
-static ValueId add_value(Plan *plan, Value value) {
-    Value *values = ARENA_ARRAY(plan->arena, Value, plan->value_count + 1);
-    memcpy(values, plan->values, plan->value_count * sizeof *values);
-    values[plan->value_count] = value;
-    plan->values = values;
-    return plan->value_count++;
-}
-
 static const char *copy_refusal(const Storing *storing, const Readers *readers, ValueId next, const char *name) {
     const StateTable *table = storing->context->states;
     if (next == VALUE_NONE)
@@ -181,16 +172,18 @@ static const char *copy_refusal(const Storing *storing, const Readers *readers, 
 }
 
 // The step that writes the param's next value stores the copy's, too.
-static void make_anew(Plan *plan, Step *writer, ValueId next, ValueId copy) {
+static void make_anew(Storing *storing, Step *writer, ValueId next, ValueId copy) {
+    Plan *plan = storing->plan;
     Value value = plan->values[copy];
-    ValueId result = add_value(plan, (Value){.kind = VALUE_OUTPUT,
-                                             .name = value.name,
-                                             .dtype = value.dtype,
-                                             .order = value.order,
-                                             .layout = value.layout,
-                                             .space = SPACE_STATE,
-                                             .next_of = copy,
-                                             .in_place = true});
+    Value made = {.kind = VALUE_OUTPUT,
+                  .name = value.name,
+                  .dtype = value.dtype,
+                  .order = value.order,
+                  .layout = value.layout,
+                  .space = SPACE_STATE,
+                  .next_of = copy,
+                  .in_place = true};
+    ValueId result = plan_add_value(plan, &storing->value_capacity, made);
     ValueId *outputs = ARENA_ARRAY(plan->arena, ValueId, writer->output_count + 1);
     for (uint32_t k = 0; k < writer->output_count; k++) {
         outputs[k] = writer->outputs[k];
@@ -217,18 +210,19 @@ static void read_copy(Plan *plan, ValueId param, ValueId copy) {
 static void keep_copy(Storing *storing, ValueId param, ValueId next, const char *name) {
     Plan *plan = storing->plan;
     Value value = plan->values[param];
-    ValueId copy = add_value(plan, (Value){.kind = VALUE_STATE,
-                                           .name = name,
-                                           .dtype = storing->narrow,
-                                           .order = value.order,
-                                           .layout = value.layout,
-                                           .leaf = value.leaf,
-                                           .is_copy = true,
-                                           .space = SPACE_STATE,
-                                           .next_of = VALUE_NONE});
+    Value kept = {.kind = VALUE_STATE,
+                  .name = name,
+                  .dtype = storing->narrow,
+                  .order = value.order,
+                  .layout = value.layout,
+                  .leaf = value.leaf,
+                  .is_copy = true,
+                  .space = SPACE_STATE,
+                  .next_of = VALUE_NONE};
+    ValueId copy = plan_add_value(plan, &storing->value_capacity, kept);
     state_layout_note(storing->context->states, plan, &plan->values[copy]);
     read_copy(plan, param, copy);
-    if (next != VALUE_NONE) make_anew(plan, &plan->steps[storing->writers[next]], next, copy);
+    if (next != VALUE_NONE) make_anew(storing, &plan->steps[storing->writers[next]], next, copy);
 }
 
 static void choose_copy(Storing *storing, ValueId param) {
@@ -258,7 +252,7 @@ static void choose_copy(Storing *storing, ValueId param) {
 }
 
 bool pass_choose_precision(Plan *plan, PassContext *context) {
-    Storing storing = {plan, context, plan_writers(plan, plan->arena), narrow_of(context)};
+    Storing storing = {plan, context, plan_writers(plan, plan->arena), narrow_of(context), plan->value_count};
     uint32_t count = plan->value_count;
     bool is_narrow = storing.narrow != DTYPE_F32, updates = false;
     for (ValueId id = 0; id < count; id++) {

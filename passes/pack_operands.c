@@ -52,11 +52,7 @@ static void add_step(Packing *packing, const Step *step) {
 }
 
 static ValueId add_value(Packing *packing, Value value) {
-    Plan *plan = packing->plan;
-    plan->values =
-        arena_grow(plan->arena, plan->values, &packing->value_capacity, plan->value_count + 1, sizeof(Value));
-    plan->values[plan->value_count] = value;
-    return plan->value_count++;
+    return plan_add_value(packing->plan, &packing->value_capacity, value);
 }
 
 // ---- panels
