@@ -249,13 +249,19 @@ static const char *complain_of_divergence(uint32_t block) {
     BUG("nobody is ready, and nobody waits in vain");
 }
 
+// Shared memory of a block in which nothing has been done.
+static void begin_shared(void) {
+    const EmulatedLaunch *launch = machine.launch;
+    launch->emulated->shared = shared_memory(launch->shared_bytes, machine.shared_at_begin);
+    warpgroup_begin(&(WarpgroupBlock){launch->emulated->shared, launch->shared_bytes, launch->exact, draw, wake});
+}
+
 static const char *run_block(uint32_t block) {
     const EmulatedLaunch *launch = machine.launch;
     launch->emulated->block = (Emulated3){block, 0, 0};
     machine.ready_count = 0;
     machine.shared_at_begin = draw(4) == 0;
-    launch->emulated->shared = shared_memory(launch->shared_bytes, machine.shared_at_begin);
-    warpgroup_begin(&(WarpgroupBlock){launch->emulated->shared, launch->shared_bytes, launch->exact, draw, wake});
+    begin_shared();
     for (uint32_t i = 0; i < launch->threads; i++) {
         machine.fibers[i].begun = false;
         copies_forget(i);
@@ -350,6 +356,6 @@ const char *emulate(Arena *arena, const EmulatedLaunch *launch) {
     spare_stacks = machine.stacks;
     machine = *outer;
     *machine.launch->emulated = before;
-    shared_memory(machine.launch->shared_bytes, machine.shared_at_begin);
+    begin_shared();
     return wrong;
 }
