@@ -292,7 +292,8 @@ static bool open_range(Row *row, DimId column) {
     lower_open_each(lowering, dim_list_without(row_dims(row), dim_list_set(cut) | dim_bit(last)));
     if (last != along) open_dim(lowering, LOOP_PLAIN, along, &ranges, along, 0);
     if (column == DIM_NONE) {
-        row->several = ranges.rows > 1 && waits_for_itself(row);
+        // A GPU hides latencies by workers, of which a block has more than a range has fours of rows.
+        row->several = ranges.rows > 1 && waits_for_itself(row) && !target_is_gpu(lowering->target);
         open_dim(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, along, &ranges, along,
                  row->several ? ROWS_AT_ONCE : 0);
     } else {

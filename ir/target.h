@@ -28,7 +28,8 @@ enum { LINE_BYTES = 64, PAGE_BYTES = 4096 };
 
 // On a GPU a core is a multiprocessor, l1_bytes its shared memory, l3_bytes the cache of all, l2_bytes a core's share
 // of that, barrier_seconds from one kernel to the next; a vector of 64 bytes is a register of 16 threads. Threads are
-// plenty: rounds of loops are dealt out to them, whatever the pieces are; nothing lies in panels or in scratch memory.
+// plenty: rounds of loops are dealt out to them, whatever the pieces are; nothing lies in panels, and scratch memory is
+// a block's shared memory.
 static inline bool target_is_gpu(const Target *target) {
     return target && target->gpu[0];
 }
@@ -40,6 +41,11 @@ extern const char *const target_known_gpus;
 double target_tensor_flops(const Target *target, bool tf32);
 // Whether warpgroups can multiply (wgmma), and boxes of tensors be copied for them.
 bool target_has_wgmma(const Target *target);
+
+// Blocks of threads that each take so much shared memory: how many a multiprocessor has at once, and of how many
+// threads each is, so that together they hide what each waits for and find registers.
+int target_resident_blocks(const Target *target, double shared_bytes);
+int target_block_threads(const Target *target, double shared_bytes);
 
 Target target_default(void);    // 2 cores, 32-byte vectors, small caches, 100 GFLOP/s, 10 GB/s; for tests, too
 void target_print(const Target *target, Text *out);

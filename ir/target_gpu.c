@@ -50,3 +50,16 @@ double target_tensor_flops(const Target *target, bool tf32) {
 bool target_has_wgmma(const Target *target) {
     return target_is_gpu(target) && strcmp(target->gpu, "sm_90a") == 0;
 }
+
+// Of shared memory the system takes a KB of each block; a multiprocessor has that much more than one block may have.
+enum { SYSTEM_SHARED = 1024, MOST_RESIDENT = 4, CHAIN_THREADS = 512, LEAST_BLOCK = 128 };
+
+int target_resident_blocks(const Target *target, double shared_bytes) {
+    int blocks = (int)((target->l1_bytes + SYSTEM_SHARED) / (shared_bytes + SYSTEM_SHARED));
+    return blocks < 1 ? 1 : blocks > MOST_RESIDENT ? MOST_RESIDENT : blocks;
+}
+
+int target_block_threads(const Target *target, double shared_bytes) {
+    int threads = CHAIN_THREADS / target_resident_blocks(target, shared_bytes);
+    return threads == CHAIN_THREADS / 3 ? LEAST_BLOCK : threads;
+}

@@ -1,4 +1,4 @@
-// What plan_chains.c and chain_cost.c share. Private to them.
+// What plan_chains.c, chain_cost.c and chain_gpu.c share. Private to them.
 #ifndef SINTER_PASSES_CHAINS_H
 #define SINTER_PASSES_CHAINS_H
 
@@ -12,6 +12,7 @@ typedef struct {
     bool *in, *depends;        // by step: of the chain; behind a step of it
     Cut cut;
     bool pays;
+    double shared_bytes;       // on a GPU: of a block
     double moved_bytes;        // of large values that no longer pass through memory
     bool *again;               // by step: makes what is read later
     uint32_t reader;           // the first step that does; STEP_NONE: none
@@ -24,5 +25,13 @@ double chain_value_bytes(const Plan *plan, ValueId id);   // what lies outside o
 const char *chain_weigh(const Strands *strands, Chain *chain);
 // Whether what is read later is made again rather than stored.
 bool chain_weigh_again(const Strands *strands, const Chain *chain, const char **reason);
+
+// ---- on a GPU
+const char *chain_weigh_gpu(const Strands *strands, Chain *chain);
+bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const char **reason);
+// How a value of the chain lies: with room behind its rows when its pieces would not be whole lines.
+Layout chain_gpu_layout(const Strands *strands, const Chain *chain, ValueId id);
+// The tile of a step of the chain, and the layouts of what it writes.
+void chain_join_gpu(const Strands *strands, const Chain *chain, uint32_t s);
 
 #endif

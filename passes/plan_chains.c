@@ -5,7 +5,7 @@
 //           but the innermost, in ranges of the last of these. What only they read lies in SPACE_SCRATCH. What the
 //           backward part reads again is made anew there when that is cheap: the steps that made it are in the plan a
 //           second time.
-// does nothing below level all, on a GPU, and where it does not pay
+// does nothing below level all, and where it does not pay
 // ledger    the chain, or what speaks against it
 //
 //     step 0 product cut(B,H)/4   out %s[B,H,T,S]      step 0 product cut(B,H,T)/192 groups 12          out %s  scratch
@@ -35,7 +35,7 @@
 // ---- which values and steps
 
 // A value of one chain: all of its dims but the innermost are cut. Beside a strand it is large when all caches are too
-// small for it, inside of one when a core's is for one piece.
+// small for it, inside of one when a core's is for one piece; on a GPU when the cache of all is for two.
 static bool is_large(const Strands *strands, ValueId id) {
     const Plan *plan = strands->plan;
     const Value *value = &plan->values[id];
@@ -43,6 +43,7 @@ static bool is_large(const Strands *strands, ValueId id) {
         return false;
     const Target *target = strands->context->target;
     uint32_t strand = strand_of(strands, strands->writer[id]);
+    if (target_is_gpu(target)) return 2 * chain_value_bytes(plan, id) > target->l3_bytes;   // one is read, one written
     if (strand == STEP_NONE) return chain_value_bytes(plan, id) > target->l2_bytes * target->cores;
     return chain_value_bytes(plan, id) / plan->steps[strand].cut.pieces > target->l2_bytes;
 }
@@ -295,6 +296,7 @@ static void join(const Strands *strands, const Chain *chain) {
     bool is_nested = chain->strand != STEP_NONE;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         Step *step = &plan->steps[s];
+        if (target_is_gpu(strands->context->target)) chain_join_gpu(strands, chain, s);
         step->cut = chain->cut;
         step->joined = s > chain->first || is_nested;
         step->chained = s > chain->first && is_nested;
@@ -334,14 +336,16 @@ static bool report(const Strands *strands, const Chain *chain, const char *what,
 }
 
 static void make_chain(Strands *strands, Chain *chain) {
-    const char *reason = chain_weigh(strands, chain);
+    bool on_gpu = target_is_gpu(strands->context->target);
+    const char *reason = on_gpu ? chain_weigh_gpu(strands, chain) : chain_weigh(strands, chain);
     chain->pays = report(strands, chain, "chain", chain->pays, reason, chain->moved_bytes, 0);
     if (!chain->pays) return;
     put_in_order(strands, chain);
     strands_find_users(strands);
     chain->reader = find_later(strands, chain);
     if (chain->reader != STEP_NONE) {
-        bool pays = chain_weigh_again(strands, chain, &reason);
+        bool pays =
+            on_gpu ? chain_weigh_again_gpu(strands, chain, &reason) : chain_weigh_again(strands, chain, &reason);
         pays = report(strands, chain, "make again", pays, reason, chain->kept_bytes, -chain->again_flops);
         if (pays) make_again(strands, chain, chain->reader);
     }
@@ -350,7 +354,7 @@ static void make_chain(Strands *strands, Chain *chain) {
 }
 
 bool pass_plan_chains(Plan *plan, PassContext *context) {
-    if (context->fuse != FUSE_ALL || target_is_gpu(context->target)) return true;
+    if (context->fuse != FUSE_ALL) return true;
     Arena *scratch = arena_create();
     Strands strands = strands_create(plan, context, scratch);
     for (uint32_t s = 0; s < plan->step_count; s++) {

@@ -28,6 +28,7 @@
 // Of the launch, or of its part in a merged one: its first line says which of how many blocks this is.
 #define WORKER ((block * (int)blockDim.x + (int)threadIdx.x) >> 4)
 #define WORKERS ((blocks * (int)blockDim.x) >> 4)
+#define BLOCK_WORKER ((int)(threadIdx.x >> 4))
 
 INLINE unsigned worker_mask(void) { return 0xffffu << (threadIdx.x & 16); }
 

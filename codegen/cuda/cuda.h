@@ -8,6 +8,7 @@
 //     merge.c       small launches that do not wait for each other -> one; from the texts of their kernels
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
+//     chain.c, print_chain.c   a chain of steps as one kernel
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
 //     halves.cu     fragments of 16-bit factors; stands behind it twice, for bf16 and for f16
@@ -44,7 +45,10 @@ typedef struct {
 } Spread;
 
 Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena);
-// Rounds of a loop that is cut in no pieces, and rows of its largest tile (1 for loops that have no tiles).
+// Of one piece of a program that is cut in pieces, by the workers of one block: SPREAD_LOOPS, or SPREAD_NOT.
+Spread spread_of_piece(const TileProgram *program, const bool *aliased, Arena *arena);
+bool loop_is_piece(const TileOp *loop);   // its one round is the piece's number
+// Rounds of a loop, or of a piece's part of it, and rows of its largest tile (1 for loops that have no tiles).
 int64_t loop_rounds(const TileOp *loop);
 int64_t loop_tile(const TileOp *loop);
 
@@ -72,7 +76,10 @@ typedef struct {
     bool in_row_nest;                // `r` is in scope
     bool rolled_rows, rolled_vectors;   // the nest's part is always the first one (print_parts.c)
     const struct Tensor *tensor;     // how a block's threads share a tile; NULL: a tile is one worker's
+    const char *worker, *workers;    // which one takes what is dealt out, and among how many
 } Printer;
+
+Printer printer_of(Arena *arena, Text *out, const TileProgram *program, const char *symbol, const Spread *spread);
 
 static inline const TileOp *printer_op(const Printer *printer, TileValue value) {
     return &printer->program->ops[value];
@@ -100,6 +107,8 @@ typedef enum { INDEX_SIGNED, INDEX_WIDE, INDEX_UNSIGNED, INDEX_FIRST_ROW, INDEX_
 const char *index_text(const Printer *printer, const TileIndex *index, IndexStyle style);
 const char *address_text(const Printer *printer, const TileIndex *index);
 
+void print_tables(Printer *printer);   // print.c
+void print_piece(Printer *printer);    // print.c: what the workers of a block do of `piece`
 // The text of one kernel and its tables.
 const char *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
                          uint32_t threads, const Spread *spread);

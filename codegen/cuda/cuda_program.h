@@ -33,8 +33,8 @@ typedef struct {
 } CudaReport;
 
 // Prints the kernels of `count` plans (step, eval, logits of one model). Plans must be made for a Target whose device
-// is a GPU: no scratch memory, and products of a library with a workspace; false with a diagnostic otherwise. `report`
-// may be NULL. Freed by cuda_code_free.
+// is a GPU: scratch memory for chains alone, and products of a library with a workspace; false with a diagnostic
+// otherwise. `report` may be NULL. Freed by cuda_code_free.
 CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int count, const Target *target,
                        CudaReport *report, Diags *diags);
 void cuda_code_free(CudaCode *code);

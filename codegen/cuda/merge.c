@@ -54,8 +54,8 @@ static bool begins_with(const char *text, const char *head) { return strncmp(tex
 
 static bool is_tensor(const CudaKernel *kernel) { return begins_with(kernel->source, tensor_head); }
 
-// Where no tables stand before it, and the body knows of its blocks only what the first line says. Maps of tensors are
-// parameters of another kind.
+// Where no tables stand before it, and the body knows of its blocks only what the first line says: a chain asks for
+// blockIdx. Maps of tensors are parameters of another kind.
 static bool is_mergeable(const CudaKernel *kernel) {
     if (kernel->map_count > 0) return false;
     const char *body = strstr(kernel->source, before_body);

@@ -34,7 +34,7 @@ static const char *memory_text(DType dtype) {
     return dtype == DTYPE_BOOL ? "unsigned char" : dtype_text(dtype);
 }
 
-static void print_tables(Printer *printer) {
+void print_tables(Printer *printer) {
     for (uint32_t i = 0; i < printer->program->op_count; i++) {
         const TileOp *op = printer_op(printer, i);
         if (op->kind != TILE_TABLE) continue;
@@ -68,24 +68,40 @@ static void print_head(Printer *printer, const bool *aliased, uint32_t threads) 
     print_line(printer, "await_earlier();");
 }
 
-static void print_nests(Printer *printer) {
-    uint32_t begin = 0, count = printer->program->op_count;
-    while (begin < count) {
-        if (printer_op(printer, begin)->kind == TILE_LOOP) {
-            print_nest(printer, begin);
-            begin = printer->ends[begin] + 1;
+static void print_nests(Printer *printer, uint32_t begin, uint32_t end) {
+    while (begin < end) {
+        const TileOp *op = printer_op(printer, begin);
+        if (op->kind != TILE_LOOP) {
+            uint32_t stop = run_end(printer, begin, end);
+            print_run(printer, begin, stop);
+            begin = stop;
             continue;
         }
-        uint32_t stop = run_end(printer, begin, count);
-        print_run(printer, begin, stop);
-        begin = stop;
+        if (loop_is_piece(op)) {
+            print_line(printer, "const int %s = piece;", loop_base(printer, begin));
+            print_nests(printer, begin + 1, printer->ends[begin]);
+        } else {
+            print_nest(printer, begin);
+        }
+        begin = printer->ends[begin] + 1;
     }
+}
+
+void print_piece(Printer *printer) {
+    uint32_t count = printer->program->op_count;
+    if (printer->spread->kind == SPREAD_LOOPS) {
+        print_nests(printer, 0, count);
+        return;
+    }
+    print_line(printer, "if (%s == 0) {", printer->worker);
+    print_range(printer, 0, count);
+    print_line(printer, "}");
 }
 
 static void print_body(Printer *printer) {
     const Spread *spread = printer->spread;
     switch (spread->kind) {
-    case SPREAD_LOOPS: print_nests(printer); return;
+    case SPREAD_LOOPS: print_nests(printer, 0, printer->program->op_count); return;
     case SPREAD_PIECES:
         print_line(printer, "for (int piece = WORKER; piece < %u; piece += WORKERS) {", spread->pieces);
         print_range(printer, 0, printer->program->op_count);
@@ -102,23 +118,29 @@ static TileRange *ranges_of(const TileProgram *program, Arena *arena) {
     return ranges;
 }
 
+Printer printer_of(Arena *arena, Text *out, const TileProgram *program, const char *symbol, const Spread *spread) {
+    return (Printer){.arena = arena,
+                     .out = out,
+                     .program = program,
+                     .symbol = symbol,
+                     .ends = tile_ends(program, arena),
+                     .shapes = tile_shapes(program, arena),
+                     .ranges = ranges_of(program, arena),
+                     .spread = spread,
+                     .cells = ARENA_ARRAY(arena, Cell, program->op_count + 1),
+                     .rows_loop = TILE_NONE,
+                     .lanes_loop = TILE_NONE,
+                     .rows = 1,
+                     .vectors = 1,
+                     .worker = "WORKER",
+                     .workers = "WORKERS"};
+}
+
 const char *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
                          uint32_t threads, const Spread *spread) {
     Text text = text_create(arena);
     Arena *scratch = arena_create();
-    Printer printer = {.arena = scratch,
-                       .out = &text,
-                       .program = program,
-                       .symbol = symbol,
-                       .ends = tile_ends(program, scratch),
-                       .shapes = tile_shapes(program, scratch),
-                       .ranges = ranges_of(program, scratch),
-                       .spread = spread,
-                       .cells = ARENA_ARRAY(scratch, Cell, program->op_count + 1),
-                       .rows_loop = TILE_NONE,
-                       .lanes_loop = TILE_NONE,
-                       .rows = 1,
-                       .vectors = 1};
+    Printer printer = printer_of(scratch, &text, program, symbol, spread);
     Tensor tensor;
     if (spread->kind == SPREAD_TENSOR) {
         tensor = tensor_of(program);

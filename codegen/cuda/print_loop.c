@@ -163,6 +163,7 @@ static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool oute
     bool is_alone = inner == 1 && outermost;
     if (tile > 1 && rounds > 1)
         base = arena_format(printer->arena, is_alone ? "%lld * %s" : "%lld * (%s)", (long long)tile, base);
+    if (op->loop == LOOP_PIECE) base = arena_format(printer->arena, "%lld * piece + %s", (long long)rounds, base);
     print_line(printer, "const int %s = %s;", loop_base(printer, loop), base);
     open_tile(printer, loop, number_text(printer, op->extent));
 }
@@ -189,7 +190,8 @@ static void print_path(Printer *printer, const Path *path) {
     int64_t total = 1;
     for (int k = 0; k < path->count; k++) total *= loop_rounds(printer_op(printer, path->loops[k]));
     if (total > INT32_MAX / 2) BUG("kernel %s has %lld rounds", printer->symbol, (long long)total);
-    print_line(printer, "for (int work = WORKER; work < %lld; work += WORKERS) {", (long long)total);
+    print_line(printer, "for (int work = %s; work < %lld; work += %s) {", printer->worker, (long long)total,
+               printer->workers);
     int64_t inner = total;
     for (int k = 0; k < path->count; k++) {
         uint32_t at = path->loops[k];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "codegen/cuda/chain.h"
 #include "codegen/cuda/library.h"
 #include "codegen/cuda/print_tensor.h"
 #include "codegen/link.h"
@@ -82,20 +83,30 @@ static const CudaMap *maps_of(Arena *arena, const TileProgram *program) {
     return maps;
 }
 
-static void add_kernel(Printing *printing, const TileProgram *program, const bool *aliased, const char *symbol) {
-    CudaCode *code = printing->code;
+static void check_program(const Printing *printing, const TileProgram *program) {
     const char *unsound = tile_verify(program, printing->scratch);
     if (unsound) BUG("tile program %s: %s", program->name, unsound);
     if (printing->report->tiles) tile_print(program, printing->report->tiles);
-    double start = clock_seconds();
+}
+
+static CudaKernel *new_kernel(Printing *printing) {
+    CudaCode *code = printing->code;
     size_t count = code->kernel_count + 1;
     printing->kernels =
         arena_grow(code->arena, printing->kernels, &printing->kernel_capacity, count, sizeof(CudaKernel));
     printing->spreads =
         arena_grow(printing->scratch, printing->spreads, &printing->spread_capacity, count, sizeof(Spread));
-    Spread *spread = &printing->spreads[code->kernel_count];
+    code->kernels = printing->kernels;
+    return &printing->kernels[code->kernel_count++];
+}
+
+static void add_kernel(Printing *printing, const TileProgram *program, const bool *aliased, const char *symbol) {
+    CudaCode *code = printing->code;
+    check_program(printing, program);
+    double start = clock_seconds();
+    CudaKernel *kernel = new_kernel(printing);
+    Spread *spread = &printing->spreads[kernel - printing->kernels];
     *spread = spread_of(program, aliased, printing->scratch);
-    CudaKernel *kernel = &printing->kernels[code->kernel_count++];
     *kernel = (CudaKernel){.name = arena_copy(code->arena, symbol),
                            .buffer_count = program->buffer_count,
                            .buffers = buffers_of(code->arena, program),
@@ -106,7 +117,26 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
         kernel->maps = maps_of(code->arena, program);
     }
     kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
-    code->kernels = printing->kernels;
+    printing->report->print_seconds += clock_seconds() - start;
+}
+
+static void add_chain(Printing *printing, const ChainKernel *chain) {
+    Arena *arena = printing->code->arena;
+    for (uint32_t i = 0; i < chain->part_count; i++) check_program(printing, chain->parts[i].program);
+    double start = clock_seconds();
+    CudaBuffer *buffers = ARENA_ARRAY(arena, CudaBuffer, chain->parameter_count + 1);
+    for (uint32_t i = 0; i < chain->parameter_count; i++) {
+        const ChainParameter *parameter = &chain->parameters[i];
+        buffers[i] = (CudaBuffer){.bytes = (size_t)parameter->elements * dtype_bytes(parameter->dtype),
+                                  .read = parameter->read,
+                                  .written = parameter->written};
+    }
+    *new_kernel(printing) = (CudaKernel){.name = arena_copy(arena, chain->symbol),
+                                         .source = print_chain(arena, chain),
+                                         .buffer_count = chain->parameter_count,
+                                         .buffers = buffers,
+                                         .threads = chain->threads,
+                                         .shared_bytes = chain->shared_bytes};
     printing->report->print_seconds += clock_seconds() - start;
 }
 
@@ -127,7 +157,8 @@ static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step 
 
 // ---- launches
 
-// Whether step `b` has to wait for `a`: one writes what the other reads or writes, or both use the workspace.
+// Whether step `b` has to wait for `a`: one writes what the other reads or writes, or both use the workspace. What lies
+// in shared memory is a block's own.
 static bool meet(const Plan *plan, const Step *a, const Step *b) {
     if (a->engine == ENGINE_BLAS && b->engine == ENGINE_BLAS) return true;
     uint32_t a_count = a->operand_count + a->output_count, b_count = b->operand_count + b->output_count;
@@ -135,19 +166,40 @@ static bool meet(const Plan *plan, const Step *a, const Step *b) {
         for (uint32_t k = 0; k < b_count; k++) {
             if (i < a->operand_count && k < b->operand_count) continue;
             const Value *x = &plan->values[step_buffer_value(a, i)], *y = &plan->values[step_buffer_value(b, k)];
+            if (x->space == SPACE_SCRATCH) continue;
             if (x->space == y->space && x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes)
                 return true;
         }
     return false;
 }
 
-// The last steps before `s` that it meets, without those that these have waited for. `reached` has a row for each step:
-// the steps that are over when it begins.
-static void find_after(const Plan *plan, uint32_t s, uint64_t *reached, size_t words, uint32_t *after,
-                       uint32_t *count) {
-    uint64_t *mine = &reached[s * words];
-    for (uint32_t t = s; t-- > 0;) {
-        if (mine[t / 64] >> t % 64 & 1 || !meet(plan, &plan->steps[t], &plan->steps[s])) continue;
+// The steps of a plan as launches: each one, or a chain of them, is one.
+typedef struct {
+    uint32_t *first;               // by launch: its first step; behind the last one the number of all steps
+    uint32_t count;
+} Order;
+
+static Order order_of(Arena *arena, const Plan *plan) {
+    Order order = {.first = ARENA_ARRAY(arena, uint32_t, plan->step_count + 1)};
+    for (uint32_t s = 0; s < plan->step_count; s = plan_strand_end(plan, s)) order.first[order.count++] = s;
+    order.first[order.count] = plan->step_count;
+    return order;
+}
+
+static bool launches_meet(const Plan *plan, const Order *order, uint32_t a, uint32_t b) {
+    for (uint32_t i = order->first[a]; i < order->first[a + 1]; i++)
+        for (uint32_t k = order->first[b]; k < order->first[b + 1]; k++)
+            if (meet(plan, &plan->steps[i], &plan->steps[k])) return true;
+    return false;
+}
+
+// The last launches before `n` that it meets, without those that these have waited for. `reached` has a row for each
+// launch: those that are over when it begins.
+static void find_after(const Plan *plan, const Order *order, uint32_t n, uint64_t *reached, size_t words,
+                       uint32_t *after, uint32_t *count) {
+    uint64_t *mine = &reached[n * words];
+    for (uint32_t t = n; t-- > 0;) {
+        if (mine[t / 64] >> t % 64 & 1 || !launches_meet(plan, order, t, n)) continue;
         after[(*count)++] = t;
         mine[t / 64] |= (uint64_t)1 << t % 64;
         for (size_t w = 0; w < words; w++) mine[w] |= reached[t * words + w];
@@ -165,55 +217,97 @@ static void choose_kernel(Printing *printing, const Plan *plan, const Step *step
     launch->blocks = launch_blocks(&printing->spreads[kernel], printing->kernels[kernel].threads, printing->target);
 }
 
-static CudaLaunch *launches_of(Printing *printing, const Plan *plan) {
+static CudaLaunch launch_of_step(Printing *printing, const Plan *plan, uint32_t s) {
+    const Step *step = &plan->steps[s];
+    uint32_t buffers;
+    CudaLaunch launch = {.kernel = CUDA_NO_KERNEL,
+                         .buffers = step_buffers(printing->code->arena, plan, step, &buffers),
+                         .id = s,
+                         .label = step_title(printing->code->arena, step),
+                         .flops = step->flops,
+                         .bytes = step->bytes};
+    choose_kernel(printing, plan, step, &launch);
+    return launch;
+}
+
+// "chain softmax layer[0].p": of the step behind the first one, which reads what is too large for memory's good.
+static CudaLaunch launch_of_chain(Printing *printing, const Plan *plan, uint32_t first, uint32_t end) {
     Arena *arena = printing->code->arena;
-    CudaLaunch *launches = ARENA_ARRAY(arena, CudaLaunch, plan->step_count + 1);
-    size_t words = plan->step_count / 64 + 1;
-    uint64_t *reached = ARENA_ARRAY(printing->scratch, uint64_t, plan->step_count * words + 1);
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Step *step = &plan->steps[s];
-        uint32_t *after = ARENA_ARRAY(printing->scratch, uint32_t, s + 1);
-        CudaLaunch *launch = &launches[s];
-        *launch = (CudaLaunch){.kernel = CUDA_NO_KERNEL,
-                               .id = s,
-                               .label = step_title(arena, step),
-                               .flops = step->flops,
-                               .bytes = step->bytes};
-        choose_kernel(printing, plan, step, launch);
-        uint32_t buffers;
-        launch->buffers = step_buffers(arena, plan, step, &buffers);
-        find_after(plan, s, reached, words, after, &launch->after_count);
+    double start = clock_seconds();
+    const ChainKernel *chain = chain_kernel(printing->scratch, plan, first, end, printing->target);
+    printing->report->lower_seconds += clock_seconds() - start;
+    printing->report->kernels++;
+    uint32_t number = find_kernel(printing->code, chain->symbol);
+    if (number == printing->code->kernel_count) add_chain(printing, chain);
+    ProgramBuffer *buffers = ARENA_ARRAY(arena, ProgramBuffer, chain->parameter_count + 1);
+    CudaLaunch launch = {.kernel = number,
+                         .blocks = chain->blocks,
+                         .buffers = buffers,
+                         .id = first,
+                         .label = arena_format(arena, "chain %s", step_title(arena, &plan->steps[first + 1]))};
+    for (uint32_t i = 0; i < chain->parameter_count; i++) {
+        buffers[i] = chain->parameters[i].place;
+        launch.bytes += chain->parameters[i].traffic;
+    }
+    for (uint32_t s = first; s < end; s++) launch.flops += plan->steps[s].flops;
+    return launch;
+}
+
+static CudaLaunch *launches_of(Printing *printing, const Plan *plan, uint32_t *count) {
+    Arena *arena = printing->code->arena;
+    Order order = order_of(printing->scratch, plan);
+    CudaLaunch *launches = ARENA_ARRAY(arena, CudaLaunch, order.count + 1);
+    size_t words = order.count / 64 + 1;
+    uint64_t *reached = ARENA_ARRAY(printing->scratch, uint64_t, order.count * words + 1);
+    for (uint32_t n = 0; n < order.count; n++) {
+        uint32_t first = order.first[n], end = order.first[n + 1];
+        CudaLaunch *launch = &launches[n];
+        *launch = end == first + 1 ? launch_of_step(printing, plan, first)
+                                   : launch_of_chain(printing, plan, first, end);
+        uint32_t *after = ARENA_ARRAY(printing->scratch, uint32_t, n + 1);
+        find_after(plan, &order, n, reached, words, after, &launch->after_count);
         uint32_t *kept = ARENA_ARRAY(arena, uint32_t, launch->after_count + 1);
         memcpy(kept, after, launch->after_count * sizeof *after);
         launch->after = kept;
     }
+    *count = order.count;
     return launches;
 }
 
 // ---- the door
 
-static bool is_printable(const Plan *plan, const char *name, Diags *diags) {
+// A chain in ranges is a kernel, and a sum in groups one of tensor cores; other strands are for the threads of a
+// processor.
+static bool is_for_threads(const Plan *plan, uint32_t s) {
+    const Step *step = &plan->steps[s];
+    CutRanges ranges;
+    if (step->cut.groups == 0) return plan_in_strand(plan, s);
+    if (!plan_in_strand(plan, s)) return step->tensor.kind == TENSOR_NONE;
+    return step->chained || !cut_in_ranges(plan->dims, &step->cut, &ranges);
+}
+
+static bool is_printable(const Plan *plan, const char *name, const Target *target, Diags *diags) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
-        const Step *step = &plan->steps[s];
-        bool scratch = plan->scratch_bytes > 0 || (step->cut.groups > 0 && step->tensor.kind == TENSOR_NONE);
-        if ((step->engine == ENGINE_TILES || plan->workspace_bytes > 0) && !scratch) continue;
+        bool is_strand = is_for_threads(plan, s), has_library = plan->workspace_bytes > 0;
+        if ((plan->steps[s].engine == ENGINE_TILES || has_library) && !is_strand) continue;
         return diag_error(diags, (Place){0},
                           "step %u of '%s' is planned for a processor (%s); plans for CUDA need a target with a GPU",
-                          s, name, scratch ? "strands" : "openblas");
+                          s, name, is_strand ? "strands" : "openblas");
     }
-    return true;
+    if ((double)plan->scratch_bytes <= target->l1_bytes) return true;
+    return diag_error(diags, (Place){0}, "chains of '%s' need %zu bytes of shared memory; %s has %.0f", name,
+                      plan->scratch_bytes, target->gpu, target->l1_bytes);
 }
 
 static CudaProgram program_of(Printing *printing, int number) {
     const Plan *plan = printing->plans[number];
     Arena *arena = printing->code->arena;
     CudaProgram program = {.name = arena_copy(arena, printing->names[number]),
-                           .launches = launches_of(printing, plan),
-                           .launch_count = plan->step_count,
                            .state_bytes = plan->state_bytes,
                            .arena_bytes = plan->arena_bytes,
                            .workspace_offset = plan->arena_bytes - plan->workspace_bytes,
                            .workspace_bytes = plan->workspace_bytes};
+    program.launches = launches_of(printing, plan, &program.launch_count);
     program.slots = slots_of_plan(arena, plan, &program.slot_count);
     return program;
 }
@@ -228,7 +322,7 @@ static bool any_wgmma(const Plan *const *plans, int count) {
 CudaCode *codegen_cuda(const Plan *const *plans, const char *const *names, int count, const Target *target,
                        CudaReport *report, Diags *diags) {
     for (int i = 0; i < count; i++)
-        if (!is_printable(plans[i], names[i], diags)) return NULL;
+        if (!is_printable(plans[i], names[i], target, diags)) return NULL;
     Arena *arena = arena_create();
     CudaReport unread = {0};
     CudaCode *code = ARENA_NEW(arena, CudaCode);

@@ -57,7 +57,12 @@ int64_t loop_tile(const TileOp *loop) {
 
 int64_t loop_rounds(const TileOp *loop) {
     int64_t tile = loop_tile(loop);
+    if (loop->loop == LOOP_PIECE) return loop->extent / loop->pieces;
     return (loop->extent + tile - 1) / tile;
+}
+
+bool loop_is_piece(const TileOp *loop) {
+    return loop->loop == LOOP_PIECE && loop->extent == loop->pieces;
 }
 
 // ---- what may be dealt out
@@ -97,7 +102,8 @@ static bool keeps_to_itself(const Spreading *spreading, uint32_t loop) {
 
 static bool can_deal(const Spreading *spreading, uint32_t loop) {
     const TileOp *op = &spreading->program->ops[loop];
-    return !op->bounded && op->loop != LOOP_GUARD && keeps_to_itself(spreading, loop);
+    bool is_part = op->pieces > 1 && (op->loop != LOOP_PIECE || op->extent % op->pieces != 0);
+    return !op->bounded && op->loop != LOOP_GUARD && !is_part && keeps_to_itself(spreading, loop);
 }
 
 static bool writes_over(const Spreading *spreading) {
@@ -243,5 +249,78 @@ Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena) 
         i = spreading.ends[i];
     }
     if (spread.kind == SPREAD_NOT) spread.units = 1;
+    return spread;
+}
+
+// ---- one piece, by the workers of a block
+
+// Whether every element of the buffer that the program reads again is read where it is written, in one round of all
+// loops, as that of a sum that goes on: then each worker has its own.
+static bool is_read_in_place(const TileProgram *program, uint32_t buffer) {
+    const TileOp *first = NULL;
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        if ((!reads(op) && !writes(op)) || op->buffer != (int)buffer) continue;
+        if (op->kind == TILE_SCATTER_ADD || (first && !tile_index_equal(&first->index, &op->index))) return false;
+        first = op;
+    }
+    return true;
+}
+
+static bool has_lanes(const TileProgram *program, uint32_t buffer) {
+    for (uint32_t i = 0; i < program->op_count; i++) {
+        const TileOp *op = &program->ops[i];
+        if (!writes(op) || op->buffer != (int)buffer) continue;
+        bool found = false;
+        for (int k = 0; k < op->index.count; k++) found |= is_lanes_term(program, op->index.terms[k].value);
+        if (!found) return false;
+    }
+    return true;
+}
+
+// All nests between two operations; false when something stands there that cannot be dealt out.
+static bool deal_all(Spreading *spreading, uint32_t begin, uint32_t end, int64_t *units, uint32_t *nests) {
+    for (uint32_t i = begin; i < end; i++) {
+        const TileOp *op = &spreading->program->ops[i];
+        if (op->kind != TILE_LOOP) {
+            if (!is_pure(op)) return false;
+            continue;
+        }
+        if (loop_is_piece(op)) {
+            if (!deal_all(spreading, i + 1, spreading->ends[i], units, nests)) return false;
+        } else {
+            int64_t dealt = deal_nest(spreading, i);
+            if (!spreading->dealt[i]) return false;
+            if (*units < dealt) *units = dealt;
+            ++*nests;
+        }
+        i = spreading->ends[i];
+    }
+    return true;
+}
+
+Spread spread_of_piece(const TileProgram *program, const bool *aliased, Arena *arena) {
+    bool *meets = ARENA_ARRAY(arena, bool, program->buffer_count + 1), overlaps = false, is_whole = true;
+    bool *again = buffers_read_again(program, arena);
+    for (uint32_t b = 0; b < program->buffer_count; b++) {
+        meets[b] = aliased[b] || again[b];
+        overlaps |= meets[b];
+        is_whole &= !again[b] || is_read_in_place(program, b);
+        again[b] &= !is_whole || !has_lanes(program, b);
+    }
+    Spreading spreading = {.program = program,
+                           .aliased = meets,
+                           .ends = tile_ends(program, arena),
+                           .dealt = ARENA_ARRAY(arena, bool, program->op_count + 1)};
+    Spread spread = {.kind = SPREAD_LOOPS, .pieces = 1, .dealt = spreading.dealt, .units = 1, .again = again};
+    uint32_t nests = 0;
+    bool is_dealt = is_whole && deal_all(&spreading, 0, program->op_count, &spread.units, &nests);
+    if (!is_dealt || (overlaps && nests > 1)) {
+        spread.kind = SPREAD_NOT;
+        spread.units = 1;
+        spread.again = buffers_read_again(program, arena);
+    }
+    spreading.aliased = aliased;
+    spread.over = buffers_written_over(&spreading, spread.again, arena);
     return spread;
 }

@@ -98,13 +98,24 @@ static void add_slice(Meter *meter, const ProfiledProgram *profiled, uint32_t la
     const Step *step = &profiled->plan->steps[profiled->program->steps[launch].id];
     uint32_t id = profiled->program->steps[launch].id;
     timeline_add_slice(meter->timeline,
-                       (TimelineSlice){.label = step->label,
+                       (TimelineSlice){.label = plan_in_strand(profiled->plan, id) ? "chain" : step->label,
                                        .place = profiled->places[id],
                                        .kind = cause_name(meter->profile->table.boxes[profiled->boxes[id]].cause),
                                        .begin = (uint64_t)(1e9 * begin),
                                        .end = (uint64_t)(1e9 * (begin + seconds)),
                                        .piece = -1,
-                                       .flops = step->flops});
+                                       .flops = profiled->program->steps[launch].flops});
+}
+
+// A chain's time belongs to its steps' boxes, to each as much as it has of the flops.
+static void add_kernel_time(const ProfiledProgram *profiled, uint32_t launch, double kernel, StepSample *sample) {
+    const Plan *plan = profiled->plan;
+    const ProgramStep *step = &profiled->program->steps[launch];
+    uint32_t end = plan_strand_end(plan, step->id);
+    for (uint32_t s = step->id; s < end; s++) {
+        double share = end == step->id + 1 ? 1 : plan->steps[s].flops / step->flops;
+        sample->boxes[profiled->boxes[s]] += profiled->runs * kernel * share;
+    }
 }
 
 // Into the sample, and the timeline, if there is one, from its second *at on.
@@ -115,7 +126,7 @@ static void add_times(Meter *meter, const ProfiledProgram *profiled, const doubl
     for (uint32_t i = 0; i < program->step_count; i++) {
         uint32_t box = profiled->boxes[program->steps[i].id];
         double kernel = fmax(times[i] - nothing, 0), launch = nothing - event;
-        sample->boxes[box] += profiled->runs * kernel;
+        add_kernel_time(profiled, i, kernel, sample);
         sample->waits[box] += profiled->runs * launch;
         sample->barrier += profiled->runs * launch;
         sample->total += profiled->runs * (kernel + launch);

@@ -1,6 +1,7 @@
 // Plans of the embedded models (see model_plans.h).
 #include "tests/cuda/model_plans.h"
 
+#include "base/file.h"
 #include "driver/command.h"
 
 static void assign(Config *config, const ModelCase *which, Diags *diags) {
@@ -15,7 +16,9 @@ Plan *model_plan(Arena *arena, const ModelCase *which, const Target *target, int
 Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines, const Target *target,
                         int64_t *vocabulary) {
     Diags *diags = diags_create(arena);
-    Spec *spec = spec_parse(arena, which->model, spec_embedded(which->model), diags);
+    const char *text = spec_embedded(which->model);
+    if (!text) text = file_read_text(arena, arena_format(arena, "%s/%s", SOURCE_DIR, which->model), 1 << 20, diags);
+    Spec *spec = text ? spec_parse(arena, which->model, text, diags) : NULL;
     CHECK(spec);
     Config *config = config_create(arena);
     declare_train_keys(config);
@@ -30,9 +33,9 @@ Plan *model_plan_chosen(Arena *arena, const ModelCase *which, const char *lines,
         .choices = choices, .fuse = which->level, .target = target, .observer = {.verify = true, .limit = -1}};
     Plan *plan = compile_plan(arena, spec, config, which->program, &request, ledger_create(arena), states, diags);
     if (!plan) {
-        Text text = text_create(arena);
-        diags_render(diags, &text);
-        BUG("%s: %s", which->model, text_string(&text));
+        Text words = text_create(arena);
+        diags_render(diags, &words);
+        BUG("%s: %s", which->model, text_string(&words));
     }
     if (vocabulary) *vocabulary = config_int(config, "vocab_size");
     return plan;

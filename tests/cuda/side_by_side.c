@@ -20,11 +20,15 @@ static const Plan *widen(Arena *arena, const Plan *plan) {
         Value *value = &wide->values[id];
         *value = plan->values[id];
         if (!is_half(value->dtype)) continue;
-        size_t *end = value->space == SPACE_STATE ? &wide->state_bytes : &wide->arena_bytes;
+        size_t *ends[] = {[SPACE_STATE] = &wide->state_bytes, [SPACE_ARENA] = &wide->arena_bytes,
+                          [SPACE_SCRATCH] = &wide->scratch_bytes},
+               *end = ends[value->space];
         CHECK(value->parts <= 1);
         value->dtype = DTYPE_F32;
         value->is_over = false;
-        value->bytes = ((size_t)layout_elements(&value->layout) * sizeof(float) + 63) / 64 * 64;
+        value->bytes = value->space == SPACE_SCRATCH
+                           ? 2 * value->bytes
+                           : ((size_t)layout_elements(&value->layout) * sizeof(float) + 63) / 64 * 64;
         value->offset = value->next_of == VALUE_NONE ? *end : wide->values[value->next_of].offset;
         if (value->next_of == VALUE_NONE) *end += value->bytes;
     }
@@ -41,7 +45,9 @@ static uint16_t narrowed(DType dtype, float value) {
 
 static char *cpu_data(const SideBySide *side, ValueId id) {
     const Value *value = &side->wide->values[id];
-    return side->cpu[value->space == SPACE_STATE ? MEMORY_STATE : MEMORY_ARENA] + value->offset;
+    static const ProgramMemory memories[] = {
+        [SPACE_STATE] = MEMORY_STATE, [SPACE_ARENA] = MEMORY_ARENA, [SPACE_SCRATCH] = MEMORY_SCRATCH};
+    return side->cpu[memories[value->space]] + value->offset;
 }
 
 static char *gpu_data(const SideBySide *side, ValueId id) {
@@ -53,11 +59,15 @@ static int64_t elements_of(const Value *value) {
     return layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
 }
 
-static void round_outputs(const SideBySide *side, const Step *step) {
+// Of scratch memory what a piece has written.
+static void round_outputs(const SideBySide *side, const Step *step, bool of_scratch) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         const Value *value = &side->plan->values[step->outputs[k]];
+        bool is_scratch = value->space == SPACE_SCRATCH;
+        int64_t count = is_scratch ? (int64_t)(value->bytes / dtype_bytes(value->dtype)) : elements_of(value);
         float *numbers = (float *)cpu_data(side, step->outputs[k]);
-        for (int64_t i = 0; is_half(value->dtype) && i < elements_of(value); i++)
+        if (is_scratch != of_scratch || !is_half(value->dtype)) continue;
+        for (int64_t i = 0; i < count; i++)
             numbers[i] = widened(value->dtype, narrowed(value->dtype, numbers[i]));
     }
 }
@@ -76,9 +86,11 @@ SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, So
     diags_render(diags, &text);
     if (!side->code) BUG("%s", text_string(&text));
     side->emulated = emulated_code_create(arena, side->code, edit, why);
-    size_t cpu[2] = {side->program->state_bytes, side->program->arena_bytes};
-    size_t gpu[2] = {plan->state_bytes, plan->arena_bytes};
-    for (int m = 0; m < 2; m++) {
+    size_t cpu[] = {
+        [MEMORY_STATE] = side->program->state_bytes, [MEMORY_ARENA] = side->program->arena_bytes,
+        [MEMORY_SCRATCH] = side->program->scratch_bytes};
+    size_t gpu[] = {[MEMORY_STATE] = plan->state_bytes, [MEMORY_ARENA] = plan->arena_bytes, [MEMORY_SCRATCH] = 0};
+    for (int m = 0; m < MEMORY_COUNT; m++) {
         side->cpu[m] = memset(memory_allocate(cpu[m] + 64), 0xff, cpu[m]);
         side->gpu[m] = memset(memory_allocate(gpu[m] + 64), 0xff, gpu[m]);
     }
@@ -92,7 +104,7 @@ void side_free(SideBySide *side) {
     emulated_code_free(side->emulated);
     cuda_code_free(side->code);
     program_free(side->program);
-    for (int m = 0; m < 2; m++) memory_release(side->cpu[m]), memory_release(side->gpu[m]);
+    for (int m = 0; m < MEMORY_COUNT; m++) memory_release(side->cpu[m]), memory_release(side->gpu[m]);
 }
 
 void *side_data(const SideBySide *side, const ProgramSlot *slot) {
@@ -165,18 +177,20 @@ static void copy_leaves(const SideBySide *side) {
 
 // ---- comparing
 
-// Elements outside of the value's band need not be there.
+// Elements outside of the value's band, and behind its rows, need not be there.
 static bool is_wanted(const Plan *plan, const Value *value, int64_t element) {
-    if (!value->band.is_set) return true;
+    if (!value->band.is_set && layout_is_plain(plan->dims, &value->layout)) return true;
     int64_t row = 0, column = 0;
     for (int i = value->layout.count - 1; i >= 0; i--) {
         const LayoutPiece *piece = &value->layout.pieces[i];
         CHECK(piece->divisor == 1 && piece->dims.rank == 1);
-        if (piece->dims.dims[0] == value->band.row) row = element % piece->extent;
-        if (piece->dims.dims[0] == value->band.column) column = element % piece->extent;
+        int64_t index = element % piece->extent;
+        if (index >= graph_extent(plan->dims, piece->dims.dims[0])) return false;
+        if (piece->dims.dims[0] == value->band.row) row = index;
+        if (piece->dims.dims[0] == value->band.column) column = index;
         element /= piece->extent;
     }
-    (void)plan;
+    if (!value->band.is_set) return true;
     return column - row >= value->band.low && column - row <= value->band.high;
 }
 
@@ -233,11 +247,25 @@ static const char *compare_value(const SideBySide *side, ValueId id, double tole
 
 // ---- running
 
-static void run_cpu_step(const SideBySide *side, const ProgramStep *step) {
+static void run_cpu_piece(const SideBySide *side, const ProgramStep *step, int64_t piece) {
     void **buffers = ARENA_ARRAY(side->arena, void *, step->buffer_count + 1);
-    for (uint32_t i = 0; i < step->buffer_count; i++)
-        buffers[i] = side->cpu[step->buffers[i].memory] + step->buffers[i].offset;
-    for (int64_t piece = 0; piece < step->pieces; piece++) step->function(buffers, piece, step->context);
+    for (uint32_t i = 0; i < step->buffer_count; i++) {
+        uintptr_t start = (uintptr_t)(side->cpu[step->buffers[i].memory] + step->buffers[i].offset);
+        ProgramWindow window = step->windows ? step->windows[i] : (ProgramWindow){0};
+        if (window.bytes) start -= (uintptr_t)(piece / window.pieces) * window.bytes;
+        buffers[i] = (void *)start;
+    }
+    step->function(buffers, piece, step->context);
+}
+
+// The steps of one launch: piece by piece all of them.
+static void run_cpu_steps(const SideBySide *side, uint32_t first, uint32_t end) {
+    for (int64_t piece = 0; piece < side->program->steps[first].pieces; piece++)
+        for (uint32_t s = first; s < end; s++) {
+            run_cpu_piece(side, &side->program->steps[s], piece);
+            round_outputs(side, &side->plan->steps[s], true);
+        }
+    for (uint32_t s = first; s < end; s++) round_outputs(side, &side->plan->steps[s], false);
 }
 
 // Whether dims, from the lowest, lie side by side in all operands that have one of them.
@@ -275,6 +303,7 @@ static void take_over(const SideBySide *side, const Step *step) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         ValueId id = step->outputs[k];
         const Value *value = &side->plan->values[id];
+        if (value->space == SPACE_SCRATCH) continue;
         if (!is_half(value->dtype)) {
             memcpy(cpu_data(side, id), gpu_data(side, id), value->bytes);
             continue;
@@ -284,24 +313,37 @@ static void take_over(const SideBySide *side, const Step *step) {
     }
 }
 
+// What the steps of a launch left in memory, on both sides.
+static const char *compare_steps(SideBySide *side, uint32_t first, uint32_t end) {
+    const char *wrong = NULL;
+    double tolerance = 0;
+    for (uint32_t s = first; s < end; s++) tolerance = fmax(tolerance, tolerance_of(side, &side->plan->steps[s]));
+    for (uint32_t s = first; s < end; s++) {
+        const Step *step = &side->plan->steps[s];
+        for (uint32_t k = 0; k < step->output_count && !wrong; k++)
+            if (side->plan->values[step->outputs[k]].space != SPACE_SCRATCH)
+                wrong = compare_value(side, step->outputs[k], tolerance);
+        if (tolerance > 0) take_over(side, step);
+        side->tensor_steps += step->tensor.kind != TENSOR_NONE;
+        side->chained_steps += end > first + 1;
+    }
+    return wrong;
+}
+
 const char *side_run(SideBySide *side, uint64_t seed) {
     copy_leaves(side);
     side->has_run = true;
     const CudaProgram *program = &side->code->programs[0];
-    for (uint32_t s = 0; s < side->program->step_count; s++) {
-        const Step *step = &side->plan->steps[s];
-        run_cpu_step(side, &side->program->steps[s]);
-        round_outputs(side, step);
-        EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + s};
-        const char *wrong = emulated_launch(side->emulated, side->arena, &program->launches[s], &run);
-        double tolerance = tolerance_of(side, step);
-        for (uint32_t k = 0; k < step->output_count && !wrong; k++)
-            wrong = compare_value(side, step->outputs[k], tolerance);
-        if (tolerance > 0) take_over(side, step);
-        side->tensor_steps += step->tensor.kind != TENSOR_NONE;
+    for (uint32_t n = 0; n < program->launch_count; n++) {
+        const CudaLaunch *launch = &program->launches[n];
+        uint32_t end = plan_strand_end(side->plan, launch->id);
+        run_cpu_steps(side, launch->id, end);
+        EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + launch->id};
+        const char *wrong = emulated_launch(side->emulated, side->arena, launch, &run);
+        if (!wrong) wrong = compare_steps(side, launch->id, end);
         if (wrong)
-            return arena_format(side->arena, "step %u (%s), kernel %s: %s", s, program->launches[s].label,
-                                side->code->kernels[program->launches[s].kernel].name, wrong);
+            return arena_format(side->arena, "step %u (%s), kernel %s: %s", launch->id, launch->label,
+                                side->code->kernels[launch->kernel].name, wrong);
     }
     return NULL;
 }
@@ -320,7 +362,8 @@ const char *side_run_in_order(SideBySide *side, const uint32_t *order, uint64_t 
     copy_leaves(side);
     side->has_run = true;
     const CudaProgram *program = &side->code->programs[0];
-    for (uint32_t s = 0; s < side->program->step_count; s++) run_cpu_step(side, &side->program->steps[s]);
+    for (uint32_t s = 0, end; s < side->plan->step_count; s = end)
+        run_cpu_steps(side, s, end = plan_strand_end(side->plan, s));
     for (uint32_t i = 0; i < program->launch_count; i++) {
         EmulatedRun run = {side->gpu[MEMORY_STATE], side->gpu[MEMORY_ARENA], side->rounds, seed * 4099 + i};
         const char *wrong = emulated_launch(side->emulated, side->arena, &program->launches[order[i]], &run);

@@ -16,11 +16,11 @@ typedef struct {
     Program *program;              // on the CPU, of the wide one
     CudaCode *code;
     EmulatedCode *emulated;
-    char *cpu[2], *gpu[2];         // by ProgramMemory: states, arena
+    char *cpu[MEMORY_COUNT], *gpu[MEMORY_COUNT];
     bool has_run;
     bool rounds;                   // tensor cores round their factors: their steps agree within that, and both sides go
                                    // on with what they made
-    uint32_t tensor_steps;         // that have run
+    uint32_t tensor_steps, chained_steps;   // that have run
 } SideBySide;
 
 // NULL with a reason when there is no compiler; BUG for a plan that the CUDA backend does not take.

@@ -96,6 +96,18 @@ static void check_warpgroup(const CudaKernel *kernel, const CudaObject *object, 
     if (products < gate->products) gate->products = products;
 }
 
+// As many blocks as share a multiprocessor's shared memory find registers there, too.
+static void check_chain(const CudaKernel *kernel, const CudaObject *object, const Target *target) {
+    const CudaUsage *usage = usage_of(object, kernel->name);
+    int resident = target_resident_blocks(target, (double)kernel->shared_bytes);
+    print_message("    %s: %u threads, %d registers, %zu bytes of shared memory, %d blocks at once\n", kernel->name,
+                  kernel->threads, usage->registers, kernel->shared_bytes, resident);
+    assert_true((double)kernel->shared_bytes <= target->l1_bytes);
+    assert_true(usage->registers * (int)kernel->threads * resident <= 65536);
+    if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
+        fail_msg("%s spills", kernel->name);
+}
+
 // What ptxas says of every kernel; the ones that spill are named, products must not.
 static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *images, const CubinReport *cubins) {
     const CudaUsage *most = NULL;
@@ -153,7 +165,9 @@ static void compile_case(const char *name, ModelCase which, const char *architec
         check_beginning(&code->kernels[i], &cubins.objects[images.cubin_of[i]], code->begins_early);
     for (uint32_t i = 0; i < code->kernel_count; i++) {
         const CudaObject *object = &cubins.objects[images.cubin_of[i]];
-        if (code->kernels[i].map_count > 0)
+        if (strncmp(code->kernels[i].name, "chain", 5) == 0)
+            check_chain(&code->kernels[i], object, &target);
+        else if (code->kernels[i].map_count > 0)
             check_warpgroup(&code->kernels[i], object, &target, &warpgroups);
         else if (code->kernels[i].shared_bytes > 0)
             check_tensor(&code->kernels[i], object, &target, &tensor);
@@ -277,6 +291,15 @@ static void gpt2_124m(void **state) {
     if (takes_all()) compile_case("gpt2 124M", (ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M}}, "sm_80");
 }
 
+// Attention's chains: the forward and the backward one of a layer, with dropout, too.
+static void chains(void **state) {
+    (void)state;
+    ModelCase layer = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"n_layer", "1"}, {"vocab_size", "65"}}};
+    ModelCase dropped = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"n_layer", "1"}, {"dropout", "0.1"}}};
+    compile_case("a layer of gpt2 124M", layer, "sm_80");
+    compile_case("a layer of gpt2 124M with dropout", dropped, "sm_90a");
+}
+
 int main(void) {
     Arena *arena = arena_create();
     const char *why;
@@ -291,6 +314,7 @@ int main(void) {
         cmocka_unit_test(with_dropout_and_bias),
         cmocka_unit_test(llama),
         cmocka_unit_test(gpt2_124m),
+        cmocka_unit_test(chains),
         cmocka_unit_test(tensor_cores),
         cmocka_unit_test(tensor_cores_in_bf16),
         cmocka_unit_test(tensor_cores_in_f16),

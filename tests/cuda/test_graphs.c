@@ -1,6 +1,7 @@
 // Random graphs: each is planned for a GPU, at a level that its seed says, and run step by step by the CPU backend and
 // by the emulation of the CUDA one: the same bits. (That plans for a GPU mean what their graph means, tests/fuzz sees.)
-// Every third seed has all products that can go there in tensor cores.
+// Every third seed has all products that can go there in tensor cores; at level all the others have caches too small
+// for anything, and all chains that can be.
 //
 // The gate runs the first ones; SINTER_FUZZ_GRAPHS=200 many.
 #include <setjmp.h>
@@ -8,6 +9,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/cuda/side_by_side.h"
@@ -27,12 +29,17 @@ static Plan *plan_of(Arena *arena, const Graph *graph, uint64_t seed, const Targ
     if (uses_tensor_cores(seed)) return tensor_plan(arena, copy, kind, (FuseLevel)(seed / 3 % 3), target, diags);
     StateTable *states = ARENA_NEW(arena, StateTable);
     states->arena = arena;
+    Choices *choices = choices_create(arena);
+    CHECK(choices_add(choices, "choices", "make plan_chains\n", diags));
+    choices_be_lenient(choices);
+    choices_begin(choices, "step");
     PassContext context = {.arena = arena,
                            .diags = diags,
                            .ledger = ledger_create(arena),
                            .target = target,
                            .fuse = (FuseLevel)(seed % 3),
                            .states = states,
+                           .choices = choices,
                            .program = PROGRAM_PLAIN};
     Plan *plan = NULL;
     return passes_run(&copy, &plan, NULL, &context, NULL) ? plan : NULL;
@@ -61,6 +68,7 @@ static Verdict net_emulated(Arena *arena, const Graph *graph, uint64_t seed) {
     Diags *diags = diags_create(arena);
     Target target;
     CHECK(target_of_gpu(architectures[seed / 3 % 3], &target));
+    if (!uses_tensor_cores(seed)) target.l3_bytes = 1;
     const Plan *plan = plan_of(arena, graph, seed, &target, diags);
     if (!plan) {
         Text text = text_create(arena);
@@ -103,10 +111,32 @@ static void some_have_tensor_cores(void **state) {
     assert_true(products > 0);
 }
 
+// Among more graphs, which are planned only, some have chains.
+static void some_have_chains(void **state) {
+    (void)state;
+    uint32_t chained = 0, graphs = 0;
+    for (uint64_t seed = 2; seed <= 10 * GATE; seed += 3) {
+        Arena *arena = arena_create();
+        Target target;
+        assert_true(target_of_gpu("sm_90a", &target));
+        target.l3_bytes = 1;
+        const Plan *plan = plan_of(arena, hunt_graph(arena, &hunt, seed), seed, &target, diags_create(arena));
+        uint32_t steps = 0;
+        for (uint32_t s = 0; plan && s < plan->step_count; s++) steps += plan_in_strand(plan, s);
+        chained += steps;
+        graphs += steps > 0;
+        if (steps && getenv("SINTER_FUZZ_SAY")) print_message("    seed %llu\n", (unsigned long long)seed);
+        arena_free(arena);
+    }
+    print_message("    %u chained steps in %u graphs\n", chained, graphs);
+    assert_true(chained > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emulated_as_compiled),
         cmocka_unit_test(some_have_tensor_cores),
+        cmocka_unit_test(some_have_chains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,7 @@ add_library(emulation STATIC cuda/emulator.c cuda/emulated_tensor.c cuda/emulate
 target_compile_definitions(emulation PRIVATE C_COMPILER="${CMAKE_C_COMPILER}" SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 target_link_libraries(emulation PUBLIC driver ${CMAKE_DL_LIBS})
 sinter_test(cuda models emulation)
+sinter_test(cuda chains emulation)
 sinter_test(cuda train driver)
 add_dependencies(test_cuda_train fake_cuda fake_nvrtc)
 set_tests_properties(cuda.train PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${FAKE_GPU};SINTER_FAKE_LIBRARY=old")

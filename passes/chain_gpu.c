@@ -1,0 +1,395 @@
+// The cost model of a chain on a GPU: how many rows a block of threads takes, and whether that pays.
+//
+// In: the steps of a chain. Out: its cut, and times:
+//
+//     step by step    each product as its tensor cores or register tiles compute it, or its traffic, whichever takes
+//                     longer; large values are written to memory and read from there; a kernel each
+//     in a chain      products by register tiles of the block's workers, of which there are as many as find room on a
+//                     multiprocessor beside what the block holds; what blocks read of other steps comes from the cache
+//                     of all, each piece anew
+//
+// A block holds in shared memory what a piece of its steps hands on, exactly as plan_memory will place it. A step that
+// sums over pieces makes one block walk all pieces of a group.
+#include <math.h>
+
+#include "passes/chains.h"
+#include "passes/panels.h"
+#include "passes/plan_measure.h"
+
+static const double cache_speed = 2.5;        // of the cache of all, in terms of memory's
+static const double tensor_speed = 0.5, vector_speed = 0.4;   // parts of the peaks that kernels reach
+static const double kernel_seconds = 2e-6;    // from one kernel to the next
+static const double part_seconds = 1e-6;      // of a step of a piece: its first operands' way, and the barrier
+// The memory of all temporaries together is worth this part of the time of all products, a value its share.
+static const double memory_part = 1.0 / 8;
+enum { WORKER = 16, LINE = 64 };
+
+static double whole_bytes(const Plan *plan, ValueId id) {
+    const Value *value = &plan->values[id];
+    return (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype);
+}
+
+// ---- shared memory
+
+static bool is_of_chain(const Strands *strands, const Chain *chain, ValueId id) {
+    return strands->writer[id] != STEP_NONE && chain->in[strands->writer[id]];
+}
+
+static bool touches_map(const Strands *strands, const Chain *chain, ValueId id) {
+    const Plan *plan = strands->plan;
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        if (chain->in[s] && plan->steps[s].form == FORM_MAP)
+            if (strands->writer[id] == s || step_reads(&plan->steps[s], id)) return true;
+    return false;
+}
+
+// Whether a product that takes its factors as they lie, by tensor maps or in a library, reads it.
+static bool is_read_as_it_lies(const Strands *strands, const Chain *chain, ValueId id) {
+    const Plan *plan = strands->plan;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        bool takes = step->tensor.wgmma || step->engine != ENGINE_TILES;
+        if (takes && !chain->in[s] && step_reads(step, id)) return true;
+    }
+    return false;
+}
+
+// Rows of whole lines, when the pieces of a value would not be: then a piece can lie in shared memory.
+Layout chain_gpu_layout(const Strands *strands, const Chain *chain, ValueId id) {
+    const Plan *plan = strands->plan;
+    const Value *value = &plan->values[id];
+    Layout layout = value->layout;
+    if (!is_of_chain(strands, chain, id) || value->kind != VALUE_TEMPORARY || layout.count <= chain->dims.rank ||
+        !layout_is_plain(plan->dims, &layout) || cut_leads_layout(plan->dims, &chain->cut, &layout, value->dtype) ||
+        touches_map(strands, chain, id) || is_read_as_it_lies(strands, chain, id))
+        return layout;
+    int64_t line = LINE / (int64_t)dtype_bytes(value->dtype);
+    int64_t *last = &layout.pieces[layout.count - 1].extent;
+    *last = (*last + line - 1) / line * line;
+    return cut_leads_layout(plan->dims, &chain->cut, &layout, value->dtype) ? layout : value->layout;
+}
+
+// A plan of the chain's steps alone, joined, with all that can be in shared memory there. `known`: its values, as the
+// whole plan numbers them.
+typedef struct {
+    const Strands *strands;
+    const Chain *chain;
+    Plan *plan;
+    ValueId *known;
+} Alone;
+
+// What a step of the chain does not write is an input: nothing is written over it.
+static ValueId value_alone(Alone *alone, ValueId id, bool is_written) {
+    const Plan *whole = alone->strands->plan;
+    Plan *plan = alone->plan;
+    for (ValueId found = 0; found < plan->value_count; found++)
+        if (alone->known[found] == id) return found;
+    alone->known[plan->value_count] = id;
+    Value *value = &plan->values[plan->value_count];
+    *value = whole->values[id];
+    value->next_of = VALUE_NONE;
+    value->parts = 0;
+    value->layout = chain_gpu_layout(alone->strands, alone->chain, id);
+    bool leads = cut_leads_layout(whole->dims, &alone->chain->cut, &value->layout, value->dtype);
+    if (is_written && leads && value->kind == VALUE_TEMPORARY) value->space = SPACE_SCRATCH;
+    if (!is_written) value->kind = VALUE_INPUT;
+    return plan->value_count++;
+}
+
+static void add_step_alone(Alone *alone, const Step *step) {
+    Arena *arena = alone->strands->scratch;
+    Step *copy = &alone->plan->steps[alone->plan->step_count];
+    *copy = *step;
+    copy->cut = alone->chain->cut;
+    copy->joined = alone->plan->step_count++ > 0;
+    copy->operands = ARENA_ARRAY(arena, ValueId, step->operand_count + 1);
+    copy->outputs = ARENA_ARRAY(arena, ValueId, step->output_count + 1);
+    for (uint32_t k = 0; k < step->operand_count; k++) copy->operands[k] = value_alone(alone, step->operands[k], false);
+    for (uint32_t k = 0; k < step->output_count; k++) copy->outputs[k] = value_alone(alone, step->outputs[k], true);
+}
+
+static Plan *chain_alone(const Strands *strands, const Chain *chain) {
+    const Plan *whole = strands->plan;
+    Arena *arena = strands->scratch;
+    uint32_t buffers = 0;
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        buffers += whole->steps[s].operand_count + whole->steps[s].output_count;
+    Plan *plan = ARENA_NEW(arena, Plan);
+    *plan = (Plan){.arena = arena, .dims = whole->dims};
+    plan->steps = ARENA_ARRAY(arena, Step, chain->last - chain->first + 1);
+    plan->values = ARENA_ARRAY(arena, Value, buffers + 1);
+    Alone alone = {strands, chain, plan, ARENA_ARRAY(arena, ValueId, buffers + 1)};
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        if (chain->in[s]) add_step_alone(&alone, &whole->steps[s]);
+    return plan;
+}
+
+static double shared_bytes(const Strands *strands, const Chain *chain) {
+    Plan *alone = chain_alone(strands, chain);
+    PassContext context = *strands->context;
+    if (!memory_prepare(alone, &context) || !memory_place(alone, &context)) return INFINITY;
+    return (double)alone->scratch_bytes;
+}
+
+// ---- products
+
+static double extent_of(const Plan *plan, DimList dims) {
+    return (double)graph_elements(plan->dims, dim_list_set(&dims));
+}
+
+typedef struct {
+    uint32_t tile_rows;
+    double speed;              // part of the peak
+} Tiling;
+
+// Of the piece's part of a product: lower tiles when there are fewer than workers, since a worker without one idles;
+// but a row of a tile costs a load, whatever lies beside it.
+static Tiling tiling_of(const Strands *strands, const Chain *chain, const Step *step, double workers) {
+    const Plan *plan = strands->plan;
+    Contraction contraction = product_contraction(plan, step);
+    DimSet cut = dim_list_set(&chain->dims);
+    double rows = extent_of(plan, dim_list_without(contraction.rows, cut));
+    if (dim_list_set(&contraction.rows) & dim_bit(chain->along))
+        rows *= (double)chain->cut.total / chain->cut.pieces;
+    double lanes = ceil(extent_of(plan, dim_list_without(contraction.lanes, cut)) / step->tile_lanes);
+    double vectors = step->tile_lanes / (double)WORKER, best = step->tile_rows;
+    Tiling tiling = {.tile_rows = 1};
+    for (uint32_t tile = step->tile_rows; tile >= 1; tile /= 2) {
+        double tiles = ceil(rows / tile) * lanes, busy = tiles / (ceil(tiles / workers) * workers);
+        double loads = tile / (tile + vectors) * (best + vectors) / best;
+        if (busy * loads <= tiling.speed * 1.0001) continue;
+        tiling = (Tiling){tile, busy * loads};
+    }
+    tiling.speed *= vector_speed;
+    return tiling;
+}
+
+static double flops_of(const Strands *strands, const Step *step, bool in_chain, const Tiling *tiling) {
+    const Target *target = strands->context->target;
+    if (step->form != FORM_PRODUCT) return step->flops / (vector_speed * target->peak_flops);
+    if (in_chain) return step->flops / (tiling->speed * target->peak_flops);
+    if (step->tensor.kind == TENSOR_NONE) return step->flops / (vector_speed * target->peak_flops);
+    return step->flops / (tensor_speed * target_tensor_flops(target, step->tensor.kind == TENSOR_TF32));
+}
+
+// ---- traffic
+
+// Of an operand that the chain does not make: how often its bytes come from the cache in all pieces together.
+static double times_read(const Strands *strands, const Chain *chain, uint32_t s, uint32_t k) {
+    const Plan *plan = strands->plan;
+    DimSet own = strands->facts[s].own_summed[k];
+    double times = chain->cut.pieces;
+    if (dim_in(own, chain->along)) return 1;
+    for (int i = 0; i < chain->dims.rank - 1; i++)
+        if (dim_in(own, chain->dims.dims[i])) times /= (double)graph_extent(plan->dims, chain->dims.dims[i]);
+    return times < 1 ? 1 : times;
+}
+
+static bool is_shared(const Strands *strands, const Chain *chain, ValueId id) {
+    const Value *value = &strands->plan->values[id];
+    Layout layout = chain_gpu_layout(strands, chain, id);
+    if (!is_of_chain(strands, chain, id) || value->kind != VALUE_TEMPORARY) return false;
+    for (uint32_t s = 0; s < strands->plan->step_count; s++)
+        if (!chain->in[s] && step_reads(&strands->plan->steps[s], id)) return false;
+    return cut_leads_layout(strands->plan->dims, &chain->cut, &layout, value->dtype);
+}
+
+typedef struct {
+    double memory, cache;      // bytes
+} Traffic;
+
+// Step by step everything passes through memory once.
+static double traffic_alone(const Strands *strands, uint32_t s) {
+    const Step *step = &strands->plan->steps[s];
+    double bytes = 0;
+    for (uint32_t k = 0; k < step->operand_count; k++) bytes += chain_value_bytes(strands->plan, step->operands[k]);
+    for (uint32_t k = 0; k < step->output_count; k++) bytes += chain_value_bytes(strands->plan, step->outputs[k]);
+    return bytes;
+}
+
+static void add_traffic(const Strands *strands, Chain *chain, uint32_t s, Traffic *traffic) {
+    const Plan *plan = strands->plan;
+    const Step *step = &plan->steps[s];
+    double within = step->band.is_set ? 0.5 : 1;
+    for (uint32_t k = 0; k < step->operand_count; k++) {
+        ValueId id = step->operands[k];
+        double bytes = chain_value_bytes(plan, id);
+        if (is_shared(strands, chain, id)) {
+            chain->moved_bytes += bytes;
+        } else if (is_of_chain(strands, chain, id)) {
+            traffic->cache += bytes;
+        } else {
+            traffic->memory += bytes;
+            traffic->cache += within * bytes * times_read(strands, chain, s, k);
+        }
+    }
+    for (uint32_t k = 0; k < step->output_count; k++) {
+        ValueId id = step->outputs[k];
+        double bytes = chain_value_bytes(plan, id), places = 1;
+        for (int i = 0; i < chain->dims.rank; i++)
+            if (dim_in(dim_list_set(&plan->values[id].order), chain->dims.dims[i]))
+                places *= (double)graph_extent(plan->dims, chain->dims.dims[i]);
+        bool is_sum = places < (double)chain->cut.total;
+        if (is_shared(strands, chain, id)) chain->moved_bytes += bytes;
+        else traffic->memory += bytes;
+        if (is_sum) traffic->cache += 2 * within * bytes / places * chain->cut.pieces;
+    }
+}
+
+// ---- the times
+
+static bool has_sums(const Strands *strands, const Chain *chain) {
+    DimSet cut = dim_list_set(&chain->dims);
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        if (chain->in[s] && strand_shares(strands, s, cut)) return true;
+    return false;
+}
+
+static double chain_seconds(const Strands *strands, Chain *chain) {
+    const Target *target = strands->context->target;
+    const Plan *plan = strands->plan;
+    double resident = target_resident_blocks(target, chain->shared_bytes) * (double)target->cores;
+    double workers = target_block_threads(target, chain->shared_bytes) / (double)WORKER;
+    double blocks = has_sums(strands, chain) ? chain->cut.groups : chain->cut.pieces;
+    double compute = 0, rounds = ceil(blocks / resident), steps = 0;
+    Traffic traffic = {0};
+    chain->moved_bytes = 0;
+    for (uint32_t s = chain->first; s <= chain->last; s++) {
+        if (!chain->in[s]) continue;
+        const Step *step = &plan->steps[s];
+        Tiling tiling = {1, vector_speed};
+        if (step->form == FORM_PRODUCT) tiling = tiling_of(strands, chain, step, workers);
+        compute += flops_of(strands, step, true, &tiling);
+        add_traffic(strands, chain, s, &traffic);
+        steps++;
+    }
+    compute *= rounds * resident / blocks;
+    double memory = traffic.memory / target->bandwidth, cache = traffic.cache / (cache_speed * target->bandwidth);
+    double wait = rounds * chain->cut.pieces / blocks * steps * part_seconds;
+    return kernel_seconds + fmax(compute, fmax(memory, cache)) + wait;
+}
+
+static double seconds_alone(const Strands *strands, const Chain *chain) {
+    const Target *target = strands->context->target;
+    double seconds = 0;
+    for (uint32_t s = chain->first; s <= chain->last; s++) {
+        if (!chain->in[s]) continue;
+        double compute = flops_of(strands, &strands->plan->steps[s], false, NULL);
+        seconds += kernel_seconds + fmax(compute, traffic_alone(strands, s) / target->bandwidth);
+    }
+    return seconds;
+}
+
+// ---- rows of a piece
+
+static int64_t places_of(const Strands *strands, const Chain *chain) {
+    int kept = chain->dims.rank - 1;
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        while (chain->in[s] && kept > 0 && !dim_in(strands->facts[s].cuttable, chain->dims.dims[kept - 1])) kept--;
+    int64_t count = 1;
+    for (int i = 0; i < kept; i++) count *= graph_extent(strands->plan->dims, chain->dims.dims[i]);
+    return count;
+}
+
+// The cut of so many rows, and its shared memory; false when that is too much.
+static bool cut_chain(const Strands *strands, Chain *chain, int64_t rows) {
+    int64_t total = graph_elements(strands->plan->dims, dim_list_set(&chain->dims));
+    chain->cut = (Cut){.dims = chain->dims,
+                       .total = total,
+                       .pieces = (uint32_t)(total / rows),
+                       .groups = (uint32_t)places_of(strands, chain)};
+    chain->shared_bytes = shared_bytes(strands, chain);
+    return chain->shared_bytes > 0 && chain->shared_bytes <= strands->context->target->l1_bytes;
+}
+
+static bool choose_rows(const Strands *strands, Chain *chain, double *seconds, double *least_bytes) {
+    const Graph *dims = strands->plan->dims;
+    int64_t extent = graph_extent(dims, chain->along), total = graph_elements(dims, dim_list_set(&chain->dims));
+    Chain best = *chain;
+    *seconds = *least_bytes = INFINITY;
+    for (int64_t rows = extent; rows >= 1 && total <= UINT32_MAX; rows--) {
+        if (extent % rows != 0 || total / rows < 2) continue;
+        bool fits = cut_chain(strands, chain, rows);
+        if (chain->shared_bytes > 0) *least_bytes = fmin(*least_bytes, chain->shared_bytes);
+        if (!fits) continue;
+        double took = chain_seconds(strands, chain);
+        if (took >= *seconds) continue;
+        *seconds = took;
+        best = *chain;
+    }
+    *chain = best;
+    return *seconds < INFINITY;
+}
+
+// ---- what memory is worth
+
+static double seconds_of_memory(const Strands *strands, double bytes) {
+    const Plan *plan = strands->plan;
+    double products = 0, all = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        products += plan->steps[s].form == FORM_PRODUCT ? flops_of(strands, &plan->steps[s], false, NULL) : 0;
+    for (ValueId id = 0; id < plan->value_count; id++)
+        if (plan->values[id].kind == VALUE_TEMPORARY) all += whole_bytes(plan, id);
+    return all > 0 ? memory_part * products * bytes / all : 0;
+}
+
+static double shared_values(const Strands *strands, const Chain *chain) {
+    double bytes = 0;
+    for (uint32_t s = chain->first; s <= chain->last; s++)
+        for (uint32_t k = 0; chain->in[s] && k < strands->plan->steps[s].output_count; k++)
+            if (is_shared(strands, chain, strands->plan->steps[s].outputs[k]))
+                bytes += whole_bytes(strands->plan, strands->plan->steps[s].outputs[k]);
+    return bytes;
+}
+
+// ---- the doors
+
+const char *chain_weigh_gpu(const Strands *strands, Chain *chain) {
+    double seconds, least, alone = seconds_alone(strands, chain);
+    if (!choose_rows(strands, chain, &seconds, &least)) {
+        chain->cut = (Cut){0};
+        if (least == INFINITY) return "no value of it would lie in shared memory";
+        return arena_format(strands->scratch,
+                            "a piece of one row takes %.0f KB of shared memory, of which there are %.0f", least / 1024,
+                            strands->context->target->l1_bytes / 1024);
+    }
+    double bytes = shared_values(strands, chain), worth = seconds_of_memory(strands, bytes);
+    chain->pays = bytes > 0 && seconds - alone < worth;
+    const char *blocks = has_sums(strands, chain) ? arena_format(strands->scratch, "%u sums", chain->cut.groups)
+                                                  : "a block each";
+    return arena_format(strands->scratch,
+                        "%u pieces of %lld rows, %s, %.0f KB of shared memory: %.3g ms, %.3g step by step; %.3g ms for "
+                        "%.3g MB of memory",
+                        chain->cut.pieces, (long long)(chain->cut.total / chain->cut.pieces), blocks,
+                        chain->shared_bytes / 1024, 1e3 * seconds, 1e3 * alone, 1e3 * worth, 1e-6 * bytes);
+}
+
+bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const char **reason) {
+    const Plan *plan = strands->plan;
+    double made = 0, kept = 0;
+    for (uint32_t s = chain->first; s <= chain->last; s++) {
+        if (!chain->again[s]) continue;
+        made += flops_of(strands, &plan->steps[s], false, NULL);
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) kept += whole_bytes(plan, plan->steps[s].outputs[k]);
+    }
+    double stored = 3 * chain->kept_bytes / strands->context->target->bandwidth;
+    double worth = seconds_of_memory(strands, kept);
+    *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB; %.3g ms for memory",
+                           1e3 * made, 1e3 * stored, 1e-6 * chain->kept_bytes, 1e3 * worth);
+    return made - stored < worth;
+}
+
+void chain_join_gpu(const Strands *strands, const Chain *chain, uint32_t s) {
+    Plan *plan = strands->plan;
+    Step *step = &plan->steps[s];
+    const Target *target = strands->context->target;
+    for (uint32_t k = 0; k < step->output_count; k++) {
+        Value *value = &plan->values[step->outputs[k]];
+        value->layout = chain_gpu_layout(strands, chain, step->outputs[k]);
+        value->parts = 0;
+    }
+    step->tensor = (TensorTile){0};
+    if (step->form != FORM_PRODUCT) return;
+    double workers = target_block_threads(target, chain->shared_bytes) / (double)WORKER;
+    step->tile_rows = tiling_of(strands, chain, step, workers).tile_rows;
+}
