@@ -73,7 +73,7 @@ static StridedAxis add_outer_axes(const Source *source, DimList dims, Axes *axes
     return add_axes(source, dims, axes) > 0 ? axes->axes[--axes->count] : (StridedAxis){.extent = 1};
 }
 
-static DimList by_falling_stride(DimList dims, const int64_t *stride) {
+DimList strided_order(DimList dims, const int64_t *stride) {
     for (int i = 1; i < dims.rank; i++)
         for (int k = i; k > 0 && stride[dims.dims[k]] > stride[dims.dims[k - 1]]; k--) {
             DimId dim = dims.dims[k];
@@ -116,7 +116,7 @@ static const char *matrix_refusal(const Plan *plan, const StridedProduct *produc
 static const char *find_axes(const Source *source, StridedProduct *product) {
     const Contraction *c = &source->contraction;
     Axes axes = {0}, summed = {0};
-    product->summed = add_outer_axes(source, by_falling_stride(c->summed, source->stride[STRIDED_ROWS]), &summed);
+    product->summed = add_outer_axes(source, strided_order(c->summed, source->stride[STRIDED_ROWS]), &summed);
     if (summed.count > 0) return "the summed dims are several strides in an operand";
     add_axes(source, c->batch, &axes);
     product->rows = add_outer_axes(source, c->rows, &axes);

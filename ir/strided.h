@@ -28,5 +28,7 @@ typedef struct {
 // NULL, or the first condition that failed: an epilogue, an operand or a result that does not lie by strides, summed
 // dims that are several strides (looped over they would be several sums), a matrix of whose two strides none is 1.
 const char *strided_product(const Plan *plan, const Step *step, StridedProduct *product);
+// Dims in the order in which they lie in a matrix, outermost first.
+DimList strided_order(DimList dims, const int64_t *stride);
 
 #endif

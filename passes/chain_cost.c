@@ -61,8 +61,7 @@ static double held_at_once(const Strands *strands, const Chain *chain) {
     return most;
 }
 
-// Places of the dims that every step of the chain has: pieces of one place are one group.
-static int64_t places(const Strands *strands, const Chain *chain) {
+int64_t chain_places(const Strands *strands, const Chain *chain) {
     int kept = chain->dims.rank - 1;
     for (uint32_t s = chain->first; s <= chain->last; s++)
         while (chain->in[s] && kept > 0 && !dim_in(strands->facts[s].cuttable, chain->dims.dims[kept - 1])) kept--;
@@ -73,7 +72,7 @@ static int64_t places(const Strands *strands, const Chain *chain) {
 
 // Each piece of a strand belongs to one of its groups, with all ranges of it.
 static int64_t groups_of(const Strands *strands, const Chain *chain) {
-    return chain->strand == STEP_NONE ? places(strands, chain) : strands->plan->steps[chain->strand].cut.groups;
+    return chain->strand == STEP_NONE ? chain_places(strands, chain) : strands->plan->steps[chain->strand].cut.groups;
 }
 
 static bool choose_rows(const Strands *strands, Chain *chain) {
@@ -129,7 +128,7 @@ static void count_step(const Strands *strands, const Chain *chain, uint32_t s, O
             *moved += strands->last_reader[id] > s ? 2 * chain_value_bytes(plan, id) : 0;
             continue;
         }
-        double place = whole_bytes(plan, id) / (double)places(strands, chain);
+        double place = whole_bytes(plan, id) / (double)chain_places(strands, chain);
         others->near += place;
         others->again += 2 * place * chain->cut.pieces;
         others->once += 2 * whole_bytes(plan, id);

@@ -282,22 +282,13 @@ static double seconds_alone(const Strands *strands, const Chain *chain) {
 
 // ---- rows of a piece
 
-static int64_t places_of(const Strands *strands, const Chain *chain) {
-    int kept = chain->dims.rank - 1;
-    for (uint32_t s = chain->first; s <= chain->last; s++)
-        while (chain->in[s] && kept > 0 && !dim_in(strands->facts[s].cuttable, chain->dims.dims[kept - 1])) kept--;
-    int64_t count = 1;
-    for (int i = 0; i < kept; i++) count *= graph_extent(strands->plan->dims, chain->dims.dims[i]);
-    return count;
-}
-
 // The cut of so many rows, and its shared memory; false when that is too much.
 static bool cut_chain(const Strands *strands, Chain *chain, int64_t rows) {
     int64_t total = graph_elements(strands->plan->dims, dim_list_set(&chain->dims));
     chain->cut = (Cut){.dims = chain->dims,
                        .total = total,
                        .pieces = (uint32_t)(total / rows),
-                       .groups = (uint32_t)places_of(strands, chain)};
+                       .groups = (uint32_t)chain_places(strands, chain)};
     chain->shared_bytes = shared_bytes(strands, chain);
     return chain->shared_bytes > 0 && chain->shared_bytes <= strands->context->target->l1_bytes;
 }

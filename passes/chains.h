@@ -20,6 +20,8 @@ typedef struct {
     double again_flops;        // made again
 } Chain;
 
+// Places of the dims that every step of the chain has: pieces of one place are one group.
+int64_t chain_places(const Strands *strands, const Chain *chain);
 double chain_value_bytes(const Plan *plan, ValueId id);   // what lies outside of its band is not counted
 // Fills in cut, moved_bytes and pays; the numbers as a sentence.
 const char *chain_weigh(const Strands *strands, Chain *chain);

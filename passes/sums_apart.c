@@ -156,9 +156,7 @@ static ValueId add_sum_value(Plan *plan, const Parts *parts, const Node *sum, si
                    .layout = like->layout,
                    .next_of = VALUE_NONE,
                    .space = SPACE_ARENA};
-    plan->values = arena_grow(plan->arena, plan->values, capacity, plan->value_count + 1, sizeof(Value));
-    plan->values[plan->value_count] = value;
-    return plan->value_count++;
+    return plan_add_value(plan, capacity, value);
 }
 
 // Called after the operator whose result it is.

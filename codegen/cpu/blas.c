@@ -14,6 +14,7 @@
 
 #include "base/planted.h"
 #include "codegen/cpu/cpu.h"
+#include "ir/strided.h"
 
 enum { MAX_AXES = 4 * MAX_RANK, ROWS = 0, LANES = 1, RESULT = 2, MATRICES = 3 };
 #define NO_CUT (-1)
@@ -90,16 +91,6 @@ static int add_axes(BlasContext *context, const Source *source, DimList dims) {
     return context->axis_count > first ? context->axis_count - 1 : -1;
 }
 
-static DimList by_falling_stride(DimList dims, const int64_t *stride) {
-    for (int i = 1; i < dims.rank; i++)
-        for (int k = i; k > 0 && stride[dims.dims[k]] > stride[dims.dims[k - 1]]; k--) {
-            DimId dim = dims.dims[k];
-            dims.dims[k] = dims.dims[k - 1];
-            dims.dims[k - 1] = dim;
-        }
-    return dims;
-}
-
 // The cut axes in the order of the cut: their `cut` becomes their place.
 static void order_cut_axes(BlasContext *context) {
     for (int last = 0; last < MAX_RANK; last++)
@@ -166,7 +157,7 @@ static void fill_axes(BlasContext *context, const Source *source, const Contract
     context->m = add_axes(context, source, contraction->rows);
     context->n = add_axes(context, source, contraction->lanes);
     int first = context->axis_count;
-    context->k = add_axes(context, source, by_falling_stride(contraction->summed, source->stride[ROWS]));
+    context->k = add_axes(context, source, strided_order(contraction->summed, source->stride[ROWS]));
     if (context->axis_count - first > 1) BUG("the summed dims of a product for BLAS are several strides");
     order_cut_axes(context);
 }

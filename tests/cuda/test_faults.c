@@ -15,55 +15,44 @@
 #include "passes/passes.h"
 #include "tests/cuda/side_by_side.h"
 #include "tests/cuda/tensor_plan.h"
+#include "tests/cuda/edited_text.h"
 #include "tests/skipped.h"
 
 enum { SEEDS = 4 };
 
 // ---- edits of the text
 
-static const char *replace(Arena *arena, const char *source, const char *from, const char *to) {
-    Text text = text_create(arena);
-    bool found = false;
-    for (const char *at; (at = strstr(source, from)); source = at + strlen(from), found = true) {
-        text_append_bytes(&text, source, (size_t)(at - source));
-        text_append(&text, "%s", to);
-    }
-    if (!found) fail_msg("there is no '%s' in the text", from);
-    text_append(&text, "%s", source);
-    return text_string(&text);
-}
-
 static const char *without_barriers(Arena *arena, const char *source) {
-    return replace(arena, source, "worker_barrier();", "");
+    return text_replaced(arena, source, "worker_barrier();", "");
 }
 
 static const char *barrier_of_the_first_lane(Arena *arena, const char *source) {
-    return replace(arena, source, "        worker_barrier();", "if (lane == 0) worker_barrier();");
+    return text_replaced(arena, source, "        worker_barrier();", "if (lane == 0) worker_barrier();");
 }
 
 static const char *without_tails(Arena *arena, const char *source) {
-    return replace(arena, source, "i < 37) {", "i < 48) {");
+    return text_replaced(arena, source, "i < 37) {", "i < 48) {");
 }
 
 static const char *half_a_tree(Arena *arena, const char *source) {
-    return replace(arena, source, "for (int distance = 8; distance > 0", "for (int distance = 4; distance > 0");
+    return text_replaced(arena, source, "for (int distance = 8; distance > 0", "for (int distance = 4; distance > 0");
 }
 
 static const char *tree_by_wrong_partners(Arena *arena, const char *source) {
-    return replace(arena, source, "value += from_lane_xor(value, distance)",
+    return text_replaced(arena, source, "value += from_lane_xor(value, distance)",
                    "value += from_lane_xor(value, distance ^ 3)");
 }
 
 static const char *shuffle_of_the_whole_warp(Arena *arena, const char *source) {
-    return replace(arena, source, "return 0xffffu << (threadIdx.x & 16);", "return 0xffffffffu;");
+    return text_replaced(arena, source, "return 0xffffu << (threadIdx.x & 16);", "return 0xffffffffu;");
 }
 
 static const char *everybody_adds(Arena *arena, const char *source) {
-    return replace(arena, source, "if (lane == 0) b2[", "b2[");
+    return text_replaced(arena, source, "if (lane == 0) b2[", "b2[");
 }
 
 static const char *every_worker_takes_all(Arena *arena, const char *source) {
-    return replace(arena, source, "int piece = WORKER; piece < ", "int piece = 0; piece < ");
+    return text_replaced(arena, source, "int piece = WORKER; piece < ", "int piece = 0; piece < ");
 }
 
 // ---- plans
@@ -294,71 +283,71 @@ static void blocks_of_all_sizes(void **state) {
 }
 
 static const char *without_block_barrier(Arena *arena, const char *source) {
-    return replace(arena, source, "            block_barrier();\n", "\n");
+    return text_replaced(arena, source, "            block_barrier();\n", "\n");
 }
 static const char *without_waiting_for_copies(Arena *arena, const char *source) {
-    return replace(arena, source, "            copies_wait(1);\n", "\n");
+    return text_replaced(arena, source, "            copies_wait(1);\n", "\n");
 }
 static const char *one_group_too_late(Arena *arena, const char *source) {
-    return replace(arena, source, "copies_wait(1);", "copies_wait(2);");
+    return text_replaced(arena, source, "copies_wait(1);", "copies_wait(2);");
 }
 static const char *another_swizzle_to_write(Arena *arena, const char *source) {
-    return replace(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)",
+    return text_replaced(arena, source, "copy_16(stage + PLACE_BY_ROWS(line, along / 4)",
                    "copy_16(stage + 128 * line + 4 * along");
 }
 static const char *another_swizzle_of_pairs(Arena *arena, const char *source) {
-    return replace(arena, source, "copy_16(stage + PAIRS_BY_ROWS(line, along / 4)",
+    return text_replaced(arena, source, "copy_16(stage + PAIRS_BY_ROWS(line, along / 4)",
                    "copy_16(stage + PLACE_BY_ROWS(line, along / 4)");
 }
 static const char *pairs_of_one_summed_index(Arena *arena, const char *source) {
-    return replace(arena, source, "factor_by_depth(panel, pitch, row, line + 1)",
+    return text_replaced(arena, source, "factor_by_depth(panel, pitch, row, line + 1)",
                    "factor_by_depth(panel, pitch, row, line)");
 }
 static const char *summed_indices_of_the_other_half(Arena *arena, const char *source) {
-    return replace(arena, source, "HALF(pair_by_rows)(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
+    return text_replaced(arena, source, "HALF(pair_by_rows)(panel, first + 8 * (i & 1), depth + 8 * (i >> 1))",
                    "HALF(pair_by_rows)(panel, first + 8 * (i & 1), depth)");
 }
 static const char *another_swizzle_of_halves(Arena *arena, const char *source) {
-    return replace(arena, source, "copy_16(stage + PLACE_OF_HALVES(line, along / 8, 128)",
+    return text_replaced(arena, source, "copy_16(stage + PLACE_OF_HALVES(line, along / 8, 128)",
                    "copy_16(stage + 128 * line + 2 * along");
 }
 static const char *halves_that_are_not_turned(Arena *arena, const char *source) {
-    return replace(arena, source, "HALF(load_halves_turned)(b, panel", "HALF(load_halves)(b, panel");
+    return text_replaced(arena, source, "HALF(load_halves_turned)(b, panel", "HALF(load_halves)(b, panel");
 }
 static const char *rows_of_one_matrix(Arena *arena, const char *source) {
-    return replace(arena, source, "(WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);\n    HALF(load_halves)",
+    return text_replaced(arena, source, "(WARP_LANE & 15), piece = 2 * part + (WARP_LANE >> 4);\n    HALF(load_halves)",
                    "(WARP_LANE & 7), piece = 2 * part + (WARP_LANE >> 4);\n    HALF(load_halves)");
 }
 static const char *rounding_to_zero(Arena *arena, const char *source) {
-    return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits");
+    return text_replaced(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits");
 }
 static const char *stored_in_the_other_type(Arena *arena, const char *source) {
-    return replace(arena, source, " = f16_of(", " = bf16_of(");
+    return text_replaced(arena, source, " = f16_of(", " = bf16_of(");
 }
 static const char *factors_of_the_other_type(Arena *arena, const char *source) {
-    return replace(arena, source, "lanes_by_depth_f16(", "lanes_by_depth_bf16(");
+    return text_replaced(arena, source, "lanes_by_depth_f16(", "lanes_by_depth_bf16(");
 }
 static const char *ties_away_from_zero(Arena *arena, const char *source) {
-    return replace(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits + 0x8000u");
+    return text_replaced(arena, source, "nearest = bits + 0x7fffu + (bits >> 16 & 1u)", "nearest = bits + 0x8000u");
 }
 static const char *lanes_of_the_next_fragment(Arena *arena, const char *source) {
-    return replace(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");
+    return text_replaced(arena, source, "b[j / 2] + 2 * (j % 2)", "b[j / 2] + 2 * (1 - j % 2)");
 }
 static const char *without_row_tails(Arena *arena, const char *source) {
-    return replace(arena, source, "75 - M_", "96 - M_");
+    return text_replaced(arena, source, "75 - M_", "96 - M_");
 }
 static const char *without_lane_tails(Arena *arena, const char *source) {
-    return replace(arena, source, "i < 44) {", "i < 64) {");
+    return text_replaced(arena, source, "i < 44) {", "i < 64) {");
 }
 static const char *without_the_end_of_the_sum(Arena *arena, const char *source) {
-    return replace(arena, source, "136 - K_", "160 - K_");
+    return text_replaced(arena, source, "136 - K_", "160 - K_");
 }
 static const char *stage_that_is_in_use(Arena *arena, const char *source) {
-    return replace(arena, source, "ring + (ahead + 1) % 3", "ring + (ahead + 2) % 3");
+    return text_replaced(arena, source, "ring + (ahead + 1) % 3", "ring + (ahead + 2) % 3");
 }
 
 static const char *without_passing_on(Arena *arena, const char *source) {
-    return replace(arena, source, "parts[i - 1][v] = parts[i][v]", "parts[i - 1][v] = parts[i - 1][v]");
+    return text_replaced(arena, source, "parts[i - 1][v] = parts[i][v]", "parts[i - 1][v] = parts[i - 1][v]");
 }
 
 static void must_fail(const char *text, TensorKind kind, SourceEdit edit, const char *expected) {

@@ -11,6 +11,7 @@
 
 #include "tests/cuda/side_by_side.h"
 #include "tests/cuda/warpgroup_plan.h"
+#include "tests/cuda/edited_text.h"
 #include "tests/skipped.h"
 
 enum { SEEDS = 3 };
@@ -130,18 +131,6 @@ static void random_products(void **state) {
 
 // ---- slips
 
-static const char *replace(Arena *arena, const char *source, const char *from, const char *to) {
-    Text text = text_create(arena);
-    bool found = false;
-    for (const char *at; (at = strstr(source, from)); source = at + strlen(from), found = true) {
-        text_append_bytes(&text, source, (size_t)(at - source));
-        text_append(&text, "%s", to);
-    }
-    if (!found) fail_msg("there is no '%s' in the text", from);
-    text_append(&text, "%s", source);
-    return text_string(&text);
-}
-
 static const struct {
     const char *what, *from, *to, *expected;
 } slips[] = {
@@ -173,7 +162,7 @@ static const struct {
 static const char *planted_from, *planted_to;
 
 static const char *plant(Arena *arena, const char *source) {
-    return replace(arena, source, planted_from, planted_to);
+    return text_replaced(arena, source, planted_from, planted_to);
 }
 
 static void slips_are_caught(void **state) {

@@ -10,8 +10,7 @@ endforeach()
 # the C compiler, and a libcublasLt.so.13 that multiplies on the processor, found through LD_LIBRARY_PATH.
 set(FAKE_GPU ${CMAKE_CURRENT_BINARY_DIR}/fake_gpu)
 add_library(fake_cuda SHARED cuda/fake_driver.c cuda/fake_graph.c cuda/fake_library.c cuda/emulator.c
-  cuda/emulated_tensor.c
-  cuda/emulated_warpgroup.c cuda/emulated_map.c)
+  cuda/emulated_tensor.c cuda/emulated_warpgroup.c cuda/emulated_map.c)
 add_library(fake_nvrtc SHARED cuda/fake_nvrtc.c)
 add_library(fake_cublaslt SHARED cuda/fake_cublaslt.c)
 target_link_libraries(fake_cublaslt PRIVATE fake_cuda m)
