@@ -6,6 +6,9 @@
 #define SINTER_BASE_PLANTED_H
 
 #ifdef SINTER_PLANTED
+#include <stdatomic.h>
+#include <stdint.h>
+
 typedef enum {
     PLANT_NONE,
 #define PLANT(name, place, what) PLANT_##name,
@@ -13,8 +16,11 @@ typedef enum {
 #undef PLANT
     PLANT_COUNT
 } Plant;
-extern Plant planted;   // the one that is on: tests/fuzz/test_planted.c
-#define PLANTED(name) (planted == PLANT_##name)
+extern Plant planted;                   // the one that is on: tests/fuzz/test_planted.c
+extern _Atomic uint64_t *plants_reached; // a bit for each that was asked for: until then a run is as without it
+#define PLANTED(name) \
+    (atomic_fetch_or_explicit(plants_reached, (uint64_t)1 << PLANT_##name, memory_order_relaxed), \
+     planted == PLANT_##name)
 #else
 #define PLANTED(name) 0
 #endif

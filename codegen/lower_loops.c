@@ -100,8 +100,8 @@ void lower_close(Lowering *lowering, int depth) {
 TileIndex lower_output_address(Lowering *lowering, uint32_t output) {
     const Value *value = lower_output(lowering, output);
     TileIndex address = evaluator_address(lowering->evaluator, &value->layout, lowering->env);
-    if (PLANTED(groups_share_a_part)) return address;
-    return value->parts > 1 ? tile_index_sum(address, lowering->part, layout_elements(&value->layout)) : address;
+    if (value->parts <= 1 || PLANTED(groups_share_a_part)) return address;
+    return tile_index_sum(address, lowering->part, layout_elements(&value->layout));
 }
 
 void lower_store(Lowering *lowering, uint32_t output, TileValue value) {
