@@ -45,6 +45,6 @@ typedef struct {
 
 // Steps first .. end-1 of the plan.
 ChainKernel *chain_kernel(Arena *arena, const Plan *plan, uint32_t first, uint32_t end, const Target *target);
-const char *print_chain(Arena *arena, const ChainKernel *chain);
+const CudaText *print_chain(Arena *arena, const ChainKernel *chain);
 
 #endif

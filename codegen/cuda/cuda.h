@@ -5,7 +5,8 @@
 //     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
 //     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
-//     merge.c       small launches that do not wait for each other -> one; from the texts of their kernels
+//     kernel.c      a kernel as data, until its unit's text is written
+//     merge.c       small launches that do not wait for each other -> one
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
 //     chain.c, print_chain.c   a chain of steps as one kernel
@@ -20,6 +21,7 @@
 #define SINTER_CODEGEN_CUDA_CUDA_H
 
 #include "codegen/cuda/cuda_program.h"
+#include "codegen/cuda/kernel.h"
 #include "codegen/lower.h"
 
 extern const char *cuda_common(void); // common.cu
@@ -107,10 +109,10 @@ typedef enum { INDEX_SIGNED, INDEX_WIDE, INDEX_UNSIGNED, INDEX_FIRST_ROW, INDEX_
 const char *index_text(const Printer *printer, const TileIndex *index, IndexStyle style);
 const char *address_text(const Printer *printer, const TileIndex *index);
 
-void print_tables(Printer *printer);   // print.c
+bool print_tables(Printer *printer);   // print.c: false, there are none
 void print_piece(Printer *printer);    // print.c: what the workers of a block do of `piece`
-// The text of one kernel and its tables.
-const char *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
-                         uint32_t threads, const Spread *spread);
+// One kernel and its tables, for blocks of any number of threads where it is spread over workers.
+const CudaText *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
+                             const Spread *spread);
 
 #endif

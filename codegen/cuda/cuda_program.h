@@ -1,7 +1,7 @@
 // The Program for a CUDA device: source text by distinct kernel, and launches in order. All data: no driver, no
 // compiler.
 //
-//     kernel 3  row_softmax_edfaa24155db9ddb   "KERNEL(row_softmax_edfaa..., 128)(const float *b0, float *b1) { ... }"
+//     kernel 3  row_softmax_edfaa24155db9ddb   KERNEL(row_softmax_edfaa..., 128)(const float *b0, float *b1) { ... }
 //     launch 17 kernel 3  384 blocks of 128 threads  b0 = arena + 4096, b1 = arena + 12288  after 15
 //
 // codegen_cuda makes it from plans; whoever has a device compiles the kernels, keeps the two blocks of memory and
@@ -41,6 +41,7 @@ void cuda_code_free(CudaCode *code);
 
 // One translation unit: the common part, then kernels first .. first+count-1.
 void cuda_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out);
+void cuda_kernels_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out);   // without the common part
 
 // What every compiler of these texts must be told beside --gpu-architecture: bits depend on it (no contraction of a
 // product and a sum, IEEE division and roots, subnormals kept). Ends with NULL.

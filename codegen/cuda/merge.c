@@ -1,7 +1,7 @@
 // Small launches that do not wait for each other -> one launch: each has a range of its blocks.
 //
 //     level 7:  launch 45 product_1f..  96 blocks      ->   launch 31 level_8a..  98 blocks
-//               launch 46 map_copy_..    1 block                if (block < 96) { level_8a.._0(b0, b1, b2, block, ..);
+//               launch 46 map_copy_..    1 block                if (block < 96) { level_8a.._0(b0, b1, b2, own, ..); ..
 //               launch 47 map_copy_..    1 block                ...
 //
 // A launch's level is one more than the highest of those it waits for: two of one level never wait for each other, not
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "codegen/cuda/kernel.h"
 #include "codegen/cuda/merge.h"
 #include "codegen/lower.h"
 
@@ -37,62 +38,24 @@ typedef struct {
     uint32_t threads;         // of a block
 } Bundle;
 
-// ---- the text of a kernel, taken apart
-//
-//     KERNEL(name, 128)(PARAMETERS) {          TENSOR_KERNEL(name, 128, 3)(PARAMETERS) {
-//         const int lane = ..                      const int block = ..
-//         await_earlier();                         await_earlier();
-//         BODY                                     BODY
-
-static const char plain_head[] = "KERNEL(", tensor_head[] = "TENSOR_KERNEL(", before_body[] = "await_earlier();\n";
+// ---- kernels
 
 static const CudaKernel *kernel_of(const Merging *merging, const CudaLaunch *launch) {
     return &merging->kernels[launch->kernel];
 }
 
-static bool begins_with(const char *text, const char *head) { return strncmp(text, head, strlen(head)) == 0; }
+// Of tensor cores, or a chain: its blocks have as many threads as the text says.
+static bool has_fixed_blocks(const CudaKernel *kernel) { return kernel->text->resident > 0; }
 
-static bool is_tensor(const CudaKernel *kernel) { return begins_with(kernel->source, tensor_head); }
+// Tables are named by their kernel, and stand once. Maps of tensors are parameters of another kind.
+static bool is_mergeable(const CudaKernel *kernel) { return kernel->map_count == 0 && !kernel->text->has_tables; }
 
-// Where no tables stand before it, and the body knows of its blocks only what the first line says: a chain asks for
-// blockIdx. Maps of tensors are parameters of another kind.
-static bool is_mergeable(const CudaKernel *kernel) {
-    if (kernel->map_count > 0) return false;
-    const char *body = strstr(kernel->source, before_body);
-    bool is_known = begins_with(kernel->source, plain_head) || is_tensor(kernel);
-    return is_known && body && !strstr(body, "blockIdx") && !strstr(body, "gridDim");
+// Kernels of one bundle have equal blocks where these are fixed.
+static int compare_classes(const CudaKernel *a, const CudaKernel *b) {
+    uint32_t a_threads = has_fixed_blocks(a) ? a->threads : 0, b_threads = has_fixed_blocks(b) ? b->threads : 0;
+    if (a->text->resident != b->text->resident) return a->text->resident < b->text->resident ? -1 : 1;
+    return a_threads == b_threads ? 0 : a_threads < b_threads ? -1 : 1;
 }
-
-// What kernels of one bundle have in common: nothing, or, for tensor cores, how many threads a block has and how many
-// blocks a multiprocessor at once: ", 128, 3".
-static const char *class_of(const Merging *merging, const CudaKernel *kernel) {
-    if (!is_tensor(kernel)) return "";
-    const char *begin = kernel->source + strlen(tensor_head) + strlen(kernel->name);
-    return arena_copy_range(merging->scratch, begin, (size_t)(strstr(begin, ")(") - begin));
-}
-
-static const char *parameters_of(const CudaKernel *kernel, size_t *length) {
-    const char *begin = strstr(kernel->source, ")(") + 2;
-    *length = strcspn(begin, ")");
-    return begin;
-}
-
-// "const float *RESTRICT " of parameter `number`.
-static const char *type_of(Arena *arena, const CudaKernel *kernel, uint32_t number) {
-    size_t left;
-    const char *at = parameters_of(kernel, &left);
-    for (uint32_t i = 0; i < number; i++) at = strchr(at, ',') + 2;
-    size_t length = strcspn(at, ",)");
-    while (at[length - 1] != 'b') length--;
-    return arena_copy_range(arena, at, length - 1);
-}
-
-static const char *without_restrict(Arena *arena, const char *type) {
-    const char *at = strstr(type, "RESTRICT ");
-    return at ? arena_copy_range(arena, type, (size_t)(at - type)) : type;
-}
-
-// ---- the text of a merged one
 
 static bool is_one_worker(const CudaKernel *kernel) { return kernel->threads == LANES; }
 
@@ -107,82 +70,81 @@ static uint32_t equal_parts(const Bundle *bundle, uint32_t first) {
     return end - first;
 }
 
-static void append_function(const CudaKernel *kernel, const char *symbol, uint32_t number, Text *out) {
-    size_t length;
-    const char *parameters = parameters_of(kernel, &length);
-    text_append(out, "INLINE void %s_%u(", symbol, number);
-    text_append_bytes(out, parameters, length);
-    text_append(out, ", const int block, const int blocks) {\n%s%s\n",
-                is_tensor(kernel) ? "" : "    const int lane = LANE;\n",
-                strstr(kernel->source, before_body) + strlen(before_body));
-}
+// ---- the body of a merged one: functions of its parts, and which blocks call them
+//
+//     if (block < 98) {
+//         const int own = block - 96;      two launches of one kernel, with a block each
+//         float *x0;
+//         switch (own / 1) { case 0: x0 = b3; break; default: x0 = b4; break; }
+//         level_8a_1(x0, own % 1, 1);
+//         return;
+//     }
 
-static void append_head(const Merging *merging, const Bundle *bundle, const char *symbol, Text *out) {
-    uint32_t number = 0;
-    const CudaKernel *first = kernel_of(merging, bundle->parts[0]);
-    if (is_tensor(first)) text_append(out, "%s%s%s)(", tensor_head, symbol, class_of(merging, first));
-    else text_append(out, "%s%s, %u)(", plain_head, symbol, bundle->threads);
-    for (uint32_t p = 0; p < bundle->count; p++) {
-        const CudaKernel *kernel = kernel_of(merging, bundle->parts[p]);
-        for (uint32_t b = 0; b < kernel->buffer_count; b++, number++)
-            text_append(out, "%s%sb%u", number ? ", " : "", type_of(merging->scratch, kernel, b), number);
-    }
-    text_append(out, ") {\n    %s    int block = (int)blockIdx.x;\n", before_body);
-}
+// Equal kernels side by side: their function, launches, blocks of each, where the first one's blocks and buffers begin.
+typedef struct {
+    const CudaKernel *kernel;
+    const char *function;
+    uint32_t count, blocks, begin, buffer;
+} Alike;
 
-// Its buffers are x0, x1, ...: those of part block / blocks.
-static void append_choice(const Merging *merging, const CudaKernel *kernel, uint32_t first_buffer, uint32_t count,
-                          uint32_t blocks, Text *out) {
+// Its buffers are x0, x1, ...: those of part own / blocks.
+static void append_choice(const Alike *alike, Arena *scratch, Text *out) {
+    const CudaKernel *kernel = alike->kernel;
     for (uint32_t b = 0; b < kernel->buffer_count; b++)
-        text_append(out, "        %sx%u;\n",
-                    without_restrict(merging->scratch, type_of(merging->scratch, kernel, b)), b);
-    text_append(out, "        switch (block / %u) {\n", blocks);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + 1 < count) text_append(out, "        case %u:", i);
+        text_append(out, "        %sx%u;\n", parameter_text(scratch, &kernel->text->parameters[b], false), b);
+    text_append(out, "        switch (own / %u) {\n", alike->blocks);
+    for (uint32_t i = 0; i < alike->count; i++) {
+        if (i + 1 < alike->count) text_append(out, "        case %u:", i);
         else text_append(out, "        default:");
         for (uint32_t b = 0; b < kernel->buffer_count; b++)
-            text_append(out, " x%u = b%u;", b, first_buffer + i * kernel->buffer_count + b);
+            text_append(out, " x%u = b%u;", b, alike->buffer + i * kernel->buffer_count + b);
         text_append(out, " break;\n");
     }
     text_append(out, "        }\n");
 }
 
-static void append_call(const CudaKernel *kernel, const char *symbol, uint32_t number, char prefix,
-                        uint32_t first_buffer, uint32_t blocks, Text *out) {
-    text_append(out, "        %s%s_%u(", is_one_worker(kernel) ? "if (threadIdx.x < 16) " : "", symbol, number);
-    for (uint32_t b = 0; b < kernel->buffer_count; b++) text_append(out, "%c%u, ", prefix, first_buffer + b);
-    text_append(out, "block %% %u, %u);\n        return;\n    }\n", blocks, blocks);
+static void append_alike(const Alike *alike, Arena *scratch, Text *out) {
+    text_append(out, "    if (block < %u) {\n        const int own = block - %u;\n",
+                alike->begin + alike->count * alike->blocks, alike->begin);
+    if (alike->count > 1) append_choice(alike, scratch, out);
+    text_append(out, "        %s%s(", is_one_worker(alike->kernel) ? "if (threadIdx.x < 16) " : "", alike->function);
+    for (uint32_t b = 0; b < alike->kernel->buffer_count; b++)
+        text_append(out, "%c%u, ", alike->count > 1 ? 'x' : 'b', alike->count > 1 ? b : alike->buffer + b);
+    text_append(out, "own %% %u, %u);\n        return;\n    }\n", alike->blocks, alike->blocks);
 }
 
-static const char *text_of(const Merging *merging, const Bundle *bundle, const char *symbol, uint32_t *blocks) {
-    Text text = text_create(merging->arena);
-    uint32_t number = 0, buffer = 0;
-    *blocks = 0;
-    for (uint32_t p = 0; p < bundle->count; p += equal_parts(bundle, p), number++)
-        append_function(kernel_of(merging, bundle->parts[p]), symbol, number, &text);
-    append_head(merging, bundle, symbol, &text);
-    number = 0;
-    for (uint32_t p = 0; p < bundle->count; number++) {
-        const CudaKernel *kernel = kernel_of(merging, bundle->parts[p]);
-        uint32_t count = equal_parts(bundle, p), each = blocks_of(merging, bundle->parts[p], bundle->threads);
-        text_append(&text, "    if (block < %u) {\n", count * each);
-        if (count > 1) append_choice(merging, kernel, buffer, count, each, &text);
-        append_call(kernel, symbol, number, count > 1 ? 'x' : 'b', count > 1 ? 0 : buffer, each, &text);
-        text_append(&text, "    block -= %u;\n", count * each);
-        *blocks += count * each;
-        buffer += count * kernel->buffer_count;
-        p += count;
+static const CudaText *text_of(const Merging *merging, const Bundle *bundle, const char *symbol) {
+    Text functions = text_create(merging->arena), body = text_create(merging->arena);
+    CudaParameter *parameters = ARENA_ARRAY(merging->arena, CudaParameter, bundle->buffer_count + 1);
+    Alike alike = {0};
+    for (uint32_t p = 0, number = 0; p < bundle->count; p += alike.count, number++) {
+        alike.kernel = kernel_of(merging, bundle->parts[p]);
+        alike.function = arena_format(merging->scratch, "%s_%u", symbol, number);
+        alike.count = equal_parts(bundle, p);
+        alike.blocks = blocks_of(merging, bundle->parts[p], bundle->threads);
+        kernel_append_function(alike.kernel, alike.function, &functions);
+        text_append(&functions, "\n");
+        append_alike(&alike, merging->scratch, &body);
+        alike.begin += alike.count * alike.blocks;
+        for (uint32_t i = 0; i < alike.count; i++)
+            for (uint32_t b = 0; b < alike.kernel->buffer_count; b++)
+                parameters[alike.buffer++] = alike.kernel->text->parameters[b];
     }
-    text_append(&text, "}\n");
-    return text_string(&text);
+    CudaText *text = ARENA_NEW(merging->arena, CudaText);
+    *text = (CudaText){.before = text_string(&functions),
+                       .letter = "b",
+                       .parameters = parameters,
+                       .resident = kernel_of(merging, bundle->parts[0])->text->resident,
+                       .body = text_string(&body)};
+    return text;
 }
 
-// ---- kernels and launches
+// ---- merged kernels and launches
 
 // A part of few workers has small blocks, so that all multiprocessors have some.
 static uint32_t threads_of(const Merging *merging, const Bundle *bundle) {
     uint32_t least = MOST_THREADS, blocks = 0;
-    if (is_tensor(kernel_of(merging, bundle->parts[0]))) return kernel_of(merging, bundle->parts[0])->threads;
+    if (has_fixed_blocks(kernel_of(merging, bundle->parts[0]))) return kernel_of(merging, bundle->parts[0])->threads;
     for (uint32_t p = 0; p < bundle->count; p++) {
         uint32_t threads = kernel_of(merging, bundle->parts[p])->threads;
         if (threads < least) least = threads < LEAST_THREADS ? LEAST_THREADS : threads;
@@ -203,7 +165,7 @@ static uint32_t find_or_add(Merging *merging, const Bundle *bundle) {
     const char *symbol = symbol_of(merging, bundle);
     for (uint32_t i = merging->code->kernel_count; i < merging->kernel_count; i++)
         if (text_equal(merging->kernels[i].name, symbol)) return i;
-    uint32_t blocks, number = 0;
+    uint32_t number = 0;
     size_t shared_bytes = 0;
     CudaBuffer *buffers = ARENA_ARRAY(merging->arena, CudaBuffer, bundle->buffer_count + 1);
     for (uint32_t p = 0; p < bundle->count; p++) {
@@ -212,7 +174,7 @@ static uint32_t find_or_add(Merging *merging, const Bundle *bundle) {
         if (kernel->shared_bytes > shared_bytes) shared_bytes = kernel->shared_bytes;
     }
     CudaKernel merged = {.name = symbol,
-                         .source = text_of(merging, bundle, symbol, &blocks),
+                         .text = text_of(merging, bundle, symbol),
                          .buffer_count = number,
                          .buffers = buffers,
                          .threads = bundle->threads,
@@ -301,18 +263,18 @@ static void put(Merging *merging, const CudaProgram *program, Merged *merged, Bu
 
 // Those of one class side by side, and in these equal kernels.
 static bool comes_before(const Merging *merging, const CudaLaunch *a, const CudaLaunch *b) {
-    int order = strcmp(class_of(merging, kernel_of(merging, a)), class_of(merging, kernel_of(merging, b)));
+    int order = compare_classes(kernel_of(merging, a), kernel_of(merging, b));
     return order != 0 ? order < 0 : a->kernel < b->kernel;
 }
 
 // As many of the small ones from `begin` on as have one class and room for their buffers.
 static Bundle bundle_of(const Merging *merging, const CudaLaunch *const *small, uint32_t count) {
     Bundle bundle = {.parts = small};
-    const char *kind = class_of(merging, kernel_of(merging, small[0]));
+    const CudaKernel *first = kernel_of(merging, small[0]);
     for (; bundle.count < count; bundle.count++) {
         const CudaKernel *kernel = kernel_of(merging, small[bundle.count]);
         bool fits = bundle.buffer_count + kernel->buffer_count <= MOST_BUFFERS;
-        if (bundle.count > 0 && (!fits || !text_equal(class_of(merging, kernel), kind))) break;
+        if (bundle.count > 0 && (!fits || compare_classes(kernel, first) != 0)) break;
         bundle.buffer_count += kernel->buffer_count;
     }
     return bundle;

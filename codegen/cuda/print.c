@@ -29,15 +29,12 @@ static const char *element_text(const Printer *printer, DType dtype, double numb
     return arena_format(printer->arena, "%d", (int)number);
 }
 
-static const char *memory_text(DType dtype) {
-    if (dtype == DTYPE_BF16 || dtype == DTYPE_F16) return "unsigned short";
-    return dtype == DTYPE_BOOL ? "unsigned char" : dtype_text(dtype);
-}
-
-void print_tables(Printer *printer) {
+bool print_tables(Printer *printer) {
+    bool any = false;
     for (uint32_t i = 0; i < printer->program->op_count; i++) {
         const TileOp *op = printer_op(printer, i);
         if (op->kind != TILE_TABLE) continue;
+        any = true;
         text_append(printer->out, "CONSTANT %s %s_table%u[%lld] = {", memory_text(op->dtype), printer->symbol, i,
                     (long long)op->table_count);
         for (int64_t k = 0; k < op->table_count; k++)
@@ -45,28 +42,10 @@ void print_tables(Printer *printer) {
                         element_text(printer, op->dtype, op->table[k]));
         text_append(printer->out, "};\n");
     }
+    return any;
 }
 
 // ---- the function
-
-static void print_head(Printer *printer, const bool *aliased, uint32_t threads) {
-    const TileProgram *program = printer->program;
-    Text parameters = text_create(printer->arena);
-    for (uint32_t i = 0; i < program->buffer_count; i++) {
-        const TileBuffer *buffer = &program->buffers[i];
-        text_append(&parameters, "%s%s%s *%sb%u", i ? ", " : "", buffer->written ? "" : "const ",
-                    memory_text(buffer->dtype), aliased[i] ? "" : "RESTRICT ", i);
-    }
-    if (program->tensor.wgmma) text_append(&parameters, ", TENSOR_MAP m0, TENSOR_MAP m1");
-    if (printer->tensor)
-        print_line(printer, "TENSOR_KERNEL(%s, %u, %d)(%s) {", printer->symbol, threads, printer->tensor->resident,
-                   text_string(&parameters));
-    else
-        print_line(printer, "KERNEL(%s, %u)(%s) {", printer->symbol, threads, text_string(&parameters));
-    if (printer->tensor) print_line(printer, "const int block = (int)blockIdx.x;");
-    else print_line(printer, "const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;");
-    print_line(printer, "await_earlier();");
-}
 
 static void print_nests(Printer *printer, uint32_t begin, uint32_t end) {
     while (begin < end) {
@@ -136,20 +115,35 @@ Printer printer_of(Arena *arena, Text *out, const TileProgram *program, const ch
                      .workers = "WORKERS"};
 }
 
-const char *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
-                         uint32_t threads, const Spread *spread) {
-    Text text = text_create(arena);
+static const CudaParameter *parameters_of(Arena *arena, const TileProgram *program, const bool *aliased) {
+    CudaParameter *parameters = ARENA_ARRAY(arena, CudaParameter, program->buffer_count + 1);
+    for (uint32_t i = 0; i < program->buffer_count; i++)
+        parameters[i] = (CudaParameter){program->buffers[i].dtype, program->buffers[i].written, !aliased[i]};
+    return parameters;
+}
+
+const CudaText *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
+                             const Spread *spread) {
+    Text tables = text_create(arena), body = text_create(arena);
     Arena *scratch = arena_create();
-    Printer printer = printer_of(scratch, &text, program, symbol, spread);
+    CudaText *text = ARENA_NEW(arena, CudaText);
+    *text = (CudaText){.letter = "b", .parameters = parameters_of(arena, program, aliased)};
+    Printer printer = printer_of(scratch, &tables, program, symbol, spread);
     Tensor tensor;
     if (spread->kind == SPREAD_TENSOR) {
         tensor = tensor_of(program);
         printer.tensor = &tensor;
+        text->resident = (uint32_t)tensor.resident;
+        text->shared = program->tensor.wgmma ? SHARED_BOXES : SHARED_BYTES;
+    } else {
+        text->asks_lane = text->asks_blocks = true;
     }
-    print_tables(&printer);
-    print_head(&printer, aliased, threads);
+    text->has_tables = print_tables(&printer);
+    printer.out = &body;
+    printer.depth = 1;
     print_body(&printer);
-    print_line(&printer, "}");
+    text->before = text_string(&tables);
+    text->body = text_string(&body);
     arena_free(scratch);
-    return text_string(&text);
+    return text;
 }

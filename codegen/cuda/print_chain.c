@@ -1,6 +1,6 @@
 // A chain of steps -> the text of its kernel.
 //
-//     const int piece = blockIdx.x;                      or, where pieces add up:  for (piece = 16 * blockIdx.x; ...) {
+//     const int piece = block;                           or, where pieces add up:  for (piece = 16 * block; ...) {
 //     {                                                     part 0: scores of the piece's rows, into shared memory
 //         const float *const b0 = p0, *const b1 = p0;
 //         float *const b2 = (float *)(shared_memory + 0);
@@ -15,33 +15,23 @@
 #include "base/diag.h"
 #include "codegen/cuda/chain.h"
 
-static const char *memory_text(DType dtype) {
-    if (dtype == DTYPE_BF16 || dtype == DTYPE_F16) return "unsigned short";
-    return dtype == DTYPE_BOOL ? "unsigned char" : dtype_text(dtype);
-}
-
-static void print_head(Printer *printer, const ChainKernel *chain) {
-    Text parameters = text_create(printer->arena);
+static const CudaParameter *parameters_of(Arena *arena, const ChainKernel *chain) {
+    CudaParameter *parameters = ARENA_ARRAY(arena, CudaParameter, chain->parameter_count + 1);
     for (uint32_t i = 0; i < chain->parameter_count; i++) {
         const ChainParameter *parameter = &chain->parameters[i];
-        text_append(&parameters, "%s%s%s *%sp%u", i ? ", " : "", parameter->written ? "" : "const ",
-                    memory_text(parameter->dtype), parameter->aliased ? "" : "RESTRICT ", i);
+        parameters[i] = (CudaParameter){parameter->dtype, parameter->written, !parameter->aliased};
     }
-    print_line(printer, "TENSOR_KERNEL(%s, %u, %u)(%s) {", chain->symbol, chain->threads, chain->resident,
-               text_string(&parameters));
-    if (chain->shared_bytes) print_line(printer, "SHARED_MEMORY;");
-    print_line(printer, "await_earlier();");
-    print_line(printer, "const int lane = LANE;");
+    return parameters;
 }
 
 // Returns whether pieces follow each other.
 static bool open_pieces(Printer *printer, const ChainKernel *chain) {
     uint32_t each = chain->pieces / chain->blocks;
     if (each == 1) {
-        print_line(printer, "const int piece = (int)blockIdx.x;");
+        print_line(printer, "const int piece = block;");
         return false;
     }
-    print_line(printer, "const int first_piece = %u * (int)blockIdx.x;", each);
+    print_line(printer, "const int first_piece = %u * block;", each);
     print_line(printer, "for (int piece = first_piece; piece < first_piece + %u; piece++) {", each);
     return true;
 }
@@ -83,15 +73,28 @@ static void print_part(Printer *printer, const ChainKernel *chain, uint32_t numb
     print_line(printer, "}");
 }
 
-const char *print_chain(Arena *arena, const ChainKernel *chain) {
-    Text text = text_create(arena);
-    Arena *scratch = arena_create();
-    Printer printer = {.arena = scratch, .out = &text, .symbol = chain->symbol};
+static const char *tables_of(Printer *printer, const ChainKernel *chain, Arena *arena, bool *any) {
+    Text tables = text_create(arena);
+    printer->out = &tables;
     for (uint32_t i = 0; i < chain->part_count; i++) {
-        Printer own = part_printer(&printer, &chain->parts[i], part_symbol(&printer, chain, i), chain->threads);
-        print_tables(&own);
+        Printer own = part_printer(printer, &chain->parts[i], part_symbol(printer, chain, i), chain->threads);
+        *any |= print_tables(&own);
     }
-    print_head(&printer, chain);
+    return text_string(&tables);
+}
+
+const CudaText *print_chain(Arena *arena, const ChainKernel *chain) {
+    Arena *scratch = arena_create();
+    Printer printer = {.arena = scratch, .symbol = chain->symbol, .depth = 1};
+    CudaText *text = ARENA_NEW(arena, CudaText);
+    *text = (CudaText){.letter = "p",
+                       .parameters = parameters_of(arena, chain),
+                       .resident = chain->resident,
+                       .asks_lane = true,
+                       .shared = chain->shared_bytes ? SHARED_BYTES : SHARED_NOT};
+    text->before = tables_of(&printer, chain, arena, &text->has_tables);
+    Text body = text_create(arena);
+    printer.out = &body;
     bool is_loop = open_pieces(&printer, chain);
     for (uint32_t i = 0; i < chain->part_count; i++) {
         if (i > 0) print_line(&printer, "block_barrier();");
@@ -101,7 +104,7 @@ const char *print_chain(Arena *arena, const ChainKernel *chain) {
         print_line(&printer, "block_barrier();");
         print_line(&printer, "}");
     }
-    print_line(&printer, "}");
+    text->body = text_string(&body);
     arena_free(scratch);
-    return text_string(&text);
+    return text;
 }

@@ -238,7 +238,6 @@ static void print_ring(Printer *printer, const Summing *summing) {
 static void print_own_part(Printer *printer) {
     const Tensor *tensor = printer->tensor;
     int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
-    print_line(printer, "SHARED_MEMORY;");
     print_line(printer, "unsigned char *const ring = shared_memory;");
     print_line(
         printer,

@@ -36,7 +36,7 @@ static int64_t raster_lanes(const Printer *printer) {
 static void print_raster_rows(Printer *printer, uint32_t loop) {
     int64_t rows = raster_rows(printer), lanes = raster_lanes(printer), group = RASTER_ROWS * lanes;
     const char *base = loop_base(printer, loop);
-    print_line(printer, "const int tile = (int)blockIdx.x %% %lld;", (long long)(rows * lanes));
+    print_line(printer, "const int tile = block %% %lld;", (long long)(rows * lanes));
     if (rows <= RASTER_ROWS || lanes == 1) {
         print_line(printer, "const int tile_lanes = tile / %lld, %s = %u * (tile %% %lld);", (long long)rows, base,
                    printer->tensor->tile.rows, (long long)rows);
@@ -203,7 +203,6 @@ static void print_consumers(Printer *printer, const Boxes *boxes) {
 // ---- the kernel
 
 void print_warpgroup(Printer *printer) {
-    print_line(printer, "SHARED_BOXES;");
     print_line(printer, "unsigned char *const ring = shared_boxes;");
     uint32_t loop = print_tiles(printer);
     uint32_t sum = loop + 1;

@@ -116,7 +116,7 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
         kernel->map_count = 2;
         kernel->maps = maps_of(code->arena, program);
     }
-    kernel->source = print_kernel(code->arena, program, aliased, kernel->name, kernel->threads, spread);
+    kernel->text = print_kernel(code->arena, program, aliased, kernel->name, spread);
     printing->report->print_seconds += clock_seconds() - start;
 }
 
@@ -132,7 +132,7 @@ static void add_chain(Printing *printing, const ChainKernel *chain) {
                                   .written = parameter->written};
     }
     *new_kernel(printing) = (CudaKernel){.name = arena_copy(arena, chain->symbol),
-                                         .source = print_chain(arena, chain),
+                                         .text = print_chain(arena, chain),
                                          .buffer_count = chain->parameter_count,
                                          .buffers = buffers,
                                          .threads = chain->threads,
@@ -357,7 +357,14 @@ void cuda_code_free(CudaCode *code) {
     if (code) arena_free(code->arena);
 }
 
+void cuda_kernels_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out) {
+    for (uint32_t i = first; i < first + count; i++) {
+        text_append(out, "\n");
+        kernel_append(&code->kernels[i], out);
+    }
+}
+
 void cuda_source(const CudaCode *code, uint32_t first, uint32_t count, Text *out) {
     text_append(out, "%s", code->common);
-    for (uint32_t i = first; i < first + count; i++) text_append(out, "\n%s", code->kernels[i].source);
+    cuda_kernels_source(code, first, count, out);
 }

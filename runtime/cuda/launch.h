@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     const char *name;             // of the extern "C" __global__ function: an identifier, equal only for equal texts
-    const char *source;           // the function's text (and its tables'); stands behind CudaCode.common
+    const struct CudaText *text;  // what codegen/cuda writes its source from; nobody else looks into it
     uint32_t buffer_count;        // its parameters: that many pointers, then its tensor maps, by value
     const CudaBuffer *buffers;
     uint32_t map_count;

@@ -73,7 +73,7 @@ static void *compile(Arena *arena, const char *source, const char **why) {
 EmulatedCode *emulated_code_create(Arena *arena, const CudaCode *code, SourceEdit edit, const char **why) {
     Text source = text_create(arena);
     text_append(&source, "%s%s", code->common, EMULATED_SITES);
-    for (uint32_t i = 0; i < code->kernel_count; i++) text_append(&source, "\n%s", code->kernels[i].source);
+    cuda_kernels_source(code, 0, code->kernel_count, &source);
     append_entries(code, &source);
     const char *text = edit ? edit(arena, text_string(&source)) : text_string(&source);
     void *library = compile(arena, text, why);

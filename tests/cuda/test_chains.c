@@ -150,7 +150,7 @@ static const char *one_piece_too_few(Arena *arena, const char *source) {
     return replaced(arena, source, 0, "; piece++)", "; piece += 2)");
 }
 static const char *pieces_of_the_next_group(Arena *arena, const char *source) {
-    return replaced(arena, source, 0, "* (int)blockIdx.x;", "* (int)blockIdx.x + 1;");
+    return replaced(arena, source, 0, "* block;", "* block + 1;");
 }
 static const char *every_worker_works(Arena *arena, const char *source) {
     return replaced(arena, source, 2, "work = BLOCK_WORKER", "work = 0");

@@ -178,7 +178,7 @@ static const char *run_in_place(Arena *arena, SourceEdit edit) {
     assert_int_equal(spread.kind, SPREAD_LOOPS);
     assert_int_equal(spread.units, 24);
     CudaKernel kernel = {.name = "in_place", .buffer_count = 3, .buffers = buffers, .threads = 64};
-    kernel.source = print_kernel(arena, program, aliased, "in_place", 64, &spread);
+    kernel.text = print_kernel(arena, program, aliased, "in_place", &spread);
     const CudaCode code = {.common = cuda_common(), .kernels = &kernel, .kernel_count = 1};
     const char *why, *wrong = NULL;
     EmulatedCode *emulated = emulated_code_create(arena, &code, edit, &why);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/cuda/cuda_program.h"
+#include "codegen/cuda/kernel.h"
 #include "codegen/cuda/cubins.h"
 #include "codegen/cuda/merge.h"
 #include "tests/cuda/cubin.h"
@@ -52,6 +52,11 @@ static const CudaUsage *usage_of(const CudaObject *object, const char *name) {
     return NULL;
 }
 
+// A merged one has its parts as functions.
+static bool has_text(const CudaKernel *kernel, const char *what) {
+    return strstr(kernel->text->body, what) || strstr(kernel->text->before, what);
+}
+
 // Three blocks of 128 threads, or one of 256, find registers on a multiprocessor; what the text says in tensor cores,
 // asynchronous copies and loads of matrices is that in machine code.
 static void check_tensor(const CudaKernel *kernel, const CudaObject *object, const Target *target, TensorGate *gate) {
@@ -64,7 +69,7 @@ static void check_tensor(const CudaKernel *kernel, const CudaObject *object, con
     if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
         fail_msg("%s spills", kernel->name);
     if (products < 4 || copies < 2) fail_msg("%s: %d HMMA, %d LDGSTS", kernel->name, products, copies);
-    if (strstr(kernel->source, "_by_rows_tf32") && matrices == 0) fail_msg("%s loads no matrices", kernel->name);
+    if (has_text(kernel, "_by_rows_tf32") && matrices == 0) fail_msg("%s loads no matrices", kernel->name);
     assert_true((double)kernel->shared_bytes <= target->l1_bytes);
     gate->kernels++;
     if (usage->registers > gate->registers) gate->registers = usage->registers;
@@ -117,7 +122,7 @@ static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *imag
         if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes == 0) continue;
         print_message("    %s: %d registers, stack %zu, spills %zu and %zu bytes\n", usage->name, usage->registers,
                       usage->stack_bytes, usage->spill_store_bytes, usage->spill_load_bytes);
-        bool has_product = strncmp(usage->name, "product", 7) == 0 || strstr(code->kernels[i].source, "fmaf(");
+        bool has_product = strncmp(usage->name, "product", 7) == 0 || has_text(&code->kernels[i], "fmaf(");
         if (has_product) fail_msg("%s spills", usage->name);
     }
     for (uint32_t u = 0; u < cubins->units; u++) assert_int_equal(cubins->objects[u].advisory_count, 0);

@@ -48,7 +48,7 @@ static void compare_with_golden(Arena *arena, const Plan *plan, const char *name
     assert_non_null(code);
     Text text = text_create(arena);
     append_launches(&text, code);
-    for (uint32_t i = 0; i < code->kernel_count; i++) text_append(&text, "\n%s", code->kernels[i].source);
+    cuda_kernels_source(code, 0, code->kernel_count, &text);
     const char *path = arena_format(arena, SOURCE_DIR "/tests/cuda/golden/%s.cu", name);
     if (getenv("SINTER_UPDATE")) {
         FILE *file = fopen(path, "w");

@@ -11,6 +11,7 @@
 
 #include "base/library.h"
 #include "codegen/cuda/cubins.h"
+#include "codegen/cuda/kernel.h"
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/service.h"
 #include "cubin.h"
@@ -237,16 +238,18 @@ static void a_cubin_is_compiled_once(void **state) {
 enum { KERNELS = 21 };
 
 static CudaCode code_of_many(Bench *bench, int wrong) {
+    static const CudaParameter parameter = {DTYPE_F32, true, false};
     CudaKernel *kernels = ARENA_ARRAY(bench->arena, CudaKernel, KERNELS);
     for (int k = 0; k < KERNELS; k++) {
         const char *name = arena_format(bench->arena, "many_%d", k);
-        const char *source = arena_format(bench->arena, "KERNEL(%s, 64)(float *b0) { b0[LANE] = %d.0f%s; }\n", name, k,
-                                          k == wrong ? " + nothing" : "");
-        kernels[k] = (CudaKernel){.name = name, .source = source, .buffer_count = 1, .threads = 64};
+        const char *body = arena_format(bench->arena, "    b0[LANE] = %d.0f%s;\n", k, k == wrong ? " + nothing" : "");
+        CudaText *text = ARENA_NEW(bench->arena, CudaText);
+        *text = (CudaText){.before = "", .letter = "b", .parameters = &parameter, .body = body};
+        kernels[k] = (CudaKernel){.name = name, .text = text, .buffer_count = 1, .threads = 64};
     }
     return (CudaCode){
         .common = "#define KERNEL(name, threads) extern \"C\" __global__ void __launch_bounds__(threads) name\n"
-                  "#define LANE threadIdx.x\n",
+                  "#define LANE threadIdx.x\n#define await_earlier()\n",
         .kernels = kernels,
         .kernel_count = KERNELS};
 }
