@@ -8,7 +8,8 @@
 //     keep   layer[*].p                    # store the value ..
 //     redo   layer[0..3].p                 # .. or compute it again in every box that reads it
 //     tile   layer[*].u 13x32              # register tile of a product: rows x lanes
-//     block  layer[*].u 128x64 stages 3    # block of a product in tensor cores; `parts 4`: of its sum
+//     block  layer[*].u 128x64 stages 3    # block of a product in tensor cores; `parts 4`: of its sum; `wgmma`: by
+//                                          # warpgroups
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
 //     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt
@@ -54,6 +55,7 @@ typedef struct {
     const char *section;                  // that of the section it stands in
     uint32_t rows, lanes;                 // tile, block
     uint32_t stages;                      // block; 0: as the cost model says
+    bool wgmma;                           // block: by warpgroups
     uint32_t pieces;                      // chunk, strand; 0: off; block: parts, 0: as the cost model says
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores

@@ -192,8 +192,12 @@ static bool parse_count(Line *line, const Choice *choice, const char *word, uint
 }
 
 static bool parse_block(Line *line, Choice *choice) {
-    return parse_tile(line, choice) && parse_count(line, choice, "stages", &choice->stages) &&
-           parse_count(line, choice, "parts", &choice->pieces);
+    if (!parse_tile(line, choice) || !parse_count(line, choice, "stages", &choice->stages) ||
+        !parse_count(line, choice, "parts", &choice->pieces))
+        return false;
+    choice->wgmma = peek(line, 0) && text_equal(peek(line, 0), "wgmma");
+    line->next += choice->wgmma;
+    return true;
 }
 
 static bool parse_pieces(Line *line, Choice *choice) {

@@ -125,27 +125,37 @@ static DType asked_type(const Storing *storing, const char *place) {
     return choices_ask_for(choices, place, DTYPE_F16) ? DTYPE_F16 : DTYPE_F32;
 }
 
-static void choose(const Storing *storing, ValueId id) {
+// False when nobody asks.
+static bool decide(const Storing *storing, ValueId id, const Readers *readers, DType *narrow, Decision *decision) {
     const Plan *plan = storing->plan;
     Choices *choices = storing->context->choices;
-    Readers readers = readers_of(plan, id);
-    Decision decision = {.pass = "choose_precision", .place = place_of(storing, id)};
-    DType asked = asked_type(storing, decision.place), narrow = asked == DTYPE_F32 ? storing->narrow : asked;
-    if (readers.rounding == 0 && asked == DTYPE_F32) return;
-    decision.what = arena_format(plan->arena, "store in %s", dtype_name(narrow));
-    decision.reason = refusal(storing, id, narrow);
-    bool is_possible = !decision.reason;
-    if (is_possible) decision.reason = objection(storing, &readers);
-    decision.made = !decision.reason;
-    if (decision.made)
-        decision.reason = readers.rounding == 1 ? "one product reads it, and rounds it"
-                                                : arena_format(plan->arena, "%u products read it, and round it",
-                                                               readers.rounding);
-    choices_decide(choices, is_possible, &decision);
-    choices_decide_precision(choices, is_possible, narrow, &decision);
+    *decision = (Decision){.pass = "choose_precision", .place = place_of(storing, id)};
+    DType asked = asked_type(storing, decision->place);
+    *narrow = asked == DTYPE_F32 ? storing->narrow : asked;
+    if (readers->rounding == 0 && asked == DTYPE_F32) return false;
+    decision->what = arena_format(plan->arena, "store in %s", dtype_name(*narrow));
+    decision->reason = refusal(storing, id, *narrow);
+    bool is_possible = !decision->reason;
+    if (is_possible) decision->reason = objection(storing, readers);
+    decision->made = !decision->reason;
+    if (decision->made)
+        decision->reason = readers->rounding == 1 ? "one product reads it, and rounds it"
+                                                  : arena_format(plan->arena, "%u products read it, and round it",
+                                                                 readers->rounding);
+    choices_decide(choices, is_possible, decision);
+    choices_decide_precision(choices, is_possible, *narrow, decision);
+    return true;
+}
+
+static void choose(const Storing *storing, ValueId id) {
+    Readers readers = readers_of(storing->plan, id);
+    Decision decision;
+    DType narrow;
+    if (!decide(storing, id, &readers, &narrow, &decision)) return;
     if (decision.made) {
         double narrower = (double)(dtype_bytes(DTYPE_F32) - dtype_bytes(narrow));
-        decision.bytes_saved = (1.0 + readers.count) * narrower * (double)layout_elements(&plan->values[id].layout);
+        const Layout *layout = &storing->plan->values[id].layout;
+        decision.bytes_saved = (1.0 + readers.count) * narrower * (double)layout_elements(layout);
         store_narrow(storing, id);
     }
     ledger_add(storing->context->ledger, decision);
@@ -225,30 +235,65 @@ static void keep_copy(Storing *storing, ValueId param, ValueId next, const char 
     if (next != VALUE_NONE) make_anew(storing, &plan->steps[storing->writers[next]], next, copy);
 }
 
-static void choose_copy(Storing *storing, ValueId param) {
+static const char *name_of_copy(const Storing *storing, const Value *param) {
+    return copy_name(storing->plan->arena, storing->plan->dims, param->name, storing->narrow, &param->layout);
+}
+
+// False when nobody would read it.
+static bool decide_copy(const Storing *storing, ValueId param, const Readers *readers, ValueId next,
+                        Decision *decision) {
     const Plan *plan = storing->plan;
     Choices *choices = storing->context->choices;
     const Value *value = &plan->values[param];
-    Readers readers = readers_of(plan, param);
-    const char *name = copy_name(plan->arena, plan->dims, value->name, storing->narrow, &value->layout);
-    Decision decision = {.pass = "choose_precision", .place = value->name};
-    decision.what = arena_format(plan->arena, "keep copy in %s", dtype_name(storing->narrow));
-    ValueId next = find_next(plan, param);
+    const char *name = name_of_copy(storing, value);
+    *decision = (Decision){.pass = "choose_precision", .place = value->name};
+    decision->what = arena_format(plan->arena, "keep copy in %s", dtype_name(storing->narrow));
     bool is_kept = next != VALUE_NONE && state_layout_find(storing->context->states, name);
-    if (readers.rounding == 0 && !is_kept) return;
-    decision.reason = copy_refusal(storing, &readers, next, name);
-    bool is_possible = decision.made = !decision.reason;
-    if (is_possible) decision.reason = arena_format(plan->arena, "%u products read it, and round it", readers.rounding);
-    if (!is_kept) {
-        choices_decide(choices, is_possible, &decision);
-        choices_decide_precision(choices, is_possible, storing->narrow, &decision);
-    }
+    if (readers->rounding == 0 && !is_kept) return false;
+    decision->reason = copy_refusal(storing, readers, next, name);
+    bool is_possible = decision->made = !decision->reason;
+    if (is_possible)
+        decision->reason = arena_format(plan->arena, "%u products read it, and round it", readers->rounding);
+    if (is_kept) return true;
+    choices_decide(choices, is_possible, decision);
+    choices_decide_precision(choices, is_possible, storing->narrow, decision);
+    return true;
+}
+
+static void choose_copy(Storing *storing, ValueId param) {
+    const Plan *plan = storing->plan;
+    Readers readers = readers_of(plan, param);
+    ValueId next = find_next(plan, param);
+    Decision decision;
+    if (!decide_copy(storing, param, &readers, next, &decision)) return;
     if (decision.made) {
+        const Value *value = &plan->values[param];
         double copies = (double)readers.rounding - (next != VALUE_NONE);
         decision.bytes_saved = copies * sizeof(uint16_t) * (double)layout_elements(&value->layout);
-        keep_copy(storing, param, next, name);
+        keep_copy(storing, param, next, name_of_copy(storing, value));
     }
     ledger_add(storing->context->ledger, decision);
+}
+
+// ---- the doors
+
+static bool is_copied(const Storing *storing, ValueId id) {
+    const Value *value = &storing->plan->values[id];
+    return storing->narrow != DTYPE_F32 && value->is_param && value->dtype == DTYPE_F32;
+}
+
+const bool *foresee_narrow(Plan *plan, PassContext *context) {
+    Storing storing = {plan, context, plan_writers(plan, plan->arena), narrow_of(context), plan->value_count};
+    bool *narrow = ARENA_ARRAY(plan->arena, bool, plan->value_count + 1);
+    for (ValueId id = 0; id < plan->value_count && storing.narrow != DTYPE_F32; id++) {
+        Readers readers = readers_of(plan, id);
+        Decision decision;
+        DType type;
+        bool is_asked = is_copied(&storing, id) ? decide_copy(&storing, id, &readers, find_next(plan, id), &decision)
+                                                : decide(&storing, id, &readers, &type, &decision);
+        narrow[id] = is_asked && decision.made;
+    }
+    return narrow;
 }
 
 bool pass_choose_precision(Plan *plan, PassContext *context) {
@@ -256,8 +301,7 @@ bool pass_choose_precision(Plan *plan, PassContext *context) {
     uint32_t count = plan->value_count;
     bool is_narrow = storing.narrow != DTYPE_F32, updates = false;
     for (ValueId id = 0; id < count; id++) {
-        bool is_copied = is_narrow && plan->values[id].is_param && plan->values[id].dtype == DTYPE_F32;
-        if (is_copied)
+        if (is_copied(&storing, id))
             choose_copy(&storing, id);
         else
             choose(&storing, id);

@@ -30,127 +30,128 @@ static const struct {
 enum { BLOCKS = sizeof blocks / sizeof *blocks };
 
 typedef struct {
-    double batch, rows, lanes, summed;
-    double flops; // of a multiprocessor's tensor cores
-    const Target *target;
-    SumParts parts;
-} Shape;
-
-typedef struct {
-    TensorTile tile;
-    uint32_t parts;
-    double seconds;
-} Way;
+    Plan *plan;
+    Step *step;
+    Contraction contraction;
+    TensorShape shape;
+    double flops;         // of a multiprocessor's tensor cores
+    const Choice *asked;  // the block; NULL: any
+} Product;
 
 // ---- costs
 
-static uint32_t stages_of(const Shape *shape, int block, double steps) {
+static bool has_room(const TensorShape *shape, int block, uint32_t stages) {
     double bytes = (double)(blocks[block].rows + blocks[block].lanes) * STAGE_BYTES;
+    return stages * bytes <= shape->target->l1_bytes - BARRIER_ROOM;
+}
+
+static uint32_t stages_of(const TensorShape *shape, int block, double steps) {
     uint32_t stages = MOST_STAGES;
-    double room = shape->target->l1_bytes - BARRIER_ROOM;
-    while (stages > LEAST_STAGES && (stages * bytes > room || stages > steps))
-        stages--;
+    while (stages > LEAST_STAGES && (!has_room(shape, block, stages) || stages > steps)) stages--;
     return stages;
 }
 
 // Each warpgroup's product of 64 rows reads its own rows and all lanes from shared memory.
-static double block_seconds(const Shape *shape, int block, double summed) {
+static double block_seconds(const Product *product, int block, double summed) {
     double rows = blocks[block].rows, lanes = blocks[block].lanes;
-    double multiply = 2 * rows * lanes * summed / (wgmma_speed * shape->flops);
+    double multiply = 2 * rows * lanes * summed / (wgmma_speed * product->flops);
     double hand_out = rows / 64 * (64 + lanes) * summed * ELEMENT_BYTES / shared_bandwidth;
     return multiply > hand_out ? multiply : hand_out;
 }
 
-static Way way_of(const Shape *shape, int block, uint32_t parts) {
+static double seconds_of(const Product *product, int block, uint32_t parts) {
+    const TensorShape *shape = &product->shape;
     const Target *target = shape->target;
     double rows = blocks[block].rows, lanes = blocks[block].lanes;
     double count = shape->batch * ceil(shape->rows / rows) * ceil(shape->lanes / lanes) * parts;
-    double steps = ceil(shape->summed / parts / STAGE_DEPTH), summed = steps * STAGE_DEPTH;
-    double rounds = ceil(count / target->cores), busy = rounds * block_seconds(shape, block, summed);
+    double summed = ceil(shape->summed / parts / STAGE_DEPTH) * STAGE_DEPTH;
+    double rounds = ceil(count / target->cores), busy = rounds * block_seconds(product, block, summed);
     double traffic = count * (rows + lanes) * summed * ELEMENT_BYTES / (cache_speed * target->bandwidth);
-    double output = rounds * rows * lanes * sizeof(float) / (target->bandwidth / target->cores);
+    double output = rounds * rows * lanes * shape->result_bytes / (target->bandwidth / target->cores);
     double again = (parts - 1) * shape->parts.readers * shape->batch * shape->rows * shape->lanes * sizeof(float);
     double wait = first_seconds + (rounds - 1) * next_seconds;
-    uint32_t stages = stages_of(shape, block, steps);
-    Way way = {.parts = parts};
-    way.seconds = wait + (busy > traffic ? busy : traffic) + output + again / target->bandwidth;
-    way.tile = (TensorTile){TENSOR_BF16, blocks[block].rows, blocks[block].lanes, stages, true};
-    return way;
+    return wait + (busy > traffic ? busy : traffic) + output + again / target->bandwidth;
 }
 
-// ---- the choice
+// ---- ways
 
 // Whether boxes can be copied of the factors when the sum is in so many parts. The step is left as it was.
-static const char *refusal(Plan *plan, Step *step, const Contraction *contraction, uint32_t parts) {
+static const char *refusal(const Product *product, uint32_t parts) {
+    Step *step = product->step;
+    Value *value = &product->plan->values[step->outputs[0]];
     Cut cut = step->cut;
-    Value *value = &plan->values[step->outputs[0]];
     uint32_t before = value->parts;
-    tensor_cut_sum(plan, step, contraction, parts);
-    const char *reason = step_box_refusal(plan, step);
+    tensor_cut_sum(product->plan, step, &product->contraction, parts);
+    const char *reason = step_box_refusal(product->plan, step);
     step->cut = cut;
     value->parts = before;
     return reason;
 }
 
-static Way fastest_way(Plan *plan, Step *step, const Contraction *contraction, const Shape *shape) {
-    Way best = {.seconds = INFINITY};
-    for (uint32_t parts = 1; parts <= MOST_PARTS && parts <= shape->parts.divisible; parts++) {
-        if (parts > 1 && (shape->parts.divisible % parts != 0 || shape->summed / parts < LEAST_PART)) continue;
-        if (parts > 1 && refusal(plan, step, contraction, parts)) continue;
-        for (int b = 0; b < BLOCKS; b++) {
-            Way way = way_of(shape, b, parts);
-            if (way.seconds < best.seconds) best = way;
-        }
-    }
-    return best;
+static bool is_asked(const Product *product, int block, uint32_t parts) {
+    const Choice *asked = product->asked;
+    if (!asked) return true;
+    uint32_t stages = asked->stages ? asked->stages : LEAST_STAGES;
+    return blocks[block].rows == asked->rows && blocks[block].lanes == asked->lanes && stages >= LEAST_STAGES &&
+           stages <= MOST_STAGES && has_room(&product->shape, block, stages) &&
+           (!asked->pieces || asked->pieces == parts);
 }
 
-static double extent_of(const Plan *plan, DimList dims) {
-    return (double)graph_elements(plan->dims, dim_list_set(&dims));
+static bool way_of(void *context, int block, uint32_t parts, TensorWay *way) {
+    const Product *product = context;
+    if (!is_asked(product, block, parts) || (parts > 1 && refusal(product, parts))) return false;
+    uint32_t stages = stages_of(&product->shape, block, ceil(product->shape.summed / parts / STAGE_DEPTH));
+    if (product->asked && product->asked->stages) stages = product->asked->stages;
+    way->tile = (TensorTile){TENSOR_BF16, blocks[block].rows, blocks[block].lanes, stages, true};
+    way->seconds = seconds_of(product, block, parts);
+    return true;
 }
 
-static const char *times_of(PassContext *context, const Way *way, double mma) {
-    const TensorTile *tile = &way->tile;
-    const char *parts = way->parts > 1 ? arena_format(context->arena, ", %u parts", way->parts) : "";
-    return arena_format(context->arena, "blocks of %u by %u, %u stages%s: %.3g us, %.3g us by mma.sync", tile->rows,
-                        tile->lanes, tile->stages, parts, 1e6 * way->seconds, 1e6 * mma);
+// ---- the choice
+
+// Why it cannot be, or NULL and the way.
+static const char *find_way(Product *product, TensorWay *way) {
+    const char *reason = refusal(product, 1);
+    if (reason) return reason;
+    bool found = tensor_fastest_way(&product->shape, BLOCKS, way_of, product, way);
+    return found ? NULL : "no such block fits its sum and shared memory";
 }
 
 static void choose(Plan *plan, Step *step, PassContext *context) {
-    Contraction contraction = product_contraction(plan, step);
     const Target *target = context->target;
-    Shape shape = {.batch = extent_of(plan, contraction.batch),
-                   .rows = extent_of(plan, contraction.rows),
-                   .lanes = extent_of(plan, contraction.lanes),
-                   .summed = extent_of(plan, contraction.summed),
-                   .flops = target_tensor_flops(target, false) / target->cores,
-                   .target = target,
-                   .parts = tensor_sum_parts(plan, step, &contraction)};
+    Choice *asked = choices_of_step(context->choices, CHOICE_BLOCK, step);
+    Product product = {.plan = plan,
+                       .step = step,
+                       .contraction = product_contraction(plan, step),
+                       .shape = tensor_shape(plan, step, target),
+                       .flops = target_tensor_flops(target, false) / target->cores,
+                       .asked = asked};
+    bool is_of_others = asked && !asked->wgmma;
     Decision decision = {.pass = "choose_warpgroups", .what = "product by warpgroups", .place = step->place};
-    decision.reason = refusal(plan, step, &contraction, 1);
-    if (!decision.reason && choices_of_step(context->choices, CHOICE_BLOCK, step))
-        decision.reason = "a choice says in what blocks";
+    TensorWay way;
+    decision.reason = is_of_others ? "a choice says in what blocks" : find_way(&product, &way);
     bool is_possible = !decision.reason;
-    Way way = {.seconds = INFINITY};
     if (is_possible) {
-        double mma = tensor_step_seconds(plan, step, target, ELEMENT_BYTES, mma_speed);
-        way = fastest_way(plan, step, &contraction, &shape);
+        double mma = tensor_step_seconds(plan, step, target, mma_speed);
         decision.made = way.seconds < mma;
-        decision.reason = times_of(context, &way, mma);
+        decision.reason = tensor_way_text(context->arena, &way, mma, "by mma.sync");
     }
-    choices_decide(context->choices, is_possible, &decision);
-    if (decision.made) {
-        step->tensor = way.tile;
-        tensor_cut_sum(plan, step, &contraction, way.parts);
-    }
+    tensor_decide(context, is_possible, is_of_others ? NULL : asked, &decision);
+    if (decision.made) tensor_take_way(plan, step, &product.contraction, &way);
     ledger_add(context->ledger, decision);
 }
 
+const char *warpgroups_refusal(Arena *arena, const Target *target, TensorKind kind) {
+    if (!target_has_wgmma(target)) return arena_format(arena, "%s has no warpgroups that multiply", target->gpu);
+    return kind == TENSOR_BF16 ? NULL : arena_format(arena, "warpgroups multiply bf16, not %s", tensor_name(kind));
+}
+
 bool pass_choose_warpgroups(Plan *plan, PassContext *context) {
-    if (!target_has_wgmma(context->target)) return true;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         Step *step = &plan->steps[s];
-        if (step->tensor.kind == TENSOR_BF16 && step->engine == ENGINE_TILES) choose(plan, step, context);
+        bool is_tensor = step->tensor.kind != TENSOR_NONE && step->engine == ENGINE_TILES;
+        if (is_tensor && !warpgroups_refusal(context->arena, context->target, step->tensor.kind))
+            choose(plan, step, context);
     }
     return true;
 }
