@@ -4,6 +4,8 @@
 //     refused  pack_operands: pack lanes operand at ..      ->   forbid "pack lanes operand" at layer[0..5].y
 //     step product at "layer[0].u" cut(B,T)/4 tile 13 by 32 ->   tile layer[0..5].u 13x32
 //                                                                chunk product at layer[0..5].u 4 over B,T
+//     step product .. tensor bf16 128 by 256 stages 4 wgmma ->   block layer[0..5].u 128x256 stages 4 parts 1 wgmma
+//     made     choose_library: product by cublaslt at ..    ->   engine layer[0..5].u cublaslt
 //
 // Lines that differ in the layer only are one line.
 #include <string.h>
@@ -11,23 +13,33 @@
 #include "ir/layer_text.h"
 #include "passes/choices_private.h"
 
-// Decisions that are written one by one, whoever took them.
+// Decisions that are written one by one, whoever took them; `*`: all that begin so.
 static const char *const written[] = {"keep what is made of a product's result", "pack lanes operand",
-                                      "sum in a product's epilogue", "strand"};
+                                      "sum in a product's epilogue", "strand", "product by tensor cores",
+                                      "product by warpgroups", "store in *", "keep copy in *", "copy rounded to *"};
 enum { WRITTEN = sizeof written / sizeof *written };
+
+static bool starts_with(const char *text, const char *start) {
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static bool is_written(const char *what) {
+    for (int i = 0; i < WRITTEN; i++)
+        if (choice_matches(written[i], what)) return true;
+    return false;
+}
 
 static bool is_written_anyway(const Choice *choice) {
     switch (choice->verb) {
     case CHOICE_KEEP:
     case CHOICE_REDO:
     case CHOICE_TILE:
+    case CHOICE_BLOCK:
     case CHOICE_CHUNK:
-    case CHOICE_STRAND: return true;
-    default: break;
+    case CHOICE_STRAND:
+    case CHOICE_ENGINE: return true;
+    default: return choice->word_count == 1 && choice->words[0][0] == '"' && is_written(choice->words[0] + 1);
     }
-    for (int i = 0; i < WRITTEN && choice->word_count == 1; i++)
-        if (choice->words[0][0] == '"' && text_equal(choice->words[0] + 1, written[i])) return true;
-    return false;
 }
 
 void choices_print(const Choices *choices, Text *out) {
@@ -43,10 +55,6 @@ void choices_print(const Choices *choices, Text *out) {
 }
 
 // ---- kinds
-
-static bool starts_with(const char *text, const char *start) {
-    return strncmp(text, start, strlen(start)) == 0;
-}
 
 // Boxes of an operator can be taken apart; others are what merges made of them. What must be, and what a choice asked
 // for, is no kind.
@@ -112,13 +120,32 @@ static void add_line(Writing *writing, const char *text) {
     if (layer_of_text(text, &layer)) layer_set_add(writing->arena, &writing->lines[at].layers, layer);
 }
 
-static void write_decision(Writing *writing, const Decision *decision) {
+// Whether blocks of tensor cores compute it that a `block` can say: those of a chain are the chain's.
+static bool has_block(const Step *step) {
+    bool is_of_chain = step->cut.groups > 0 && step->cut.dims.rank > 1;
+    return step->tensor.rows > 0 && !is_of_chain;
+}
+
+static bool is_said_by_step(const Plan *plan, const Decision *decision) {
+    bool is_of_blocks = text_equal(decision->pass, "choose_tensor") || text_equal(decision->pass, "choose_warpgroups");
+    for (uint32_t s = 0; s < plan->step_count && is_of_blocks; s++) {
+        const Step *step = &plan->steps[s];
+        if (has_block(step) && text_equal(step->place, decision->place)) return true;
+    }
+    return text_equal(decision->what, "strand");
+}
+
+static void write_decision(Writing *writing, const Plan *plan, const Decision *decision) {
+    static const char by_library[] = "product by ";
+    if (!*decision->place) return;
     if (text_equal(decision->what, "store value"))
         add_line(writing, arena_format(writing->arena, "%s %s", decision->made ? "keep" : "redo", decision->place));
-    for (int i = 0; i < WRITTEN && !text_equal(written[i], "strand"); i++)
-        if (text_equal(decision->what, written[i]))
-            add_line(writing, arena_format(writing->arena, "%s \"%s\" at %s", decision->made ? "make" : "forbid",
-                                           decision->what, decision->place));
+    else if (is_written(decision->what) && !is_said_by_step(plan, decision))
+        add_line(writing, arena_format(writing->arena, "%s \"%s\" at %s", decision->made ? "make" : "forbid",
+                                       decision->what, decision->place));
+    else if (!is_written(decision->what) && starts_with(decision->what, by_library))
+        add_line(writing, arena_format(writing->arena, "engine %s %s", decision->place,
+                                       decision->made ? decision->what + strlen(by_library) : "tiles"));
 }
 
 // The place of a step, so that no other step of its label has it.
@@ -141,18 +168,28 @@ static void write_chunk(Writing *writing, const Plan *plan, const Step *step) {
     add_line(writing, text_string(&line));
 }
 
+static void write_block(Writing *writing, const Plan *plan, const Step *step) {
+    const TensorTile *tile = &step->tensor;
+    uint32_t parts = plan->values[step->outputs[0]].parts;
+    add_line(writing, arena_format(writing->arena, "block %s at %s %ux%u stages %u parts %u%s", step->label,
+                                   only_place(writing, plan, step), tile->rows, tile->lanes, tile->stages,
+                                   parts > 1 ? parts : 1, tile->wgmma ? " wgmma" : ""));
+}
+
 // Joined steps are cut like the one before; those of a strand by the strand.
 static void write_step(Writing *writing, const Plan *plan, const Step *step) {
     if (step->tile_rows)
         add_line(writing, arena_format(writing->arena, "tile %s at %s %ux%u", step->label,
                                        only_place(writing, plan, step), step->tile_rows, step->tile_lanes));
+    if (has_block(step)) write_block(writing, plan, step);
     if (!step->joined && step->cut.groups == 0 && step->cut.rounds == 0) write_chunk(writing, plan, step);
 }
 
 static void write_strand(Writing *writing, const Plan *plan, const Ledger *ledger) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Cut *cut = &plan->steps[s].cut;
-        if (cut->groups == 0 || cut->dims.rank > 1) continue;   // chains are cut along several dims
+        bool is_of_chain = cut->dims.rank > 1, is_of_parts = plan->steps[s].tensor.rows > 0;
+        if (cut->groups == 0 || is_of_chain || is_of_parts) continue;
         add_line(writing, arena_format(writing->arena, "strand %u groups %u", cut->pieces, cut->groups));
         return;
     }
@@ -165,7 +202,7 @@ static void write_strand(Writing *writing, const Plan *plan, const Ledger *ledge
 
 void choices_write(const Plan *plan, const Ledger *ledger, const char *program, Text *out) {
     Writing writing = {.arena = out->arena};
-    for (size_t i = 0; i < ledger_count(ledger); i++) write_decision(&writing, ledger_at(ledger, i));
+    for (size_t i = 0; i < ledger_count(ledger); i++) write_decision(&writing, plan, ledger_at(ledger, i));
     for (uint32_t s = 0; s < plan->step_count; s++) write_step(&writing, plan, &plan->steps[s]);
     write_strand(&writing, plan, ledger);
     text_append(out, "in %s\n", program);

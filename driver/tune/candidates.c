@@ -56,6 +56,13 @@ static double weight_of(const Gathering *gathering, const Choice *choice) {
 
 // ---- lines
 
+static bool is_numeric_kind(const char *what) {
+    static const char *const parts[] = {"openblas", "cublaslt", "tensor cores"};
+    bool found = text_equal(what, "strand");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) found |= strstr(what, parts[i]) != NULL;
+    return found;
+}
+
 // The same line with another verb.
 static const char *with_verb(const Gathering *gathering, const Choice *choice, const char *verb) {
     return arena_format(gathering->arena, "%s%s", verb, choice->text + strcspn(choice->text, " "));
@@ -107,6 +114,11 @@ static void add_of_strand(Gathering *gathering, const Choice *choice) {
     add(gathering, TIER_WHOLE, 1, true, "strand off");
 }
 
+static void add_of_decision(Gathering *gathering, const Choice *choice, const char *verb) {
+    bool is_numeric = choice->word_count > 0 && is_numeric_kind(choice->words[0]);
+    add(gathering, TIER_REFUSED, weight_of(gathering, choice), is_numeric, with_verb(gathering, choice, verb));
+}
+
 static bool is_strand_off(const Choice *choice) {
     return strncmp(choice->text, "strand", 6) == 0;
 }
@@ -116,14 +128,12 @@ static void add_neighbours(Gathering *gathering, const Choice *choice) {
     case CHOICE_STRAND: add_of_strand(gathering, choice); break;
     case CHOICE_TILE: add_of_tile(gathering, choice); break;
     case CHOICE_CHUNK: add_of_chunk(gathering, choice); break;
-    case CHOICE_MAKE:
-        add(gathering, TIER_REFUSED, weight_of(gathering, choice), false, with_verb(gathering, choice, "forbid"));
-        break;
+    case CHOICE_MAKE: add_of_decision(gathering, choice, "forbid"); break;
     case CHOICE_FORBID:
         if (is_strand_off(choice))
             add(gathering, TIER_WHOLE, 1, true, "make strand");
         else
-            add(gathering, TIER_REFUSED, weight_of(gathering, choice), false, with_verb(gathering, choice, "make"));
+            add_of_decision(gathering, choice, "make");
         break;
     case CHOICE_KEEP: add(gathering, TIER_VALUE, 0, false, with_verb(gathering, choice, "redo")); break;
     case CHOICE_REDO: add(gathering, TIER_VALUE, 0, false, with_verb(gathering, choice, "keep")); break;
@@ -132,10 +142,6 @@ static void add_neighbours(Gathering *gathering, const Choice *choice) {
 }
 
 // ---- kinds
-
-static bool is_numeric_kind(const char *what) {
-    return text_equal(what, "strand") || strstr(what, "openblas") || strstr(what, "cublaslt");
-}
 
 static void add_kinds(Gathering *gathering, const Ledger *ledger) {
     MadeKind *kinds;

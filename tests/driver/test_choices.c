@@ -12,7 +12,8 @@
 
 // ---- models
 
-static Command command_for(Arena *arena, const char *model) {
+// `more`: arguments besides; NULL: none.
+static Command command_with(Arena *arena, const char *model, const char *more) {
     Command command = {.arena = arena, .diags = diags_create(arena), .config = config_create(arena), .echo = stdout};
     static char *arguments[] = {"--n_layer=3",    "--n_head=4",      "--n_embd=64", "--block_size=32",
                                 "--batch_size=4", "--vocab_size=65", "--gradient_accumulation_steps=1"};
@@ -20,12 +21,17 @@ static Command command_for(Arena *arena, const char *model) {
     int count = 1;
     for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) all[count++] = arguments[i];
     if (text_equal(model, "llama")) all[count++] = "--n_kv_head=2";
+    if (more) all[count++] = arena_copy(arena, more);
     FILE *null = fopen("/dev/null", "w");
     assert_non_null(null);
     command.echo = null;
     assert_int_equal(arguments_read(&command, count, all, declare_train_keys, true), EXIT_DONE);
     fclose(null);
     return command;
+}
+
+static Command command_for(Arena *arena, const char *model) {
+    return command_with(arena, model, NULL);
 }
 
 static Target unlike_target(void) {
@@ -73,17 +79,22 @@ static const char *plans_of(Command *command, FuseLevel fuse, const Target *targ
 
 // ---- what was decided decides it again
 
+static void same_plan_there(Command *command, FuseLevel fuse, const Target *here, const Target *elsewhere,
+                            const char *source) {
+    Text written = text_create(command->arena), again = text_create(command->arena);
+    const char *plans = plans_of(command, fuse, here, source, &written);
+    if (fuse == FUSE_ALL && !source)
+        assert_false(text_equal(plans, plans_of(command, fuse, elsewhere, NULL, NULL)));
+    assert_string_equal(plans, plans_of(command, fuse, here, text_string(&written), &again));
+    assert_string_equal(plans, plans_of(command, fuse, elsewhere, text_string(&written), NULL));
+    if (!source) assert_string_equal(text_string(&written), text_string(&again));
+}
+
 static void same_plan_again(const char *model, FuseLevel fuse, const char *source) {
     Arena *arena = arena_create();
     Command command = command_for(arena, model);
     Target here = target_default(), elsewhere = unlike_target();
-    Text written = text_create(arena), again = text_create(arena);
-    const char *plans = plans_of(&command, fuse, &here, source, &written);
-    if (fuse == FUSE_ALL && !source)
-        assert_false(text_equal(plans, plans_of(&command, fuse, &elsewhere, NULL, NULL)));
-    assert_string_equal(plans, plans_of(&command, fuse, &here, text_string(&written), &again));
-    assert_string_equal(plans, plans_of(&command, fuse, &elsewhere, text_string(&written), NULL));
-    if (!source) assert_string_equal(text_string(&written), text_string(&again));
+    same_plan_there(&command, fuse, &here, &elsewhere, source);
     arena_free(arena);
 }
 
@@ -101,6 +112,69 @@ static void decided_again_under_choices(void **state) {
                                  "chunk product at layer[*].y 3\nforbid box row softmax at layer[0].p\nforbid row_dot\n"
                                  "in eval\nforbid merge product with gelu\n";
     same_plan_again("gpt2", FUSE_ALL, source);
+}
+
+// ---- on a GPU
+
+static Target gpu_target(double library_bytes) {
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    target.library_bytes = library_bytes;
+    return target;
+}
+
+static Target unlike_gpu(double library_bytes) {
+    Target target = gpu_target(library_bytes);
+    target.cores = 7;
+    target.l3_bytes /= 4;
+    target.peak_flops /= 9;
+    target.bandwidth *= 5;
+    return target;
+}
+
+static void same_plan_on_gpu(const char *model, FuseLevel fuse, const char *numbers, const char *source) {
+    Arena *arena = arena_create();
+    Command command = command_with(arena, model, numbers);
+    Target here = gpu_target(1 << 22), elsewhere = unlike_gpu(1 << 22);
+    same_plan_there(&command, fuse, &here, &elsewhere, source);
+    arena_free(arena);
+}
+
+static void decided_again_on_a_gpu(void **state) {
+    (void)state;
+    static const char *const numbers[] = {"--tf32=True", "--dtype=bfloat16", "--dtype=float16"};
+    for (int fuse = FUSE_OP; fuse <= FUSE_ALL; fuse++)
+        for (int i = 0; i < 3; i++) {
+            same_plan_on_gpu("gpt2", (FuseLevel)fuse, numbers[i], NULL);
+            same_plan_on_gpu("llama", (FuseLevel)fuse, numbers[i], NULL);
+        }
+}
+
+// Blocks, parts, warpgroups and libraries of all kinds, some of them impossible at some of their places.
+static void decided_again_on_a_gpu_under_choices(void **state) {
+    (void)state;
+    static const char source[] = "make product by tensor cores\nblock layer[*].t 128x64 stages 2\n"
+                                 "block grad.* 64x64 stages 3 parts 2\nblock layer[1..2].u 64x128 stages 3 wgmma\n"
+                                 "engine layer[0].t cublaslt\nengine layer[1..2].* cublaslt\nprecision layer[2].a f32\n"
+                                 "forbid product by tensor cores at layer[1].s*\nforbid keep copy in bf16 at h.1.*\n";
+    same_plan_on_gpu("gpt2", FUSE_ALL, "--dtype=bfloat16", source);
+    same_plan_on_gpu("gpt2", FUSE_OP, "--dtype=bfloat16", "engine layer[*].y tiles\nblock layer[*].y 32x32 parts 1\n");
+}
+
+// A block of threads takes few rows: it lowers tiles, and the tiles that are written make the same chain.
+static void chains_on_a_gpu(void **state) {
+    (void)state;
+    static const char source[] = "make chain at layer[*].p\nmake make again at layer[*].p\n";
+    Arena *arena = arena_create();
+    Command command = command_with(arena, "gpt2", "--block_size=64");
+    Target target = gpu_target(0);
+    target.l3_bytes = 50000;
+    Text written = text_create(arena);
+    const char *plans = plans_of(&command, FUSE_ALL, &target, source, &written);
+    assert_non_null(strstr(plans, "joined"));
+    assert_non_null(strstr(plans, "tile 1 by"));
+    assert_string_equal(plans, plans_of(&command, FUSE_ALL, &target, text_string(&written), NULL));
+    arena_free(arena);
 }
 
 // ---- the ledger says who chose
@@ -291,6 +365,8 @@ static void each_kind_can_be_left_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decided_again),     cmocka_unit_test(decided_again_under_choices),
+        cmocka_unit_test(decided_again_on_a_gpu), cmocka_unit_test(decided_again_on_a_gpu_under_choices),
+        cmocka_unit_test(chains_on_a_gpu),
         cmocka_unit_test(in_the_ledger),     cmocka_unit_test(what_cannot_be),
         cmocka_unit_test(numbers_stay),      cmocka_unit_test(each_kind_can_be_left_out),
     };
