@@ -7,6 +7,7 @@
 //     sums it up along its rows before it writes them, or scatters rows onto it
 //     nobody reads the operand later, and who read it before is done: behind a wait, or the same piece of the same
 //     thread
+//     on a GPU, where a launch is dear beside the value: who read it before is of a lower level (launch_levels.h)
 //
 //     step 5 product  out %s[B,H,T,S]            scratch+0
 //     step 6 row      in %s same  out %p         scratch+0      over %s
@@ -14,6 +15,7 @@
 
 #include "base/planted.h"
 #include "passes/access.h"
+#include "passes/launch_levels.h"
 #include "passes/write_over.h"
 
 typedef struct {
@@ -21,6 +23,8 @@ typedef struct {
     Arena *scratch;
     const StepNest *nest;             // by step
     const uint32_t *epoch;            // by step
+    const uint32_t *level;            // by step, on a GPU
+    const Target *target;
     const uint32_t *writer, *last_reader;   // by value
     DimSet **own, **own_summed;       // by step and operand
 } Overs;
@@ -33,6 +37,12 @@ static bool fits(const Value *output, const Value *operand) {
            output->parts <= 1 && operand->parts <= 1 &&
            dim_list_set(&output->order) == dim_list_set(&operand->order) &&
            layout_equal(&output->layout, &operand->layout);
+}
+
+// Whether step s would wait for step r for nothing but the value's memory.
+static bool adds_a_launch(const Overs *overs, ValueId value, uint32_t r, uint32_t s) {
+    return overs->level && overs->level[r] >= overs->level[s] &&
+           level_is_dear(overs->target, overs->plan->values[value].bytes);
 }
 
 // Whether what step r does with its piece of the value is done before step s begins with that piece.
@@ -48,7 +58,8 @@ static bool all_are_done(const Overs *overs, uint32_t s, uint32_t k) {
     if (!is_done(overs, writer, overs->own_summed[s][k], s)) return false;
     for (uint32_t r = writer + 1; r < s; r++)
         for (uint32_t i = 0; i < overs->plan->steps[r].operand_count; i++)
-            if (overs->plan->steps[r].operands[i] == value && !is_done(overs, r, overs->own_summed[r][i], s))
+            if (overs->plan->steps[r].operands[i] == value &&
+                (!is_done(overs, r, overs->own_summed[r][i], s) || adds_a_launch(overs, value, r, s)))
                 return false;
     return true;
 }
@@ -76,12 +87,14 @@ static void find_facts(Overs *overs) {
     }
 }
 
-void memory_find_overs(Plan *plan) {
+void memory_find_overs(Plan *plan, const Target *target) {
     Arena *scratch = arena_create();
     Overs overs = {.plan = plan,
                    .scratch = scratch,
                    .nest = plan_nest(plan, scratch),
                    .epoch = plan_epochs(plan, scratch),
+                   .level = launch_levels(plan, target, scratch),
+                   .target = target,
                    .writer = plan_writers(plan, scratch),
                    .last_reader = plan_last_readers(plan, scratch),
                    .own = ARENA_ARRAY(scratch, DimSet *, plan->step_count + 1),

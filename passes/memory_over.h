@@ -3,8 +3,9 @@
 #define SINTER_PASSES_MEMORY_OVER_H
 
 #include "ir/plan.h"
+#include "ir/target.h"
 
 // Sets `is_over` and `over` of values. Needs sizes, edges and waits.
-void memory_find_overs(Plan *plan);
+void memory_find_overs(Plan *plan, const Target *target);
 
 #endif

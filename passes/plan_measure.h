@@ -8,6 +8,7 @@ typedef struct {
     ValueId value;
     size_t bytes, offset;
     uint32_t first, last;    // epochs, or steps in scratch memory; of all that is written over the value, too
+    uint32_t first_level, last_level;   // on a GPU (launch_levels.h)
 } MemoryBlock;
 
 // plan_edges.c: fills in every edge and wait.

@@ -14,7 +14,10 @@
 //
 //     epoch 0: %1 -> %2     epoch 1: %2 -> %3     epoch 2: %3 -> %4        %1 and %3 share memory, %2 and %4 too
 //
-// On a GPU the arena ends with what a library's products work in, as much as the Target says, when there is one.
+// On a GPU launches keep to no order but who needs what of whom. There two values share memory only where that makes
+// nobody wait for longer, unless both are so large that a launch is cheaper than memory for them (launch_levels.h).
+//
+// The arena of a GPU ends with what a library's products work in, as much as the Target says, when there is one.
 //
 // Largest values are placed first, each at the lowest offset where it fits (greedy by size: Pisarchyk and Lee,
 // "Efficient memory management for deep neural net inference", 2020).
@@ -22,6 +25,7 @@
 
 #include "base/planted.h"
 #include "base/size.h"
+#include "passes/launch_levels.h"
 #include "passes/memory_over.h"
 #include "passes/pass_functions.h"
 #include "passes/plan_measure.h"
@@ -66,7 +70,7 @@ static bool fill_bytes(Plan *plan, PassContext *context) {
 
 bool memory_prepare(Plan *plan, PassContext *context) {
     if (!fill_bytes(plan, context)) return false;
-    if (context->fuse == FUSE_ALL) memory_find_overs(plan);
+    if (context->fuse == FUSE_ALL) memory_find_overs(plan, context->target);
     return true;
 }
 
@@ -194,19 +198,49 @@ MemoryBlock *memory_lives(const Plan *plan) {
     return blocks;
 }
 
+// From the level of who writes a value to that of its last reader. Inputs are there before all, results stay.
+static void fill_levels(const Plan *plan, const Target *target, MemoryBlock *blocks) {
+    const uint32_t *level = launch_levels(plan, target, plan->arena);
+    if (!level) return;
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const Step *step = &plan->steps[s];
+        for (uint32_t k = 0; k < step->output_count; k++)
+            blocks[step->outputs[k]].first_level = blocks[step->outputs[k]].last_level = level[s];
+        for (uint32_t k = 0; k < step->operand_count; k++)
+            if (blocks[step->operands[k]].last_level < level[s]) blocks[step->operands[k]].last_level = level[s];
+    }
+    for (uint32_t s = plan->step_count; s-- > 0;)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            const Value *value = &plan->values[plan->steps[s].outputs[k]];
+            uint32_t last = blocks[plan->steps[s].outputs[k]].last_level;
+            if (value->is_over && blocks[value->over].last_level < last) blocks[value->over].last_level = last;
+        }
+}
+
+// Whether the two cannot share memory: both are there at a time, or who writes the later one would wait for who reads
+// the earlier one, which is of no lower level.
+static bool meet(const Target *target, const MemoryBlock *a, const MemoryBlock *b) {
+    if (a->last >= b->first && b->last >= a->first) return true;
+    if (!target_is_gpu(target)) return false;
+    const MemoryBlock *earlier = a->last < b->first ? a : b, *later = earlier == a ? b : a;
+    return earlier->last_level >= later->first_level &&
+           level_is_dear(target, earlier->bytes < later->bytes ? earlier->bytes : later->bytes);
+}
+
 static int compare_blocks(const void *left, const void *right) {
     const MemoryBlock *a = left, *b = right;
     if (a->bytes != b->bytes) return a->bytes > b->bytes ? -1 : 1;
     return a->value < b->value ? -1 : a->value > b->value;
 }
 
-// The lowest offset where `block` meets none of the placed blocks (sorted by offset) that live at the same time.
-static bool find_offset(const MemoryBlock *block, const MemoryBlock *placed, size_t count, size_t *offset) {
+// The lowest offset where `block` lies on none of the placed blocks (sorted by offset) that it meets.
+static bool find_offset(const Target *target, const MemoryBlock *block, const MemoryBlock *placed, size_t count,
+                        size_t *offset) {
     *offset = 0;
     for (size_t i = 0; i < count; i++) {
         const MemoryBlock *other = &placed[i];
         size_t end;
-        if (other->last < block->first || block->last < other->first) continue;
+        if (!meet(target, block, other)) continue;
         if (!size_add(*offset, block->bytes, &end)) return false;
         if (other->offset >= end) break;
         size_t other_end = other->offset + other->bytes;
@@ -231,7 +265,8 @@ static bool place_space(Plan *plan, PassContext *context, Space space, const Mem
         Value *value = &plan->values[block.value];
         if (value->space != space || value->is_over) continue;
         size_t end;
-        if (!find_offset(&block, placed, count, &block.offset) || !size_add(block.offset, block.bytes, &end))
+        if (!find_offset(context->target, &block, placed, count, &block.offset) ||
+            !size_add(block.offset, block.bytes, &end))
             return too_much(context, "temporary values");
         insert_block(placed, count++, block);
         value->offset = block.offset;
@@ -254,6 +289,7 @@ static bool place_workspace(Plan *plan, PassContext *context) {
 
 bool memory_place(Plan *plan, PassContext *context) {
     MemoryBlock *blocks = memory_lives(plan);
+    fill_levels(plan, context->target, blocks);
     qsort(blocks, plan->value_count, sizeof(MemoryBlock), compare_blocks);
     if (!place_space(plan, context, SPACE_ARENA, blocks, &plan->arena_bytes) ||
         !place_space(plan, context, SPACE_SCRATCH, blocks, &plan->scratch_bytes) || !place_workspace(plan, context))

@@ -4,9 +4,10 @@
 //               launch 46 map_copy_..    1 block                if (block < 96) { level_8a.._0(b0, b1, b2, own, ..); ..
 //               launch 47 map_copy_..    1 block                ...
 //
-// A launch's level is one more than the highest of those it waits for: two of one level never wait for each other, not
-// even by way of others (what writes over something waits for who reads it, too). Each worker does what it did in its
-// own launch: bits are the same. Equal kernels of a level are one body, which takes its buffers by the block's number.
+// A launch's level is above those of all that it waits for: two of one level never wait for each other, not even by way
+// of others (what writes over something waits for who reads it, too). It is the lowest such level, but for what
+// finds company only later, before who waits for it. Each worker does what it did in its own launch: bits are the same.
+// Equal kernels of a level are one body, which takes its buffers by the block's number.
 //
 // Method: levels of a graph of tasks, and horizontal fusion (Li et al., "Automatic horizontal fusion for GPU kernels",
 // CGO 2022), without any mixing of threads.
@@ -213,7 +214,7 @@ static bool is_small(const Merging *merging, const CudaLaunch *launch) {
     return seconds < small_seconds && is_mergeable(kernel_of(merging, launch));
 }
 
-static uint32_t *levels_of(const Merging *merging, const CudaProgram *program, uint32_t *highest) {
+static uint32_t *lowest_levels(const Merging *merging, const CudaProgram *program, uint32_t *highest) {
     uint32_t *levels = ARENA_ARRAY(merging->scratch, uint32_t, (size_t)program->launch_count + 1);
     *highest = 0;
     for (uint32_t i = 0; i < program->launch_count; i++) {
@@ -221,6 +222,49 @@ static uint32_t *levels_of(const Merging *merging, const CudaProgram *program, u
         for (uint32_t k = 0; k < launch->after_count; k++)
             if (levels[launch->after[k]] >= levels[i]) levels[i] = levels[launch->after[k]] + 1;
         if (levels[i] > *highest) *highest = levels[i];
+    }
+    return levels;
+}
+
+// The highest levels that leave those who wait below theirs; what is large stays at its lowest one.
+static uint32_t *latest_levels(const Merging *merging, const CudaProgram *program, const uint32_t *lowest,
+                               uint32_t highest) {
+    uint32_t *latest = ARENA_ARRAY(merging->scratch, uint32_t, (size_t)program->launch_count + 1);
+    for (uint32_t i = 0; i < program->launch_count; i++) latest[i] = highest;
+    for (uint32_t i = program->launch_count; i-- > 0;) {
+        const CudaLaunch *launch = &program->launches[i];
+        if (!is_small(merging, launch)) latest[i] = lowest[i];
+        for (uint32_t k = 0; k < launch->after_count; k++)
+            if (latest[launch->after[k]] >= latest[i]) latest[launch->after[k]] = latest[i] - 1;
+    }
+    return latest;
+}
+
+// The lowest level from `from` to `to` where a launch stands that this one can be merged with; `to`, where none does.
+static uint32_t level_with_company(const Merging *merging, const CudaProgram *program, const CudaLaunch *launch,
+                                   const uint32_t *levels, const bool *is_placed, uint32_t from, uint32_t to) {
+    uint32_t found = to;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *other = &program->launches[i];
+        if (!is_placed[i] || levels[i] < from || levels[i] >= found || !is_small(merging, other)) continue;
+        if (compare_classes(kernel_of(merging, launch), kernel_of(merging, other)) == 0) found = levels[i];
+    }
+    return found;
+}
+
+static uint32_t *levels_of(const Merging *merging, const CudaProgram *program, uint32_t *highest) {
+    uint32_t *levels = lowest_levels(merging, program, highest);
+    const uint32_t *latest = latest_levels(merging, program, levels, *highest);
+    bool *is_placed = ARENA_ARRAY(merging->scratch, bool, (size_t)program->launch_count + 1);
+    for (uint32_t i = 0; i < program->launch_count; i++) is_placed[i] = latest[i] == levels[i];
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *launch = &program->launches[i];
+        uint32_t from = levels[i];
+        if (is_placed[i]) continue;
+        for (uint32_t k = 0; k < launch->after_count; k++)
+            if (levels[launch->after[k]] >= from) from = levels[launch->after[k]] + 1;
+        levels[i] = level_with_company(merging, program, launch, levels, is_placed, from, latest[i]);
+        is_placed[i] = true;
     }
     return levels;
 }

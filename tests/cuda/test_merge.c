@@ -1,5 +1,6 @@
 // Merged launches: a model's step in fewer launches of the same kernels, in any order that their edges allow, gives the
 // CPU's bits, or, of tensor cores, those of the same launches by themselves; slips in a merged kernel's text do not.
+// Neither merging nor memory makes a launch wait that needs nothing of another.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include "codegen/cuda/kernel.h"
 #include "codegen/cuda/merge.h"
+#include "passes/launch_levels.h"
 #include "tests/cuda/model_plans.h"
 #include "tests/cuda/side_by_side.h"
 #include "tests/skipped.h"
@@ -25,7 +27,20 @@ typedef struct {
     SideBySide *side;
     int64_t vocabulary;
     uint32_t steps;   // launches before merging
+    uint32_t levels;  // launches in a row, as values and states alone have it
 } Bench;
+
+static uint32_t levels_of(Arena *arena, const CudaProgram *program) {
+    uint32_t *levels = ARENA_ARRAY(arena, uint32_t, program->launch_count + 1), count = 0;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *launch = &program->launches[i];
+        levels[i] = 1;
+        for (uint32_t k = 0; k < launch->after_count; k++)
+            if (levels[launch->after[k]] >= levels[i]) levels[i] = levels[launch->after[k]] + 1;
+        if (count < levels[i]) count = levels[i];
+    }
+    return count;
+}
 
 static Bench bench_create(ModelCase which, const char *choices, bool merges, SourceEdit edit) {
     Bench bench = {.arena = arena_create()};
@@ -36,6 +51,9 @@ static Bench bench_create(ModelCase which, const char *choices, bool merges, Sou
     bench.side = side_create(bench.arena, plan, &target, NULL, &why);
     if (!bench.side) SKIP_TEST(why);
     bench.steps = bench.side->code->programs[0].launch_count;
+    const uint32_t *levels = launch_levels(plan, &target, bench.arena);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        if (bench.levels <= levels[s]) bench.levels = levels[s] + 1;
     if (!merges) return bench;
     cuda_merge_launches(bench.side->code, &target);
     emulated_code_free(bench.side->emulated);
@@ -95,6 +113,7 @@ static void has_the_same_bits(const char *model, FuseLevel level) {
     print_message("    %s at level %s: %u launches for %u steps, %u of %u kernels are merged ones\n", model,
                   fuse_name(level), code->programs[0].launch_count, bench.steps, merged, code->kernel_count);
     assert_true(merged > 0 && 2 * code->programs[0].launch_count < bench.steps + bench.steps / 2);
+    assert_int_equal(levels_of(bench.arena, &code->programs[0]), bench.levels);
     const char *wrong = run(&bench);
     if (wrong) fail_msg("%s", wrong);
     bench_free(&bench);
