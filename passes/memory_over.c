@@ -40,9 +40,11 @@ static bool fits(const Value *output, const Value *operand) {
 }
 
 // Whether step s would wait for step r for nothing but the value's memory.
-static bool adds_a_launch(const Overs *overs, ValueId value, uint32_t r, uint32_t s) {
-    return overs->level && overs->level[r] >= overs->level[s] &&
-           level_is_dear(overs->target, overs->plan->values[value].bytes);
+static bool adds_a_launch(const Overs *overs, ValueId id, uint32_t r, uint32_t s) {
+    const Value *value = &overs->plan->values[id];
+    bool is_one_launch = plan_strand_end(overs->plan, r) > s;
+    return overs->level && !is_one_launch && overs->level[r] >= overs->level[s] && value->space == SPACE_ARENA &&
+           level_is_dear(overs->target, value->bytes);
 }
 
 // Whether what step r does with its piece of the value is done before step s begins with that piece.

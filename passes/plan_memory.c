@@ -217,14 +217,14 @@ static void fill_levels(const Plan *plan, const Target *target, MemoryBlock *blo
         }
 }
 
-// Whether the two cannot share memory: both are there at a time, or who writes the later one would wait for who reads
-// the earlier one, which is of no lower level.
-static bool meet(const Target *target, const MemoryBlock *a, const MemoryBlock *b) {
+// Whether the two cannot share memory: both are there at a time, or, between a GPU's launches, who writes the later one
+// would wait for who reads the earlier one, which is of no lower level.
+static bool meet(const Target *gpu, const MemoryBlock *a, const MemoryBlock *b) {
     if (a->last >= b->first && b->last >= a->first) return true;
-    if (!target_is_gpu(target)) return false;
+    if (!gpu) return false;
     const MemoryBlock *earlier = a->last < b->first ? a : b, *later = earlier == a ? b : a;
     return earlier->last_level >= later->first_level &&
-           level_is_dear(target, earlier->bytes < later->bytes ? earlier->bytes : later->bytes);
+           level_is_dear(gpu, earlier->bytes < later->bytes ? earlier->bytes : later->bytes);
 }
 
 static int compare_blocks(const void *left, const void *right) {
@@ -234,13 +234,13 @@ static int compare_blocks(const void *left, const void *right) {
 }
 
 // The lowest offset where `block` lies on none of the placed blocks (sorted by offset) that it meets.
-static bool find_offset(const Target *target, const MemoryBlock *block, const MemoryBlock *placed, size_t count,
+static bool find_offset(const Target *gpu, const MemoryBlock *block, const MemoryBlock *placed, size_t count,
                         size_t *offset) {
     *offset = 0;
     for (size_t i = 0; i < count; i++) {
         const MemoryBlock *other = &placed[i];
         size_t end;
-        if (!meet(target, block, other)) continue;
+        if (!meet(gpu, block, other)) continue;
         if (!size_add(*offset, block->bytes, &end)) return false;
         if (other->offset >= end) break;
         size_t other_end = other->offset + other->bytes;
@@ -258,6 +258,7 @@ static void insert_block(MemoryBlock *placed, size_t count, MemoryBlock block) {
 // Places the values of one space; `bytes` becomes its size.
 static bool place_space(Plan *plan, PassContext *context, Space space, const MemoryBlock *blocks, size_t *bytes) {
     MemoryBlock *placed = ARENA_ARRAY(plan->arena, MemoryBlock, plan->value_count);
+    const Target *gpu = space == SPACE_ARENA && target_is_gpu(context->target) ? context->target : NULL;
     size_t count = 0;
     *bytes = 0;
     for (uint32_t i = 0; i < plan->value_count; i++) {
@@ -265,8 +266,7 @@ static bool place_space(Plan *plan, PassContext *context, Space space, const Mem
         Value *value = &plan->values[block.value];
         if (value->space != space || value->is_over) continue;
         size_t end;
-        if (!find_offset(context->target, &block, placed, count, &block.offset) ||
-            !size_add(block.offset, block.bytes, &end))
+        if (!find_offset(gpu, &block, placed, count, &block.offset) || !size_add(block.offset, block.bytes, &end))
             return too_much(context, "temporary values");
         insert_block(placed, count++, block);
         value->offset = block.offset;
