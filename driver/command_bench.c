@@ -94,25 +94,32 @@ static int write_results(Command *command, const Bench *bench) {
     return write_file(command, page, text_string(&text));
 }
 
-// --tune: level all with what it finds, beside the others.
-static int add_tuned(Command *command, Bench *bench) {
+// --tune: level all with what it finds, beside the others, on each device.
+static int add_tuned(const Command *of_all, bool on_gpu, const char *name, Bench *bench) {
+    Command command = *of_all;
     const char *file, *choices;
-    if (text_equal(config_string(command->config, "tune"), "off")) return EXIT_DONE;
+    if (!on_gpu) command.gpu = NULL;
+    Target target = command_target(&command);
+    int status = training_check_numbers(&command);
+    if (status == EXIT_DONE) status = tune_model(&command, &target, FUSE_ALL, &file, &choices);
+    if (status == EXIT_DONE && choices)
+        bench_add(command.arena, bench,
+                  (Variant){
+                      .name = name, .role = ROLE_LEVEL, .fuse = FUSE_ALL, .on_gpu = on_gpu, .choices = choices});
+    return status;
+}
+
+static int tune_devices(Command *command, const bool *are_gpus, int device_count, Bench *bench) {
+    int status = EXIT_DONE;
+    if (text_equal(config_string(command->config, "tune"), "off")) return status;
     if (*config_string(command->config, "sweep")) {
         diag_error(command->diags, config_find(command->config, "tune")->place, "--tune and --sweep: one at a time");
         return EXIT_USAGE;
     }
-    if (command->gpu) {
-        diag_error(command->diags, config_find(command->config, "tune")->place,
-                   "--tune compares programs of processors; a device of this bench is a GPU");
-        return EXIT_USAGE;
+    for (int d = 0; d < device_count && status == EXIT_DONE; d++) {
+        const char *device = device_count == 1 ? "" : are_gpus[d] ? "cuda " : "cpu ";
+        status = add_tuned(command, are_gpus[d], arena_format(command->arena, "%sall tuned", device), bench);
     }
-    Target target = probed_target();
-    int status = training_check_numbers(command);
-    if (status == EXIT_DONE) status = tune_model(command, &target, FUSE_ALL, &file, &choices);
-    if (status == EXIT_DONE && choices)
-        bench_add(command->arena, bench,
-                  (Variant){.name = "all tuned", .role = ROLE_LEVEL, .fuse = FUSE_ALL, .choices = choices});
     return status;
 }
 
@@ -124,7 +131,7 @@ static int measure(Command *command, const bool *are_gpus, int device_count) {
     int status = bench_variants(command, are_gpus, device_count, &bench);
     if (status == EXIT_DONE) status = configure_vocabulary(command);
     if (status == EXIT_DONE) status = describe_tokens(command, train_tokens_path(command), &bench);
-    if (status == EXIT_DONE) status = add_tuned(command, &bench);
+    if (status == EXIT_DONE) status = tune_devices(command, are_gpus, device_count, &bench);
     if (status != EXIT_DONE) return status;
     describe_program(command, &bench);
     if ((status = bench_run(command, &bench, false)) != EXIT_DONE) return status;

@@ -90,10 +90,16 @@ bool bench_was_disturbed(const Bench *bench) {
     return bench->processor_share < 0.9;
 }
 
+// "cuda all tuned" -> "all tuned"
+static const char *without_device(const Variant *variant) {
+    const char *device = variant->on_gpu ? "cuda " : "cpu ", *at = strstr(variant->name, device);
+    return at ? at + strlen(device) : variant->name;
+}
+
 const Variant *bench_on_processor(const Bench *bench, const Variant *variant) {
     for (size_t i = 0; i < bench->variant_count && variant->on_gpu && variant->role == ROLE_LEVEL; i++) {
         const Variant *other = &bench->variants[i];
-        if (other->role == ROLE_LEVEL && !other->on_gpu && other->fuse == variant->fuse &&
+        if (other->role == ROLE_LEVEL && !other->on_gpu && text_equal(without_device(other), without_device(variant)) &&
             same_setting(other, variant) && bench_same_work(other, variant))
             return other;
     }

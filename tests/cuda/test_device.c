@@ -375,7 +375,6 @@ static void every_refusal_is_a_line_and_an_exit_code(void **state) {
     with_gpu(NULL, 2, "dtype 'int8': float32, or on a GPU bfloat16", TRAIN " --dtype=int8");
     with_gpu(NULL, 2, "init_scale = 0.5: 1 to 2^126", TRAIN " --dtype=float16 --init_scale=0.5");
     with_gpu(NULL, 2, "growth_interval = 0: 1 to 2^24", TRAIN " --dtype=float16 --growth_interval=0");
-    with_gpu(NULL, 2, "--tune compares programs of processors", "bench " MODEL "--device=cuda --tune=on");
     with_gpu(NULL, 2, "--ablate: one device at a time", "bench " MODEL "--device=cpu,cuda --ablate=True");
     with_gpu(NULL, 2, "device 'cuda,gpu': cpu, cuda, auto, or both", "bench " MODEL "--device=cuda,gpu");
     with_gpu("none", 2, "device 'cuda': no usable GPU", "bench " MODEL "--device=cpu,cuda");

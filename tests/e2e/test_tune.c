@@ -9,9 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/hash.h"
-#include "base/text.h"
 #include "tests/e2e/run.h"
+#include "tests/e2e/tuned.h"
 
 #define SIZES                                                                                                          \
     " --n_layer=1 --n_head=2 --n_embd=16 --block_size=8 --batch_size=4 --vocab_size=5 --train_bin=t.bin "              \
@@ -33,28 +32,11 @@ static int prepare(void **state) {
     return 0;
 }
 
-// The file that the log says it stored, or found.
-static const char *stored_path(Arena *arena, const char *log) {
-    const char *start = strstr(log, "tune: stored in ");
-    assert_non_null(start);
-    start += strlen("tune: stored in ");
-    return arena_copy_range(arena, start, strcspn(start, "\n"));
-}
-
 // Weights and moments, bit for bit.
 static void assert_equal_runs(const char *a, const char *b) {
     assert_int_equal(run_shell(". %s/tests/e2e/tensors.sh && same_tensors %s/ckpt.safetensors %s/ckpt.safetensors",
                                SOURCE_DIR, a, b),
                      0);
-}
-
-// Puts lines of choices into a stored file, as if a longer search had found them.
-static void store_lines(Arena *arena, const char *path, const char *lines) {
-    const char *text = read_file(arena, path);
-    int first = (int)strcspn(text, "\n");
-    const char *body =
-        arena_format(arena, "%.*s\n# tuned: by a test\n# searched, in seconds: inf\n%s", first, text, lines);
-    write_text(path, arena_format(arena, "%s# end %016llx\n", body, hash_text(body)));
 }
 
 static void bits_are_those_of_the_untuned_run(void **state) {
@@ -73,8 +55,8 @@ static void stored_choices_are_choices(void **state) {
     (void)state;
     Arena *arena = arena_create();
     const char *log = said(arena, 0, "may change bits", TINY "--out_dir=all --tune=all --tune_seconds=0.001");
-    const char *path = stored_path(arena, log);
-    store_lines(arena, path, "engine * openblas in step\n");
+    const char *path = tuned_path(arena, log);
+    tuned_store(arena, path, "engine * openblas in step\n");
     log = said(arena, 0, "tuned: by a test; found before, in ", TINY "--out_dir=all --tune=all --tune_seconds=1");
     expect(0, "iter 6", arena_format(arena, TINY "--out_dir=given --choices=%s", path));
     assert_equal_runs("all", "given");
@@ -94,7 +76,7 @@ static void tuning_begins_at_given_choices(void **state) {
     expect(0, "iter 6", TINY "--out_dir=own --choices=own.choices");
     const char *log =
         said(arena, 0, "tuned: ", TINY "--out_dir=owned --choices=own.choices --tune=on --tune_seconds=0.5");
-    assert_non_null(strstr(read_file(arena, stored_path(arena, log)), "\nforbid strand\nin eval\ntile * 2x16\n"));
+    assert_non_null(strstr(read_file(arena, tuned_path(arena, log)), "\nforbid strand\nin eval\ntile * 2x16\n"));
     assert_equal_runs("own", "owned");
     assert_int_equal(run_shell("echo 'forbid nonsense' >wrong.choices"), 0);
     expect(2, "matches nothing", TINY "--tune=on --choices=wrong.choices");
@@ -107,12 +89,12 @@ static void damaged_files_are_tuned_again(void **state) {
     (void)state;
     Arena *arena = arena_create();
     const char *arguments = TINY "--out_dir=damaged --tune=on --tune_seconds=0.001 --batch_size=2";
-    const char *path = stored_path(arena, said(arena, 0, "tuned: ", arguments));
+    const char *path = tuned_path(arena, said(arena, 0, "tuned: ", arguments));
     assert_int_equal(run_shell("echo 'tile * 1x16' >>%s", path), 0);
     const char *log = said(arena, 0, "damaged, or of another version; it is not used", arguments);
-    assert_string_equal(stored_path(arena, log), path);
+    assert_string_equal(tuned_path(arena, log), path);
     expect(0, "found before", arguments);
-    store_lines(arena, path, "forbid what is not there\n"); // whole, but no longer possible
+    tuned_store(arena, path, "forbid what is not there\n"); // whole, but no longer possible
     expect(0, "is of another compiler; it is not used", arguments);
     arena_free(arena);
 }
