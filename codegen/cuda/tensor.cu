@@ -26,7 +26,7 @@ INLINE void copies_end(void) { asm volatile("cp.async.commit_group;" ::: "memory
 // All groups but the last `count` have come, for this thread.
 #define copies_wait(count) asm volatile("cp.async.wait_group %0;" ::"n"(count) : "memory")
 
-#define block_barrier() __syncthreads()
+#define WHOLE_BLOCK() __syncthreads()
 
 // Four matrices of 8 lines of 16 bytes, each line's place given by one thread.
 INLINE void load_matrices(unsigned *to, const void *line) {
@@ -84,6 +84,9 @@ INLINE unsigned round_tf32(unsigned bits) {
     return rounded;
 }
 #endif
+
+// Of all threads that a body is for.
+#define block_barrier() WHOLE_BLOCK()
 
 // A single element of 16 bits, or zero. It is there when the asynchronous copies of its stage are: behind a barrier.
 INLINE void copy_2(void *to, const void *from, int bytes) {

@@ -188,6 +188,12 @@ static TensorMap *maps_of(Arena *arena, const CudaKernel *kernel, const CudaLaun
     return maps;
 }
 
+// How many of a cooperative launch's blocks find room: few, and another number each time.
+static uint32_t resident(uint32_t blocks, uint64_t seed) {
+    uint32_t found = 2 + (uint32_t)(seed % 4);
+    return found < blocks ? found : blocks;
+}
+
 const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLaunch *launch, const EmulatedRun *how) {
     const CudaKernel *kernel = &code->code->kernels[launch->kernel];
     char *bases[MEMORY_COUNT] = {[MEMORY_STATE] = how->state, [MEMORY_ARENA] = how->memory};
@@ -203,7 +209,8 @@ const char *emulated_launch(const EmulatedCode *code, Arena *arena, const CudaLa
     EmulatedLaunch run = {.emulated = code->emulated,
                           .entry = code->entries[launch->kernel],
                           .buffers = buffers,
-                          .blocks = launch->blocks,
+                          .blocks = kernel->is_cooperative ? resident(launch->blocks, seed) : launch->blocks,
+                          .is_cooperative = kernel->is_cooperative,
                           .threads = kernel->threads,
                           .shared_bytes = kernel->shared_bytes,
                           .exact = !how->rounds,

@@ -9,18 +9,20 @@
 
 #include "base/diag.h"
 
-enum { MOST_THREADS = 1024, MOST_COPIES = 1024, MOST_GROUPS = 64, MOST_SHARED = 256 << 10, WARP = 32 };
+enum { MOST_THREADS = EMULATED_FIBERS, MOST_COPIES = 1024, MOST_GROUPS = 64, MOST_SHARED = 256 << 10, WARP = 32 };
 
 // ---- shared memory
 
-unsigned char *shared_memory(size_t bytes, bool at_begin) {
-    static unsigned char *pages;
+unsigned char *shared_memory(uint32_t slot, size_t bytes, bool at_begin) {
+    static unsigned char *of_slot[EMULATED_BLOCKS];
     size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + page - 1) / page * page;
     if (bytes == 0) return NULL;
-    CHECK(bytes <= MOST_SHARED && bytes % 128 == 0);
+    CHECK(slot < EMULATED_BLOCKS && bytes <= MOST_SHARED && bytes % 128 == 0);
+    unsigned char *pages = of_slot[slot];
     if (!pages) {
         pages = mmap(NULL, MOST_SHARED + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (pages == MAP_FAILED) BUG("no memory for shared memory");
+        of_slot[slot] = pages;
     }
     if (mprotect(pages, MOST_SHARED + 2 * page, PROT_NONE) != 0 ||
         mprotect(pages + page, inside, PROT_READ | PROT_WRITE) != 0)

@@ -4,8 +4,9 @@
 
 #include "tests/cuda/emulator.h"
 
-// Exactly so many bytes of NaNs, at the end (or the beginning) of pages between pages that nobody may touch.
-unsigned char *shared_memory(size_t bytes, bool at_begin);
+// Of the `slot`th of the blocks that are there at once: exactly so many bytes of NaNs, at the end (or the beginning) of
+// pages between pages that nobody may touch.
+unsigned char *shared_memory(uint32_t slot, size_t bytes, bool at_begin);
 
 // ---- asynchronous copies of a thread: they come when it waits for them, and until then there are NaNs
 typedef struct {

@@ -44,9 +44,11 @@ typedef struct {
     void (*copies_wait)(int count);
     float (*shuffle_xor)(unsigned mask, float value, int distance, int width);
     void (*warp_barrier)(unsigned mask);
-    void (*block_barrier)(void);
+    void (*meet_block)(unsigned threads);               // the first so many of them; 0: all
     EmulatedWarpgroup warpgroup;
     void (*await_earlier)(void);
+    unsigned (*count_arrival)(unsigned *count, unsigned add);                // at a barrier of the grid
+    void (*await_flip)(const unsigned *count, unsigned before);
 } Emulated;
 
 #ifdef EMULATED_KERNELS
@@ -56,6 +58,8 @@ Emulated emulated;
 #define KERNEL(name, threads) void name
 #define TENSOR_KERNEL(name, threads, blocks) void name
 #define INLINE static inline __attribute__((always_inline))
+#define FUNCTION static __attribute__((noinline))
+#define TABLE static const
 #define CONSTANT static const
 #define UNROLL
 #define ROLLED
@@ -77,7 +81,6 @@ Emulated emulated;
 #define gridDim emulated.grid_extent
 #define __shfl_xor_sync(mask, value, distance, width) emulated.shuffle_xor(mask, value, distance, width)
 #define __syncwarp(mask) emulated.warp_barrier(mask)
-#define __syncthreads() emulated.block_barrier()
 
 #define EMULATED_AT(call) (emulated.site = __LINE__, call)
 
@@ -86,7 +89,10 @@ Emulated emulated;
 #define copy_4(to, from, bytes) emulated.copy(to, from, bytes, 4)
 #define copies_end() emulated.copies_end()
 #define copies_wait(count) emulated.copies_wait(count)
-#define block_barrier() emulated.block_barrier()
+#define WHOLE_BLOCK() emulated.meet_block(0)
+#define PART_OF_BLOCK(threads) emulated.meet_block(threads)
+#define count_arrival(count, add) emulated.count_arrival(count, add)
+#define await_flip(count, before) emulated.await_flip(count, before)
 
 static inline __attribute__((always_inline)) void load_matrices(unsigned *to, const void *line) {
     EmulatedMatrices matrices = {to, line, false};
@@ -170,8 +176,11 @@ static inline Halves round_f16(float first, float second) { return (Halves){bits
     "#define worker_barrier() EMULATED_AT(worker_barrier())\n"                                                         \
     "#define reduce_sum(value) EMULATED_AT(reduce_sum(value))\n"                                                       \
     "#define reduce_max(value) EMULATED_AT(reduce_max(value))\n"                                                       \
-    "#undef block_barrier\n"                                                                                           \
-    "#define block_barrier() EMULATED_AT(emulated.block_barrier())\n"                                                  \
+    "#define grid_barrier(count) EMULATED_AT(grid_barrier(count))\n"                                                   \
+    "#undef WHOLE_BLOCK\n"                                                                                             \
+    "#undef PART_OF_BLOCK\n"                                                                                           \
+    "#define WHOLE_BLOCK() EMULATED_AT(emulated.meet_block(0))\n"                                                      \
+    "#define PART_OF_BLOCK(threads) EMULATED_AT(emulated.meet_block(threads))\n"                                       \
     "#define rows_by_rows_tf32(a, panel, row, part) EMULATED_AT(rows_by_rows_tf32(a, panel, row, part))\n"             \
     "#define lanes_by_rows_tf32(b, panel, row, part) EMULATED_AT(lanes_by_rows_tf32(b, panel, row, part))\n"           \
     "#define rows_by_rows_bf16(to, panel, pitch, row, part) "                                                          \

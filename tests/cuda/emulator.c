@@ -27,7 +27,8 @@ typedef enum {
     MEET_MATRICES,
     MEET_PRODUCT,
     MEET_WARPGROUP,
-    MEET_BARRIER         // in shared memory: nobody is met, a phase of it has to be over
+    MEET_BARRIER,        // in shared memory: nobody is met, a phase of it has to be over
+    MEET_GRID            // nobody is met: a count has to change
 } MeetKind;
 
 typedef struct {
@@ -37,7 +38,7 @@ typedef struct {
     // where it waits
     MeetKind kind;
     int site;
-    unsigned mask;       // lanes of its warp that meet
+    unsigned mask;       // lanes of its warp that meet; of a block, how many threads
     int distance;
     float value;
     void *brought;       // to what a warp or a warpgroup does together; a barrier
@@ -46,10 +47,13 @@ typedef struct {
 static struct {
     const EmulatedLaunch *launch;
     Arena *arena;
-    Fiber fibers[MOST_THREADS];
+    Fiber fibers[EMULATED_FIBERS];      // block after block of those that are there
+    uint32_t count;
+    uint32_t blocks[EMULATED_BLOCKS];   // their numbers
+    unsigned char *shared[EMULATED_BLOCKS];
     char *stacks;
     uint32_t current, ready_count;
-    uint32_t ready[MOST_THREADS];
+    uint32_t ready[EMULATED_FIBERS];
     uint64_t random;
     jmp_buf scheduler;
     sigjmp_buf fault;
@@ -65,6 +69,9 @@ static uint32_t draw(uint32_t bound) { // xorshift64*, Vigna 2016
     return (uint32_t)((machine.random * 0x2545f4914f6cdd1du) >> 33) % bound;
 }
 
+// Which of the blocks that are there a fiber is of.
+static uint32_t slot_of(uint32_t fiber) { return fiber / machine.launch->threads; }
+
 // ---- changing between fibers
 
 static void fiber_begin(void) {
@@ -75,7 +82,7 @@ static void fiber_begin(void) {
 
 static char *stack_of(uint32_t fiber) {
     if (!machine.stacks) {
-        machine.stacks = mmap(NULL, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+        machine.stacks = mmap(NULL, (size_t)EMULATED_FIBERS * STACK_BYTES, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (machine.stacks == MAP_FAILED) BUG("no memory for the stacks of fibers");
     }
@@ -85,7 +92,9 @@ static char *stack_of(uint32_t fiber) {
 static void run_fiber(uint32_t number) {
     Fiber *fiber = &machine.fibers[number];
     machine.current = number;
-    machine.launch->emulated->thread = (Emulated3){number, 0, 0};
+    machine.launch->emulated->thread = (Emulated3){number % machine.launch->threads, 0, 0};
+    machine.launch->emulated->block = (Emulated3){machine.blocks[slot_of(number)], 0, 0};
+    machine.launch->emulated->shared = machine.shared[slot_of(number)];
     machine.launch->emulated->site = fiber->site;
     if (_setjmp(machine.scheduler)) return;
     if (fiber->begun) _longjmp(fiber->context, 1);
@@ -112,8 +121,9 @@ static void make_ready(uint32_t number) {
 }
 
 static bool takes_part(uint32_t me, uint32_t other, const Fiber *fiber) {
-    if (fiber->kind == MEET_BLOCK) return true;
-    if (fiber->kind == MEET_BARRIER) return me == other;
+    if (fiber->kind == MEET_BARRIER || fiber->kind == MEET_GRID) return me == other;
+    if (fiber->kind == MEET_BLOCK)
+        return slot_of(me) == slot_of(other) && other % machine.launch->threads < fiber->mask;
     if (fiber->kind == MEET_WARPGROUP) return me / WARPGROUP == other / WARPGROUP;
     return me / WARP == other / WARP && (fiber->mask >> (other % WARP) & 1);
 }
@@ -122,12 +132,12 @@ static bool takes_part(uint32_t me, uint32_t other, const Fiber *fiber) {
 static void meet(uint32_t me) {
     const Fiber mine = machine.fibers[me];
     bool all = mine.kind == MEET_BLOCK;
-    uint32_t several = mine.kind == MEET_WARPGROUP ? WARPGROUP : WARP;
-    uint32_t threads = machine.launch->threads, first = all ? 0 : me / several * several;
-    uint32_t end = all || first + several > threads ? threads : first + several;
+    uint32_t several = mine.kind == MEET_WARPGROUP ? WARPGROUP : WARP, threads = machine.launch->threads;
+    uint32_t block = me - me % threads, first = all ? block : me / several * several;
+    uint32_t end = all || first + several > block + threads ? block + threads : first + several;
     float values[WARP] = {0};
     void *brought[WARPGROUP] = {0};
-    if (!takes_part(me, me, &mine) || mine.kind == MEET_BARRIER) return;
+    if (!takes_part(me, me, &mine) || mine.kind == MEET_BARRIER || mine.kind == MEET_GRID) return;
     for (uint32_t i = first; i < end; i++) {
         if (!takes_part(me, i, &mine)) continue;
         if (!waits_alike(&mine, &machine.fibers[i])) return;
@@ -179,12 +189,38 @@ static void wait_for_phase(void *barrier, int parity) {
 }
 
 static void wake(const void *barrier) {
-    for (uint32_t i = 0; i < machine.launch->threads; i++) {
+    for (uint32_t i = 0; i < machine.count; i++) {
         const Fiber *fiber = &machine.fibers[i];
         if (fiber->state != FIBER_WAITS || fiber->kind != MEET_BARRIER || fiber->brought != barrier) continue;
         if (barrier_passes(barrier, fiber->distance)) make_ready(i);
     }
 }
+
+// ---- barriers of the grid
+
+static bool is_flipped(const Fiber *fiber) {
+    return (*(const unsigned *)fiber->brought ^ (unsigned)fiber->distance) >> 31;
+}
+
+static unsigned count_arrival(unsigned *count, unsigned add) {
+    unsigned before = *count;
+    *count += add;
+    for (uint32_t i = 0; i < machine.count; i++) {
+        const Fiber *fiber = &machine.fibers[i];
+        bool waits = fiber->state == FIBER_WAITS && fiber->kind == MEET_GRID && fiber->brought == count;
+        if (waits && is_flipped(fiber)) make_ready(i);
+    }
+    return before;
+}
+
+static void await_flip(const unsigned *count, unsigned before) {
+    Fiber *fiber = &machine.fibers[machine.current];
+    fiber->brought = (void *)(uintptr_t)count;
+    fiber->distance = (int)before;
+    if (!is_flipped(fiber)) wait_for(MEET_GRID, ~0u, (int)before, 0);
+}
+
+// ---- asynchronous copies
 
 static void copy(void *to, const void *from, int bytes, int whole) {
     const EmulatedLaunch *launch = machine.launch;
@@ -212,8 +248,8 @@ static void warp_barrier(unsigned mask) {
     wait_for(MEET_WARP, mask, 0, 0);
 }
 
-static void block_barrier(void) {
-    wait_for(MEET_BLOCK, ~0u, 0, 0);
+static void meet_block(unsigned threads) {
+    wait_for(MEET_BLOCK, threads ? threads : machine.launch->threads, 0, 0);
 }
 
 // Launches inside of this one: nothing but a thread's way up to here has been done in its block.
@@ -226,43 +262,59 @@ static void await_earlier(void) {
 static const char *describe(uint32_t number) {
     static const char *const kinds[] = {"a shuffle", "a barrier of its warp", "a barrier of its block",
                                         "a load of matrices", "a product of matrices", "what its warpgroup does",
-                                        "a barrier in shared memory"};
+                                        "a barrier in shared memory", "a barrier of the grid"};
     const Fiber *fiber = &machine.fibers[number];
     if (fiber->state == FIBER_ENDED) return arena_format(machine.arena, "thread %u has ended", number);
     return arena_format(machine.arena, "thread %u waits at %s", number, kinds[fiber->kind]);
 }
 
-static const char *complain_of_divergence(uint32_t block) {
-    uint32_t threads = machine.launch->threads;
-    for (uint32_t i = 0; i < threads; i++) {
+static bool waits_at_grid(uint32_t number) {
+    return machine.fibers[number].state == FIBER_WAITS && machine.fibers[number].kind == MEET_GRID;
+}
+
+// Whoever waits for its block's first thread is not to blame while that waits for other blocks.
+static bool block_waits_at_grid(uint32_t number) {
+    return waits_at_grid(number - number % machine.launch->threads);
+}
+
+static const char *complain_of_divergence(void) {
+    for (uint32_t i = 0; i < machine.count; i++) {
         const Fiber *fiber = &machine.fibers[i];
-        if (fiber->state != FIBER_WAITS) continue;
+        uint32_t block = machine.blocks[slot_of(i)];
+        if (fiber->state != FIBER_WAITS || block_waits_at_grid(i)) continue;
         if (fiber->kind == MEET_BARRIER)
             return arena_format(machine.arena, "block %u: %s whose phase of parity %d does not end", block, describe(i),
                                 fiber->distance);
-        for (uint32_t k = 0; k < threads; k++)
+        for (uint32_t k = 0; k < machine.count; k++)
             if ((k == i || takes_part(i, k, fiber)) &&
                 (!takes_part(i, i, fiber) || !waits_alike(fiber, &machine.fibers[k])))
                 return arena_format(machine.arena, "divergence in block %u: %s and %s%s", block, describe(i),
                                     describe(k), machine.fibers[k].state == FIBER_WAITS ? ", at another place" : "");
     }
+    for (uint32_t i = 0; i < machine.count; i++)
+        if (waits_at_grid(i))
+            return arena_format(machine.arena, "block %u: %s that not all blocks reach", machine.blocks[slot_of(i)],
+                                describe(i));
     BUG("nobody is ready, and nobody waits in vain");
 }
 
-// Shared memory of a block in which nothing has been done.
+// Shared memory of blocks in which nothing has been done.
 static void begin_shared(void) {
     const EmulatedLaunch *launch = machine.launch;
-    launch->emulated->shared = shared_memory(launch->shared_bytes, machine.shared_at_begin);
-    warpgroup_begin(&(WarpgroupBlock){launch->emulated->shared, launch->shared_bytes, launch->exact, draw, wake});
+    for (uint32_t slot = 0; slot * launch->threads < machine.count; slot++)
+        machine.shared[slot] = shared_memory(slot, launch->shared_bytes, machine.shared_at_begin);
+    launch->emulated->shared = machine.shared[0];
+    warpgroup_begin(&(WarpgroupBlock){machine.shared[0], launch->shared_bytes, launch->exact, draw, wake});
 }
 
-static const char *run_block(uint32_t block) {
+// Blocks that are there at once: those of machine.blocks.
+static const char *run_group(uint32_t count) {
     const EmulatedLaunch *launch = machine.launch;
-    launch->emulated->block = (Emulated3){block, 0, 0};
+    machine.count = count * launch->threads;
     machine.ready_count = 0;
     machine.shared_at_begin = draw(4) == 0;
     begin_shared();
-    for (uint32_t i = 0; i < launch->threads; i++) {
+    for (uint32_t i = 0; i < machine.count; i++) {
         machine.fibers[i].begun = false;
         copies_forget(i);
         make_ready(i);
@@ -277,10 +329,10 @@ static const char *run_block(uint32_t block) {
         run_fiber(number);
         ended += machine.fibers[number].state == FIBER_ENDED;
     }
-    const char *wrong = warpgroup_complaint(ended == launch->threads);
-    if (!wrong && ended < launch->threads) return complain_of_divergence(block);
-    if (!wrong) wrong = copies_complaint(launch->threads);
-    return wrong ? arena_format(machine.arena, "block %u: %s", block, wrong) : NULL;
+    const char *wrong = warpgroup_complaint(ended == machine.count);
+    if (!wrong && ended < machine.count) return complain_of_divergence();
+    if (!wrong) wrong = copies_complaint(machine.count);
+    return wrong ? arena_format(machine.arena, "block %u: %s", machine.blocks[0], wrong) : NULL;
 }
 
 static const char *run_blocks(void) {
@@ -291,8 +343,12 @@ static const char *run_blocks(void) {
         order[i] = order[other];
         order[other] = i;
     }
+    uint32_t at_once = machine.launch->is_cooperative ? count : 1;
     const char *wrong = NULL;
-    for (uint32_t i = 0; i < count && !wrong; i++) wrong = run_block(order[i]);
+    for (uint32_t i = 0; i < count && !wrong; i += at_once) {
+        for (uint32_t k = 0; k < at_once; k++) machine.blocks[k] = order[i + k];
+        wrong = run_group(at_once);
+    }
     return wrong;
 }
 
@@ -308,6 +364,9 @@ static void on_fault(int number, siginfo_t *info, void *context) {
 
 static const char *emulate_alone(Arena *arena, const EmulatedLaunch *launch) {
     CHECK(launch->threads <= MOST_THREADS && launch->threads > 0);
+    if (launch->is_cooperative)
+        CHECK(launch->blocks <= EMULATED_BLOCKS && launch->blocks * launch->threads <= EMULATED_FIBERS &&
+              launch->threads % WARP == 0);
     machine.launch = launch;
     machine.arena = arena;
     machine.random = launch->seed * 0x9e3779b97f4a7c15u + 1;
@@ -316,8 +375,10 @@ static const char *emulate_alone(Arena *arena, const EmulatedLaunch *launch) {
     emulated->grid_extent = (Emulated3){launch->blocks, 1, 1};
     emulated->shuffle_xor = shuffle_xor;
     emulated->warp_barrier = warp_barrier;
-    emulated->block_barrier = block_barrier;
+    emulated->meet_block = meet_block;
     emulated->await_earlier = await_earlier;
+    emulated->count_arrival = count_arrival;
+    emulated->await_flip = await_flip;
     emulated->exact = launch->exact;
     emulated->load_matrices = load_matrices;
     emulated->multiply = multiply;

@@ -75,6 +75,11 @@ static void round_outputs(const SideBySide *side, const Step *step, bool of_scra
 // ---- both sides
 
 SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, SourceEdit edit, const char **why) {
+    return side_create_changed(arena, plan, target, NULL, edit, why);
+}
+
+SideBySide *side_create_changed(Arena *arena, const Plan *plan, const Target *target, CodeChange change,
+                                SourceEdit edit, const char **why) {
     SideBySide *side = ARENA_NEW(arena, SideBySide);
     *side = (SideBySide){.arena = arena, .plan = plan, .wide = widen(arena, plan)};
     Diags *diags = diags_create(arena);
@@ -85,15 +90,19 @@ SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, So
     if (done) side->code = codegen_cuda(&plan, &name, 1, target, NULL, diags);
     diags_render(diags, &text);
     if (!side->code) BUG("%s", text_string(&text));
+    if (change) change(side->code, target);
     side->emulated = emulated_code_create(arena, side->code, edit, why);
     size_t cpu[] = {
         [MEMORY_STATE] = side->program->state_bytes, [MEMORY_ARENA] = side->program->arena_bytes,
         [MEMORY_SCRATCH] = side->program->scratch_bytes};
-    size_t gpu[] = {[MEMORY_STATE] = plan->state_bytes, [MEMORY_ARENA] = plan->arena_bytes, [MEMORY_SCRATCH] = 0};
+    const CudaProgram *program = &side->code->programs[0];
+    size_t gpu[] = {
+        [MEMORY_STATE] = program->state_bytes, [MEMORY_ARENA] = program->arena_bytes, [MEMORY_SCRATCH] = 0};
     for (int m = 0; m < MEMORY_COUNT; m++) {
         side->cpu[m] = memset(memory_allocate(cpu[m] + 64), 0xff, cpu[m]);
         side->gpu[m] = memset(memory_allocate(gpu[m] + 64), 0xff, gpu[m]);
     }
+    memset(side->gpu[MEMORY_ARENA] + plan->arena_bytes, 0, program->arena_bytes - plan->arena_bytes);
     if (side->emulated) return side;
     side_free(side);
     return NULL;

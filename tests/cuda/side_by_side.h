@@ -25,6 +25,10 @@ typedef struct {
 
 // NULL with a reason when there is no compiler; BUG for a plan that the CUDA backend does not take.
 SideBySide *side_create(Arena *arena, const Plan *plan, const Target *target, SourceEdit edit, const char **why);
+// The same of launches that are not those of the plan's steps any more; behind the plan's arena are zeros.
+typedef void (*CodeChange)(CudaCode *code, const Target *target);
+SideBySide *side_create_changed(Arena *arena, const Plan *plan, const Target *target, CodeChange change,
+                                SourceEdit edit, const char **why);
 void side_free(SideBySide *side);
 // Memory of a slot, on the CPU's side: what is written there before a run the other side gets too; states before the
 // first.
