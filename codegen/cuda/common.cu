@@ -26,7 +26,8 @@
 
 #define LANE ((int)(threadIdx.x & 15))
 // Of the launch, or of its part in a merged one: its first line says which of how many blocks this is.
-#define WORKER ((block * (int)blockDim.x + (int)threadIdx.x) >> 4)
+#define WORKER BY_BLOCKS
+#define BY_BLOCKS ((block * (int)blockDim.x + (int)threadIdx.x) >> 4)
 #define WORKERS ((blocks * (int)blockDim.x) >> 4)
 #define BLOCK_WORKER ((int)(threadIdx.x >> 4))
 

@@ -79,12 +79,24 @@ static void take_over(Arena *arena, CudaObject *object, Arena *from) {
 
 // ---- all units
 
-static CudaSource *unit_sources(Arena *arena, const CudaCode *code, const char *architecture, uint32_t units) {
+// The first kernel of each unit, and behind the last one how many kernels there are. A kernel of many bodies is a unit.
+static uint32_t *find_units(Arena *arena, const CudaCode *code, uint32_t *units) {
+    uint32_t *first = ARENA_ARRAY(arena, uint32_t, code->kernel_count + 1);
+    *units = 0;
+    for (uint32_t k = 0; k < code->kernel_count; k++) {
+        bool is_alone = code->kernels[k].is_cooperative || (k > 0 && code->kernels[k - 1].is_cooperative);
+        if (k == 0 || is_alone || k - first[*units - 1] == KERNELS_PER_UNIT) first[(*units)++] = k;
+    }
+    first[*units] = code->kernel_count;
+    return first;
+}
+
+static CudaSource *unit_sources(Arena *arena, const CudaCode *code, const char *architecture, const uint32_t *first,
+                                uint32_t units) {
     CudaSource *sources = ARENA_ARRAY(arena, CudaSource, units + 1);
     for (uint32_t u = 0; u < units; u++) {
-        uint32_t first = u * KERNELS_PER_UNIT, left = code->kernel_count - first;
         Text text = text_create(arena);
-        cuda_source(code, first, left < KERNELS_PER_UNIT ? left : KERNELS_PER_UNIT, &text);
+        cuda_source(code, first[u], first[u + 1] - first[u], &text);
         sources[u] = (CudaSource){.name = arena_format(arena, "kernels-%u.cu", u),
                                   .text = text_string(&text),
                                   .architecture = architecture,
@@ -122,15 +134,18 @@ static bool make_units(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const Cud
 bool cubins_make(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaCode *code, const char *architecture,
                  CudaImages *images, CubinReport *report, Diags *diags) {
     double start = clock_seconds();
-    uint32_t units = (code->kernel_count + KERNELS_PER_UNIT - 1) / KERNELS_PER_UNIT;
+    uint32_t units;
+    const uint32_t *first = find_units(arena, code, &units);
     CudaObject *objects = ARENA_ARRAY(arena, CudaObject, units + 1);
     const void **cubins = ARENA_ARRAY(arena, const void *, units + 1);
     uint32_t *cubin_of = ARENA_ARRAY(arena, uint32_t, code->kernel_count + 1);
     *report = (CubinReport){.units = units + 1, .objects = objects};
-    const CudaSource *sources = unit_sources(arena, code, architecture, units);
+    const CudaSource *sources = unit_sources(arena, code, architecture, first, units);
     if (!make_units(nvrtc, cache, arena, sources, objects, report, diags)) return false;
-    for (uint32_t k = 0; k < code->kernel_count; k++) cubin_of[k] = k / KERNELS_PER_UNIT;
-    for (uint32_t u = 0; u < units; u++) cubins[u] = objects[u].cubin;
+    for (uint32_t u = 0; u < units; u++) {
+        cubins[u] = objects[u].cubin;
+        for (uint32_t k = first[u]; k < first[u + 1]; k++) cubin_of[k] = u;
+    }
     *images = (CudaImages){cubins, units, cubin_of, objects[units].cubin};
     report->seconds = clock_seconds() - start;
     return true;

@@ -7,12 +7,14 @@
 //     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
 //     kernel.c      a kernel as data, until its unit's text is written
 //     merge.c       small launches that do not wait for each other -> one
+//     persist.c     all launches of a program -> one cooperative kernel      launched.c  without what nobody launches
 //     print_tensor.c, print_stage.c   products in blocks for tensor cores
 //     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
 //     chain.c, print_chain.c   a chain of steps as one kernel
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
 //     tensor.cu     tensor cores, asynchronous copies
 //     halves.cu     fragments of 16-bit factors; stands behind it twice, for bf16 and for f16
+//     persistent.cu the grid's barrier
 //     warpgroup.cu  barriers in shared memory, boxes of tensors, wgmma
 //
 // A worker is a half-warp: a core whose vectors have 16 lanes. A tile value is one register per thread for every row
@@ -28,6 +30,7 @@ extern const char *cuda_common(void); // common.cu
 extern const char *cuda_tensor(void); // tensor.cu
 extern const char *cuda_halves(void); // halves.cu
 extern const char *cuda_warpgroup(void); // warpgroup.cu
+extern const char *cuda_persistent(void); // persistent.cu
 
 // ---- spread.c
 typedef enum {

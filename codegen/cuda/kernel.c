@@ -40,9 +40,17 @@ static void append_body(const CudaText *text, Text *out) {
     text_append(out, "%s%s}\n", shared[text->shared], text->body);
 }
 
+// Tables are named by their kernel, and stand in a unit once.
+void kernel_append_before(const CudaKernel *kernel, Text *out) {
+    const CudaText *text = kernel->text;
+    if (text->has_tables) text_append(out, "#ifndef TABLES_%s\n#define TABLES_%s\n", kernel->name, kernel->name);
+    text_append(out, "%s", text->before);
+    if (text->has_tables) text_append(out, "#endif\n");
+}
+
 void kernel_append(const CudaKernel *kernel, Text *out) {
     const CudaText *text = kernel->text;
-    text_append(out, "%s", text->before);
+    kernel_append_before(kernel, out);
     if (text->resident > 0)
         text_append(out, "TENSOR_KERNEL(%s, %u, %u)(", kernel->name, kernel->threads, text->resident);
     else
@@ -54,9 +62,14 @@ void kernel_append(const CudaKernel *kernel, Text *out) {
 }
 
 void kernel_append_function(const CudaKernel *kernel, const char *name, Text *out) {
+    kernel_append_before(kernel, out);
     text_append(out, "INLINE void %s(", name);
     append_parameters(kernel, out);
-    text_append(out, "%sconst int block, const int blocks) {\n%s", kernel->buffer_count + kernel->map_count ? ", " : "",
-                kernel->text->asks_lane ? "    const int lane = LANE;\n" : "");
+    text_append(out, "%sconst int block, const int blocks) {\n", kernel->buffer_count + kernel->map_count ? ", " : "");
+    kernel_append_rest(kernel, out);
+}
+
+void kernel_append_rest(const CudaKernel *kernel, Text *out) {
+    if (kernel->text->asks_lane) text_append(out, "    const int lane = LANE;\n");
     append_body(kernel->text, out);
 }

@@ -22,7 +22,7 @@ typedef enum { SHARED_NOT, SHARED_BYTES, SHARED_BOXES } CudaShared;
 
 typedef struct CudaText {
     const char *before;           // tables and functions of its own, or ""
-    bool has_tables;              // named by the kernel: they can stand in a unit once
+    bool has_tables;              // named by the kernel
     const char *letter;           // parameters are b0, b1, ..; then its maps, m0, m1, ..
     const CudaParameter *parameters;   // by buffer
     uint32_t resident;            // blocks that are to share a multiprocessor's registers; 0: any number
@@ -37,5 +37,9 @@ const char *parameter_text(Arena *arena, const CudaParameter *parameter, bool ma
 // As a kernel; as a function of the same parameters and `const int block, const int blocks`.
 void kernel_append(const CudaKernel *kernel, Text *out);
 void kernel_append_function(const CudaKernel *kernel, const char *name, Text *out);
+// Parts of such a function: what stands before it; all behind its first line, in which its buffers, `block` and
+// `blocks` have been declared.
+void kernel_append_before(const CudaKernel *kernel, Text *out);
+void kernel_append_rest(const CudaKernel *kernel, Text *out);
 
 #endif

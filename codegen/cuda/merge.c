@@ -48,8 +48,8 @@ static const CudaKernel *kernel_of(const Merging *merging, const CudaLaunch *lau
 // Of tensor cores, or a chain: its blocks have as many threads as the text says.
 static bool has_fixed_blocks(const CudaKernel *kernel) { return kernel->text->resident > 0; }
 
-// Tables are named by their kernel, and stand once. Maps of tensors are parameters of another kind.
-static bool is_mergeable(const CudaKernel *kernel) { return kernel->map_count == 0 && !kernel->text->has_tables; }
+// Maps of tensors are parameters of another kind.
+static bool is_mergeable(const CudaKernel *kernel) { return kernel->map_count == 0 && !kernel->is_cooperative; }
 
 // Kernels of one bundle have equal blocks where these are fixed.
 static int compare_classes(const CudaKernel *a, const CudaKernel *b) {
@@ -364,26 +364,6 @@ static CudaProgram merge_program(Merging *merging, const CudaProgram *program) {
 
 // ---- the door
 
-// Kernels that nobody launches any more are gone.
-static void keep_launched(Merging *merging, CudaProgram *programs) {
-    uint32_t *place = ARENA_ARRAY(merging->scratch, uint32_t, (size_t)merging->kernel_count + 1), kept = 0;
-    bool *is_used = ARENA_ARRAY(merging->scratch, bool, (size_t)merging->kernel_count + 1);
-    for (int p = 0; p < merging->code->program_count; p++)
-        for (uint32_t i = 0; i < programs[p].launch_count; i++)
-            if (!programs[p].launches[i].product) is_used[programs[p].launches[i].kernel] = true;
-    for (uint32_t k = 0; k < merging->kernel_count; k++) {
-        if (!is_used[k]) continue;
-        place[k] = kept;
-        merging->kernels[kept++] = merging->kernels[k];
-    }
-    merging->kernel_count = kept;
-    for (int p = 0; p < merging->code->program_count; p++)
-        for (uint32_t i = 0; i < programs[p].launch_count; i++) {
-            CudaLaunch *launch = (CudaLaunch *)&programs[p].launches[i];  // of this file's making
-            if (!launch->product) launch->kernel = place[launch->kernel];
-        }
-}
-
 void cuda_merge_launches(CudaCode *code, const Target *target) {
     Merging merging = {.code = code,
                        .target = target,
@@ -395,9 +375,9 @@ void cuda_merge_launches(CudaCode *code, const Target *target) {
     memcpy(merging.kernels, code->kernels, code->kernel_count * sizeof(CudaKernel));
     CudaProgram *programs = ARENA_ARRAY(code->arena, CudaProgram, (size_t)code->program_count + 1);
     for (int p = 0; p < code->program_count; p++) programs[p] = merge_program(&merging, &code->programs[p]);
-    keep_launched(&merging, programs);
     code->programs = programs;
     code->kernels = merging.kernels;
     code->kernel_count = merging.kernel_count;
+    cuda_keep_launched(code);
     arena_free(merging.scratch);
 }

@@ -8,4 +8,7 @@
 // flops and bytes of all; kernels that nobody launches any more are gone from the code.
 void cuda_merge_launches(CudaCode *code, const Target *target);
 
+// For who has changed launches: kernels that nobody launches any more are gone from the code (launched.c).
+void cuda_keep_launched(CudaCode *code);
+
 #endif

@@ -36,6 +36,7 @@ typedef struct {
     const CudaMap *maps;
     uint32_t threads;             // of a block; the text has it as __launch_bounds__
     size_t shared_bytes;          // dynamic shared memory of a block; above 48 KB it must be asked for by an attribute
+    bool is_cooperative;          // all blocks of a launch must be there at once: no more of them than find room
 } CudaKernel;
 
 // A matrix of a library's product, in one of the launch's buffers. Column by column: from one column to the next are
@@ -69,7 +70,7 @@ typedef struct {
 typedef struct {
     uint32_t kernel;              // in the kernels of the code; CUDA_NO_KERNEL with a product
     const CudaProduct *product;   // computed by a library; NULL: by the kernel
-    uint32_t blocks;              // of kernel.threads threads; one-dimensional
+    uint32_t blocks;              // of kernel.threads threads; one-dimensional; if cooperative, at most so many
     const ProgramBuffer *buffers; // parameter i is (char *)base of memory + offset; MEMORY_STATE or MEMORY_ARENA
     // Launches of this program, all before this one, that must have finished, after those these wait for in turn.
     // Launches in the order of the table on one stream are right too.
@@ -86,6 +87,7 @@ typedef struct {
     uint32_t launch_count;
     const ProgramSlot *slots;     // inputs (in the arena, written before a run), states, outputs (in the arena)
     uint32_t slot_count;
+    bool is_persistent;           // its launches are to be cooperative kernels of many (codegen/cuda/persist.c)
     size_t workspace_offset, workspace_bytes;   // in the arena, for the products of libraries: one at a time
     size_t state_bytes, arena_bytes;   // the programs share one block of states and one arena, each as large as the
                                        // largest; both begin at a multiple of 256 bytes and are zeros at first

@@ -117,9 +117,9 @@ static const char *source_for_c(Arena *arena, const char *source) {
     Text out = text_create(arena);
     text_append(&out, "#define __global__\n#define __launch_bounds__(n)\n"
                       "#define __threadfence_system() __sync_synchronize()\n");
-    static const char *const beginnings[] = {"\nKERNEL(", "\nTENSOR_KERNEL(", "\nINLINE void level_"};
+    static const char *const beginnings[] = {"\nKERNEL(", "\nTENSOR_KERNEL(", "\nINLINE void level_", "\nBODY("};
     const char *first = NULL;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         const char *at = strstr(source, beginnings[i]);
         if (at && (!first || at < first)) first = at;
     }

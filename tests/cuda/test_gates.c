@@ -17,6 +17,7 @@
 #include "codegen/cuda/kernel.h"
 #include "codegen/cuda/cubins.h"
 #include "codegen/cuda/merge.h"
+#include "codegen/cuda/persist.h"
 #include "tests/cuda/cubin.h"
 #include "tests/cuda/model_plans.h"
 #include "tests/cuda/warpgroup_plan.h"
@@ -194,6 +195,79 @@ static void compile_case(const char *name, ModelCase which, const char *architec
     arena_free(arena);
 }
 
+static bool takes_all(void) {
+    const char *setting = getenv("SINTER_GATES");
+    return setting && strcmp(setting, "all") == 0;
+}
+
+// ---- cooperative kernels of many launches
+
+// What ptxas says of each body that spills; products and chains must not. "Function properties for
+// .._persistent_4b_7E..", and behind it the bytes.
+static void check_bodies(const char *text, const CudaObject *object) {
+    static const char mark[] = "Function properties for ", bytes[] = " bytes spill stores, ";
+    for (const char *at = object->log; (at = strstr(at, mark)); at += sizeof mark) {
+        const char *name = strstr(at, "persistent_"), *line = strchr(at, '\n'), *spills = strstr(at, bytes);
+        if (!name || !line || !spills || name > line || strncmp(spills - 2, " 0", 2) == 0) continue;
+        char beginning[64], body[64] = "";
+        snprintf(beginning, sizeof beginning, "\nBODY(%.*s)", (int)strspn(name, "persistent_0123456789abcdef"), name);
+        const char *begin = strstr(text, beginning);
+        if (!begin) continue;   // the kernel itself: around its calls
+        while (begin[-1] != '\n') begin--;
+        sscanf(begin, "// %63s", body);
+        print_message("    %s: %.*s\n", body, (int)strcspn(spills, "\n"), spills - 3);
+        if (strncmp(body, "product", 7) == 0 || strncmp(body, "chain", 5) == 0) fail_msg("%s spills", body);
+    }
+}
+
+static void compile_persistent(const char *name, ModelCase which, const char *architecture) {
+    Arena *arena = arena_create();
+    Diags *diags = diags_create(arena);
+    Target target;
+    assert_true(target_of_gpu(architecture, &target));
+    const Plan *plan = model_plan(arena, &which, &target, NULL);
+    CudaCode *code = codegen_cuda(&plan, &name, 1, &target, NULL, diags);
+    assert_non_null(code);
+    uint32_t launches = code->programs[0].launch_count, kernels = 0, registers = 0;
+    ((CudaProgram *)code->programs)->is_persistent = true;
+    cuda_persist(code, &target);
+    CudaImages images;
+    CubinReport cubins;
+    if (!cubins_make(nvrtc, NULL, arena, code, architecture, &images, &cubins, diags)) {
+        Text words = text_create(arena);
+        diags_render(diags, &words);
+        fail_msg("%.4000s", text_string(&words));
+    }
+    for (uint32_t i = 0; i < code->kernel_count; i++) {
+        const CudaKernel *kernel = &code->kernels[i];
+        const CudaObject *object = &cubins.objects[images.cubin_of[i]];
+        const CudaUsage *usage = usage_of(object, kernel->name);
+        if (!kernel->is_cooperative) continue;
+        Text text = text_create(arena);
+        cuda_kernels_source(code, i, 1, &text);
+        check_bodies(text_string(&text), object);
+        assert_null(strstr(text_string(&text), "RESTRICT"));   // all of memory changes
+        assert_true(usage->registers * (int)kernel->threads <= ALL_REGISTERS);
+        assert_true((double)kernel->shared_bytes <= target.l1_bytes);
+        if ((uint32_t)usage->registers > registers) registers = (uint32_t)usage->registers;
+        kernels++;
+    }
+    print_message("%s, persistent, %s: %u launches as %u, %u of them cooperative; at most %u registers; compiled in "
+                  "%.2f s\n",
+                  name, architecture, launches, code->programs[0].launch_count, kernels, registers, cubins.seconds);
+    assert_true(kernels > 0);
+    cuda_code_free(code);
+    arena_free(arena);
+}
+
+static void persistent(void **state) {
+    (void)state;
+    ModelCase character = {"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER}};
+    ModelCase in_tf32 = {"gpt2", FUSE_ALL, MODEL_STEP, {CHARACTER, {"tf32", "True"}}};
+    compile_persistent("character model", character, "sm_90a");
+    if (takes_all()) compile_persistent("character model in tf32", in_tf32, "sm_80");
+}
+
 static void compile_warpgroups(const char *text, TensorTile tile) {
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
@@ -230,11 +304,6 @@ static void warpgroups(void **state) {
         TensorTile tile = {TENSOR_BF16, blocks[i][0], blocks[i][1], blocks[i][2], true};
         compile_warpgroups(i % 2 ? warpgroup_four_ways : warpgroup_batches, tile);
     }
-}
-
-static bool takes_all(void) {
-    const char *setting = getenv("SINTER_GATES");
-    return setting && strcmp(setting, "all") == 0;
 }
 
 static void character_model(void **state) {
@@ -316,6 +385,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(character_model),
+        cmocka_unit_test(persistent),
         cmocka_unit_test(with_dropout_and_bias),
         cmocka_unit_test(llama),
         cmocka_unit_test(gpt2_124m),
