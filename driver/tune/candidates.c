@@ -5,6 +5,7 @@
 //     strand 12 groups 2                    ->  strand off, strand 6 groups 2, strand 24 groups 2, strand 12 groups 4
 //     tile product at layer[0..3].u 13x32   ->  .. 12x32, .. 14x32, .. 13x16, and the same for all products together
 //     chunk adamw at wte.weight 4 over C    ->  .. 2 over C, .. 8 over C
+//     block layer[*].t 64x64 stages 3 parts 1 -> .. stages 2, .. stages 4, .. parts 2
 //     keep X, make X at P                   ->  redo X, forbid X at P, and the other way round
 //     made find_bands: band of softmax      ->  forbid "band of softmax"
 //
@@ -92,6 +93,20 @@ static void add_of_tile(Gathering *gathering, const Choice *choice) {
         arena_format(gathering->arena, "engine %s %s", step, gathering->library));
 }
 
+// A stage more or less, and twice or half as many parts of the sum.
+static void add_of_block(Gathering *gathering, const Choice *choice) {
+    const char *step = step_of(gathering, choice), *behind = choice->wgmma ? " wgmma" : "";
+    double weight = weight_of(gathering, choice);
+    uint32_t parts = choice->pieces;
+    const uint32_t shapes[][2] = {{choice->stages - 1, parts}, {choice->stages + 1, parts},
+                                  {choice->stages, parts * 2}, {choice->stages, parts / 2}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i][1])
+            add(gathering, TIER_STEP, weight, shapes[i][1] != parts,
+                arena_format(gathering->arena, "block %s %ux%u stages %u parts %u%s", step, choice->rows,
+                             choice->lanes, shapes[i][0], shapes[i][1], behind));
+}
+
 static void add_of_chunk(Gathering *gathering, const Choice *choice) {
     const char *step = step_of(gathering, choice);
     const char *over = choice->over ? arena_format(gathering->arena, " over %s", choice->over) : "";
@@ -127,6 +142,7 @@ static void add_neighbours(Gathering *gathering, const Choice *choice) {
     switch (choice->verb) {
     case CHOICE_STRAND: add_of_strand(gathering, choice); break;
     case CHOICE_TILE: add_of_tile(gathering, choice); break;
+    case CHOICE_BLOCK: add_of_block(gathering, choice); break;
     case CHOICE_CHUNK: add_of_chunk(gathering, choice); break;
     case CHOICE_MAKE: add_of_decision(gathering, choice, "forbid"); break;
     case CHOICE_FORBID:

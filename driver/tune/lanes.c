@@ -301,7 +301,7 @@ static bool time_program(CompiledLane *lane, int which, double *seconds) {
     return true;
 }
 
-static bool time_products(TuneLanes *lanes, CompiledLane *lane, TuneProducts *products, bool is_untuned) {
+static bool time_products(TuneLanes *lanes, CompiledLane *lane, TuneProducts *products, const char *way) {
     Steps steps;
     if (!wake(lanes, lane) || !train(lane, WARMUP_STEPS, &steps)) return false;
     for (int which = MODEL_STEP; which <= MODEL_MICRO; which++) {
@@ -309,7 +309,7 @@ static bool time_products(TuneLanes *lanes, CompiledLane *lane, TuneProducts *pr
         if (!plan) continue;
         double *seconds = ARENA_ARRAY(lane->arena, double, (size_t)plan->step_count + 1);
         if (!time_program(lane, which, seconds)) return false;
-        tune_add_times(products, plan, seconds, is_untuned);
+        tune_add_times(products, plan, seconds, way);
     }
     return true;
 }
@@ -318,7 +318,7 @@ static void time_way(TuneLanes *lanes, TuneProducts *products, const char *way) 
     const char *why;
     TuneLane *lane = open_lane(lanes, write_line(lanes, way), &why);
     if (!lane) return; // as it was, or impossible everywhere
-    if (time_products(lanes, (CompiledLane *)lane, products, false))
+    if (time_products(lanes, (CompiledLane *)lane, products, way))
         tune_end_way(products, way);
     else
         fprintf(lanes->command->echo, "tune: %s: does not run\n", way);
@@ -348,7 +348,7 @@ static const char *survey(void *context, TuneLane *untuned, double deadline) {
     TuneWays ways =
         tune_ways(lanes->arena, lanes->target, configured_tensor(lanes->command->config), lanes->with_numeric);
     size_t timed = 0, seen = lanes->seen_count;
-    if (!time_products(lanes, (CompiledLane *)untuned, &products, true)) return "";
+    if (!time_products(lanes, (CompiledLane *)untuned, &products, NULL)) return "";
     for (; timed < ways.count && (timed == 0 || clock_seconds() < deadline) && !interrupt_requested(); timed++)
         time_way(lanes, &products, ways.lines[timed]);
     lanes->seen_count = seen; // as candidates they are new

@@ -25,20 +25,37 @@ static void add_way(TuneWays *ways, const char *line) {
     ways->lines[ways->count++] = line;
 }
 
+static void add_blocks(TuneWays *ways, const char *const *blocks, const char *behind) {
+    for (int b = 0; blocks[b]; b++) add_way(ways, arena_format(ways->arena, "block * %s%s", blocks[b], behind));
+}
+
 TuneWays tune_ways(Arena *arena, const Target *target, TensorKind tensor, bool with_numeric) {
-    static const char *const blocks[] = {"64x64", "128x64", "64x128", "128x128", "32x64", "64x32", "32x32"};
-    enum { BLOCKS = sizeof blocks / sizeof *blocks };
+    static const char *const blocks[] = {"64x64", "128x64", "64x128", "128x128", "32x64", "64x32", "32x32", NULL};
+    static const char *const of_warpgroups[] = {"128x128", "128x256", "64x128", "64x256",
+                                                "128x192", "128x64",  "64x64",  NULL};
     TuneWays ways = {.arena = arena};
-    bool has_parts = with_numeric && tensor != TENSOR_NONE;
-    if (with_numeric && target->library_bytes > 0) add_way(&ways, "engine * cublaslt");
-    for (int b = 0; b < BLOCKS && tensor != TENSOR_NONE; b++)
-        add_way(&ways, arena_format(arena, "block * %s", blocks[b]));
-    for (int b = 0; b < BLOCKS && tensor != TENSOR_NONE; b++)
-        add_way(&ways, arena_format(arena, "block * %s stages 2", blocks[b]));
-    for (int parts = 1; parts <= 4 && has_parts; parts *= 4)
-        for (int b = 0; b < BLOCKS; b++) add_way(&ways, arena_format(arena, "block * %s parts %d", blocks[b], parts));
-    if (with_numeric && target->library_bytes > 0) add_way(&ways, "engine * tiles");
+    bool has_tensor = tensor != TENSOR_NONE, has_library = with_numeric && target->library_bytes > 0;
+    bool has_warpgroups = with_numeric && tensor == TENSOR_BF16 && target_has_wgmma(target);
+    if (has_library) add_way(&ways, "engine * cublaslt");
+    if (has_warpgroups) add_blocks(&ways, of_warpgroups, " wgmma");
+    if (has_tensor) add_blocks(&ways, blocks, "");
+    if (has_tensor) add_blocks(&ways, blocks, " stages 2");
+    for (int parts = 1; parts <= 4 && has_tensor && with_numeric; parts *= 4) {
+        const char *in_parts = arena_format(arena, " parts %d", parts);
+        if (has_warpgroups) add_blocks(&ways, of_warpgroups, arena_format(arena, "%s wgmma", in_parts));
+        add_blocks(&ways, blocks, in_parts);
+    }
+    if (has_library) add_way(&ways, "engine * tiles");
     return ways;
+}
+
+// Whether the step is computed so: a way that it cannot go leaves it as it was.
+static bool goes(const Plan *plan, const Step *step, const Choice *way) {
+    const TensorTile *tile = &step->tensor;
+    uint32_t parts = plan->values[step->outputs[0]].parts;
+    if (way->verb == CHOICE_ENGINE) return (step->engine == ENGINE_TILES) == text_equal(way->engine, "tiles");
+    return tile->rows == way->rows && tile->lanes == way->lanes && tile->wgmma == way->wgmma &&
+           (!way->stages || tile->stages == way->stages) && (!way->pieces || (parts > 1 ? parts : 1) == way->pieces);
 }
 
 // ---- times
@@ -63,27 +80,35 @@ static TuneProduct *add_product(TuneProducts *products, const char *label, const
     return product;
 }
 
-void tune_add_times(TuneProducts *products, const Plan *plan, const double *seconds, bool is_untuned) {
+void tune_add_times(TuneProducts *products, const Plan *plan, const double *seconds, const char *way) {
     unsigned long layer;
+    const Choice *choice = NULL;
+    if (way) {
+        Choices *choices = choices_create(products->arena);
+        CHECK(choices_add(choices, "way", way, diags_create(products->arena)));
+        choice = choices_at(choices, 0);
+    }
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
         if (step->form != FORM_PRODUCT) continue;
         const char *place = place_of(products->arena, step);
         TuneProduct *product = find_product(products, step->label, place);
-        if (!product && !is_untuned) continue;
+        if (!product && way) continue;
         if (!product) product = add_product(products, step->label, place);
         if (layer_of_text(place, &layer)) layer_set_add(products->arena, &product->layers, layer);
-        *(is_untuned ? &product->untuned : &product->now) += seconds[s];
+        *(way ? &product->now : &product->untuned) += seconds[s];
+        product->is_left |= way && !goes(plan, step, choice);
     }
 }
 
 void tune_end_way(TuneProducts *products, const char *way) {
     for (size_t i = 0; i < products->count; i++) {
         TuneProduct *product = &products->list[i];
-        bool is_faster = product->now > 0 && product->now < product->best;
+        bool is_faster = product->now > 0 && product->now < product->best && !product->is_left;
         if (is_faster) product->best = product->now;
         if (is_faster) product->way = way;
         product->now = 0;
+        product->is_left = false;
     }
 }
 

@@ -45,6 +45,7 @@ typedef struct {
     const char *label, *place;
     LayerSet layers;
     double untuned, best, now;
+    bool is_left;    // a step of it did not go the way at hand
     const char *way; // the best one; NULL: none was measured
 } TuneProduct;
 typedef struct {
@@ -52,9 +53,9 @@ typedef struct {
     TuneProduct *list;
     size_t count, capacity;
 } TuneProducts;
-// Adds seconds by step of a plan: of the untuned program, or of the way that tune_end_way names then. A tie leaves the
-// earlier way.
-void tune_add_times(TuneProducts *products, const Plan *plan, const double *seconds, bool is_untuned);
+// Adds seconds by step of a plan: of one way of all products, or, without `way`, of the untuned program. A product with
+// a step that cannot go that way does not go it. tune_end_way ends a way; a tie leaves the earlier one.
+void tune_add_times(TuneProducts *products, const Plan *plan, const double *seconds, const char *way);
 void tune_end_way(TuneProducts *products, const char *way);
 // The line of choices that product i is faster with; NULL: it stays as it is.
 const char *tune_picked(const TuneProducts *products, size_t i);
