@@ -57,6 +57,16 @@ INLINE float from_lane_xor(float value, int distance) {
         for (int i = 1; i < (count); i++) parts[i - 1][v] = parts[i][v]; \
         parts[(count) - 1][v] = first;                                  \
     }
+#define ROTATE_LANES(type, parts, count, by)                            \
+    do {                                                                \
+        type first[by];                                                 \
+        UNROLL                                                          \
+        for (int v = 0; v < (by); v++) first[v] = parts[v];             \
+        UNROLL                                                          \
+        for (int v = by; v < (count); v++) parts[v - (by)] = parts[v];  \
+        UNROLL                                                          \
+        for (int v = 0; v < (by); v++) parts[(count) - (by) + v] = first[v]; \
+    } while (0)
 
 // ---- integers: two's complement, whatever the language says of overflow
 

@@ -8,7 +8,7 @@
 //     kernel.c      a kernel as data, until its unit's text is written
 //     merge.c       small launches that do not wait for each other -> one
 //     persist.c     all launches of a program -> one cooperative kernel      launched.c  without what nobody launches
-//     print_tensor.c, print_stage.c   products in blocks for tensor cores
+//     print_tensor.c, print_stage.c, print_fours.c   products in blocks for tensor cores
 //     print_warpgroup.c, boxes.c      the same for warpgroups of sm_90a
 //     chain.c, print_chain.c   a chain of steps as one kernel
 //     common.cu     what all kernels share: mathematics, random numbers, the tree of reductions
@@ -80,6 +80,7 @@ typedef struct {
     const char *lane_limit;          // lanes from here on are masked out, or NULL
     bool in_row_nest;                // `r` is in scope
     bool rolled_rows, rolled_vectors;   // the nest's part is always the first one (print_parts.c)
+    bool in_fours;                   // four lanes of a nest have been loaded, and are stored together (print_fours.c)
     const struct Tensor *tensor;     // how a block's threads share a tile; NULL: a tile is one worker's
     const char *worker, *workers;    // which one takes what is dealt out, and among how many
 } Printer;
@@ -102,6 +103,8 @@ uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit);
 bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end);
 bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
 void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
+// The same of so many lanes of a round of rolled rows.
+void print_lane_rotations(Printer *printer, uint32_t begin, uint32_t end, int by);
 void print_op(Printer *printer, uint32_t number);                       // print_op.c: in the scope of its part
 const char *value_text(const Printer *printer, TileValue value);        // print_op.c: of the part in scope
 const char *dtype_text(DType dtype);

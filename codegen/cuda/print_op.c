@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 const char *dtype_text(DType dtype) {
     switch (dtype) {
@@ -160,7 +160,9 @@ static const char *definition_text(const Printer *printer, uint32_t number) {
     const TileOp *op = printer_op(printer, number);
     switch (op->kind) {
     case TILE_INDEX: return index_text(printer, &op->index, INDEX_SIGNED);
-    case TILE_LOAD: return load_text(printer, op);
+    case TILE_LOAD:
+        if (printer->in_fours && goes_by_fours(printer, number)) return arena_format(printer->arena, "f%u[e]", number);
+        return load_text(printer, op);
     case TILE_TABLE: return table_text(printer, number);
     case TILE_MAP: return map_text(printer, op);
     case TILE_RANDOM: return random_text(printer, op);
@@ -197,6 +199,10 @@ static void print_write(Printer *printer, uint32_t number) {
         BUG("threads of %s meet in one element", printer->symbol);
     if (wide && adds && !lanes_are_apart(printer, op)) BUG("lanes of %s add in no order", printer->symbol);
     const char *value = value_text(printer, op->operands[0]);
+    if (printer->in_fours && goes_by_fours(printer, number)) {
+        print_line(printer, "f%u[e] = %s;", number, value);
+        return;
+    }
     DType dtype = printer->program->buffers[op->buffer].dtype;
     if (dtype == DTYPE_BF16 || dtype == DTYPE_F16) {
         if (adds) BUG("%s adds in %s", printer->symbol, dtype_name(dtype));

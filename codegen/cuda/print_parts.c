@@ -132,3 +132,14 @@ void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t sha
         else rotate_vectors(printer, value);
     }
 }
+
+void print_lane_rotations(Printer *printer, uint32_t begin, uint32_t end, int by) {
+    for (uint32_t value = 0; value < end; value++) {
+        const Cell *cell = &printer->cells[value];
+        if (!cell->stored || cell->vectors == 1) continue;
+        if (!is_touched(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, value)) continue;
+        CHECK(cell->vectors == printer->vectors);
+        print_line(printer, "ROTATE_LANES(%s, v%u%s, %d, %d);", cell_type(printer_op(printer, value)), value,
+                   cell->rows > 1 ? "[0]" : "", cell->vectors, by);
+    }
+}

@@ -7,7 +7,7 @@
 //     accumulate %4 %8 %9                 for (r < 8) { const float v8 = x[..];
 //                                             for (v < 2) { v4[r][v] = fmaf(v8, v9[v], v4[r][v]); } }
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 // ---- where a run ends
 
@@ -130,7 +130,9 @@ static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, u
 static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
     const char *own_row = printer->tensor ? "OWN_ROW(r)" : "r";
     int open = open_parts(printer, "r", printer->rows, printer->rolled_rows);
-    if (open && uses_element(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS, printer->rows_loop))
+    bool is_used = has_fours(printer, begin, end) ||
+                   uses_element(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS, printer->rows_loop);
+    if (open && is_used)
         print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->rows_loop),
                    loop_base(printer, printer->rows_loop), own_row);
     if (!printer->row_count) return open;
@@ -182,6 +184,12 @@ static void print_shape(Printer *printer, uint32_t begin, uint32_t end, uint8_t 
 
 static void print_vectors(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
     printer->rolled_vectors = rolls_vectors(printer, begin, end, shape);
+    if (shape == (SHAPE_ROWS | SHAPE_LANES) && has_fours(printer, begin, end)) {
+        open_fours(printer, begin, end);
+        print_shape(printer, begin, end, shape);
+        close_fours(printer, begin, end);
+        return;
+    }
     int open = open_vector_nest(printer, begin, end, shape);
     print_shape(printer, begin, end, shape);
     if (printer->rolled_vectors) close_rolled(printer, begin, end, shape, open);

@@ -67,6 +67,11 @@ static Motion index_motion(const Mover *mover, const TileIndex *index) {
     return sum;
 }
 
+bool moves_by_whole(const Printer *printer, const TileIndex *index, TileValue loop, int wide) {
+    Motion motion = index_motion(&(Mover){printer, loop, wide}, index);
+    return motion.known && motion.step == 1 && motion.multiple;
+}
+
 // ---- what there is to sum
 
 // Which end of a band cuts rows and which summed indices: only what lies behind can be left out of a copy of 16 bytes.
@@ -230,31 +235,31 @@ static const char *count_text(const Printer *printer, const Summing *summing, co
 // ---- copies
 
 // The operations that an address depends on, anew for the element at hand: `v7` of it hides the one of the tile.
-static void print_address_parts(Printer *printer, const TileIndex *index, const Summing *summing, bool *printed) {
+static void print_address_parts(Printer *printer, const TileIndex *index, uint32_t inside, bool *printed) {
     for (int i = 0; i < index->count; i++) {
         TileValue value = index->terms[i].value;
         const TileOp *op = printer_op(printer, value);
-        bool moves = printer->shapes[value] != SHAPE_UNIFORM || value > summing->loops[0];
+        bool moves = printer->shapes[value] != SHAPE_UNIFORM || value > inside;
         if (printed[value] || !moves || op->kind == TILE_LOOP || op->kind == TILE_CONST) continue;
         CHECK(op->kind == TILE_INDEX || op->kind == TILE_MAP);
         printed[value] = true;
-        print_address_parts(printer, &op->index, summing, printed);
+        print_address_parts(printer, &op->index, inside, printed);
         for (int k = 0; k < op->operand_count; k++) {
             TileIndex operand = {.count = 1, .terms = {{op->operands[k], 1}}};
-            print_address_parts(printer, &operand, summing, printed);
+            print_address_parts(printer, &operand, inside, printed);
         }
         print_op(printer, value);
     }
 }
 
 // Cells of all operations forgotten while an element's address is said.
-static const char *element_text(Printer *printer, const Summing *summing, const Panel *panel) {
-    const TileOp *load = printer_op(printer, panel->load);
+const char *print_element(Printer *printer, const TileOp *access, uint32_t inside) {
     size_t count = printer->program->op_count;
     Cell *cells = printer->cells;
     printer->cells = ARENA_ARRAY(printer->arena, Cell, count + 1);
-    print_address_parts(printer, &load->index, summing, ARENA_ARRAY(printer->arena, bool, count + 1));
-    const char *text = arena_format(printer->arena, "b%d + (%s)", load->buffer, address_text(printer, &load->index));
+    print_address_parts(printer, &access->index, inside, ARENA_ARRAY(printer->arena, bool, count + 1));
+    const char *text =
+        arena_format(printer->arena, "b%d + (%s)", access->buffer, address_text(printer, &access->index));
     printer->cells = cells;
     return text;
 }
@@ -287,7 +292,8 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
     print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
                depth, panel->by_depth ? "line" : "along");
     const char *place = place_text(printer, summing, panel, at_once);
-    const char *address = element_text(printer, summing, panel), *count = count_text(printer, summing, panel, at_once);
+    const char *address = print_element(printer, printer_op(printer, panel->load), summing->loops[0]);
+    const char *count = count_text(printer, summing, panel, at_once);
     if (!count) {
         print_line(printer, "copy_%d(stage + %s, %s, %d);", bytes, place, address, bytes);
     } else {

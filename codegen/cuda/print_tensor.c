@@ -233,6 +233,15 @@ static void print_ring(Printer *printer, const Summing *summing) {
     print_line(printer, "}");
 }
 
+void print_exchange(Printer *printer, TileValue sums) {
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int r = 0; r < %d; r++) {", printer->rows);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int four = 0; four < %d; four += 4) exchange_four(v%u[r] + four);", printer->vectors,
+               sums);
+    print_line(printer, "}");
+}
+
 // ---- the kernel
 
 static void print_own_part(Printer *printer) {
@@ -241,7 +250,7 @@ static void print_own_part(Printer *printer) {
     print_line(printer, "unsigned char *const ring = shared_memory;");
     print_line(
         printer,
-        "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + 2 * (WARP_LANE %% 4);",
+        "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + FIRST_LANE;",
         rows, tensor->warps_lanes, lanes, tensor->warps_lanes);
 }
 
@@ -258,6 +267,7 @@ void print_tensor(Printer *printer) {
     Summing summing = summing_of(printer, sum);
     print_steps(printer, &summing);
     print_ring(printer, &summing);
+    print_exchange(printer, printer_op(printer, summing.multiply)->operands[0]);
     print_range(printer, printer->ends[sum] + 1, printer->ends[loop]);
     printer->rows = printer->vectors = 1;
 }

@@ -2,6 +2,7 @@
 //
 //     print_tensor.c   the kernel: loops around the tile, the ring of stages, fragments
 //     print_stage.c    what copies one stage: which address each thread takes
+//     print_fours.c    what the tile reads and writes besides, four lanes at a time
 //     print_warpgroup.c, boxes.c   the same by wgmma: a ring of boxes, and which tensor each box is of
 #ifndef SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
 #define SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
@@ -48,13 +49,27 @@ typedef struct {
 Summing summing_of(Printer *printer, uint32_t loop);              // of the outermost loop of the sum
 void print_steps(Printer *printer, const Summing *summing);       // how many stages there are, and where they begin
 void print_stage(Printer *printer, const Summing *summing);       // begins to copy stage `ahead`
+// Whether an address moves by 1 while the loop's index goes over `wide` elements from a multiple of so many, and begins
+// at such a multiple then.
+bool moves_by_whole(const Printer *printer, const TileIndex *index, TileValue loop, int wide);
+// Where an element lies, for loops' indices in scope: what its address is computed of is printed anew, where that has
+// rows or lanes, or stands behind operation `inside`.
+const char *print_element(Printer *printer, const TileOp *access, uint32_t inside);
 void print_tensor(Printer *printer);
+void print_exchange(Printer *printer, TileValue sums);           // four lanes side by side (tensor.cu)
 // The loops around the tile, as this block of threads has them; returns the innermost one. What stands between them
 // comes along, but with wgmma: those who do not multiply have no part of the tile.
 uint32_t print_tiles(Printer *printer);
 void print_between_tiles(Printer *printer);
 // Rounds of a loop around the tile that are blocks of their own.
 int64_t tensor_rounds(const TileOp *loop);
+
+// ---- print_fours.c: of a nest of vectors
+
+bool goes_by_fours(const Printer *printer, uint32_t number);     // a load or a store
+bool has_fours(const Printer *printer, uint32_t begin, uint32_t end);
+void open_fours(Printer *printer, uint32_t begin, uint32_t end);
+void close_fours(Printer *printer, uint32_t begin, uint32_t end);
 
 // ---- wgmma
 

@@ -198,6 +198,7 @@ static void print_consumers(Printer *printer, const Boxes *boxes) {
     print_line(printer, "UNROLL");
     print_line(printer, "for (int v = 0; v < %d; v++) products_keep(v%u[0][v], v%u[1][v]);", printer->vectors, sums,
                sums);
+    print_exchange(printer, sums);
 }
 
 // ---- the kernel
@@ -213,7 +214,7 @@ void print_warpgroup(Printer *printer) {
     print_producer(printer, &boxes);
     int registers = consumer_registers(printer->tensor);
     if (registers > 0) print_line(printer, "registers_increase(%d);", registers);
-    print_line(printer, "const int own_row = 16 * (WARP - 4) + WARP_LANE / 4, own_lane = 2 * (WARP_LANE %% 4);");
+    print_line(printer, "const int own_row = 16 * (WARP - 4) + WARP_LANE / 4, own_lane = FIRST_LANE;");
     print_between_tiles(printer);
     print_range(printer, loop + 1, sum);
     print_consumers(printer, &boxes);

@@ -77,6 +77,22 @@ INLINE void multiply_f16(float *low, float *high, const Halves *a, const Halves 
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Two of memory's 16-bit values in a word, and the other way.
+INLINE unsigned pair_bf16(float first, float second) { return round_bf16(first, second); }
+INLINE unsigned pair_f16(float first, float second) { return round_f16(first, second); }
+
+// At multiples of as many bytes.
+INLINE void read_16(unsigned *words, const void *from) {
+    const uint4 read = *(const uint4 *)from;
+    words[0] = read.x, words[1] = read.y, words[2] = read.z, words[3] = read.w;
+}
+INLINE void read_8(unsigned *words, const void *from) {
+    const uint2 read = *(const uint2 *)from;
+    words[0] = read.x, words[1] = read.y;
+}
+INLINE void write_16(void *to, const unsigned *words) { *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]); }
+INLINE void write_8(void *to, const unsigned *words) { *(uint2 *)to = make_uint2(words[0], words[1]); }
+
 // To the nearest of 10 bits.
 INLINE unsigned round_tf32(unsigned bits) {
     unsigned rounded;
@@ -95,9 +111,53 @@ INLINE void copy_2(void *to, const void *from, int bytes) {
 
 #define WARP_LANE ((int)(threadIdx.x & 31))
 #define WARP ((int)(threadIdx.x >> 5))
-// A thread's r-th row and v-th lane of its warp's part of the block.
+// A thread's r-th row and v-th lane of its warp's part of the block, behind exchange_four.
 #define OWN_ROW(r) (own_row + 16 * ((r) / 2) + 8 * ((r) % 2))
-#define OWN_LANE(v) (own_lane + 8 * ((v) / 2) + (v) % 2)
+#define OWN_LANE(v) (own_lane + 16 * ((v) / 4) + (v) % 4)
+#define FIRST_LANE (2 * (WARP_LANE & 2) + 8 * (WARP_LANE & 1))
+
+// ---- sums: two of each 8 lanes as they are multiplied, four side by side for what follows
+//
+// Of two times 8 lanes thread t has the (t%4)-th two each. Threads 2i and 2i + 1 exchange: the former has lanes 4i .. 4i+3
+// of the first 8 then, the latter those of the second.
+
+INLINE float from_neighbour(float value) { return __shfl_xor_sync(0xffffffffu, value, 1, 32); }
+
+INLINE void exchange_four(float *sums) {
+    const bool is_odd = WARP_LANE & 1;
+    const float first = from_neighbour(is_odd ? sums[0] : sums[2]);
+    const float second = from_neighbour(is_odd ? sums[1] : sums[3]);
+    sums[0] = is_odd ? first : sums[0];
+    sums[1] = is_odd ? second : sums[1];
+    sums[2] = is_odd ? sums[2] : first;
+    sums[3] = is_odd ? sums[3] : second;
+}
+
+// Four lanes side by side in memory, from a multiple of as many on.
+INLINE void load_four_f32(float *values, const float *from) {
+    unsigned words[4];
+    read_16(words, from);
+    UNROLL
+    for (int i = 0; i < 4; i++) values[i] = __int_as_float((int)words[i]);
+}
+INLINE void store_four_f32(float *to, const float *values) {
+    unsigned words[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) words[i] = (unsigned)__float_as_int(values[i]);
+    write_16(to, words);
+}
+#define LOAD_FOUR(half)                                                                                        \
+    unsigned words[2];                                                                                         \
+    read_8(words, from);                                                                                       \
+    UNROLL                                                                                                     \
+    for (int i = 0; i < 4; i++) values[i] = float_of_##half((unsigned short)(words[i / 2] >> 16 * (i % 2)))
+#define STORE_FOUR(half)                                                                                       \
+    const unsigned words[2] = {pair_##half(values[0], values[1]), pair_##half(values[2], values[3])};          \
+    write_8(to, words)
+INLINE void load_four_bf16(float *values, const unsigned short *from) { LOAD_FOUR(bf16); }
+INLINE void store_four_bf16(unsigned short *to, const float *values) { STORE_FOUR(bf16); }
+INLINE void load_four_f16(float *values, const unsigned short *from) { LOAD_FOUR(f16); }
+INLINE void store_four_f16(unsigned short *to, const float *values) { STORE_FOUR(f16); }
 
 // Where piece `piece` of a line lies in a panel by rows, and, of 4-byte elements, in one by depth with lines of `pitch` bytes.
 #define PLACE_BY_ROWS(line, piece) ((line) * 128 + (((piece) ^ ((line) & 7)) << 4))

@@ -47,6 +47,10 @@ static void copy_now(const EmulatedCopy *copy) {
     memset((char *)copy->to + copy->bytes, 0, (size_t)(copy->whole - copy->bytes));
 }
 
+void access_begins(uintptr_t place, int bytes) {
+    if (place % (uintptr_t)bytes != 0) complaint = "an access of 8 or 16 bytes does not begin at such a multiple";
+}
+
 void copies_begin(uint32_t thread, const EmulatedCopy *copy, uintptr_t place, bool at_once) {
     Pending *mine = &pending[thread];
     if ((uintptr_t)copy->to % (uintptr_t)copy->whole != 0 || (copy->bytes > 0 && place % (uintptr_t)copy->whole != 0))

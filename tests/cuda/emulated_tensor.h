@@ -20,7 +20,9 @@ void copies_begin(uint32_t thread, const EmulatedCopy *copy, uintptr_t place, bo
 void copies_group(uint32_t thread);
 void copies_finish(uint32_t thread, int but_last);
 void copies_forget(uint32_t thread);
-// What is wrong with the copies of a block that has ended; NULL: nothing.
+// A thread reads or writes so many bytes at once; `place`: as the device has it.
+void access_begins(uintptr_t place, int bytes);
+// What is wrong with the copies and accesses of a block that has ended; NULL: nothing.
 const char *copies_complaint(uint32_t threads);
 
 // ---- what the 32 threads of a warp do together: each brings a pointer

@@ -49,6 +49,7 @@ typedef struct {
     void (*await_earlier)(void);
     unsigned (*count_arrival)(unsigned *count, unsigned add);                // at a barrier of the grid
     void (*await_flip)(const unsigned *count, unsigned before);
+    void *(*aligned)(const void *place, int bytes); // the place, which must be at a multiple of so many bytes
 } Emulated;
 
 #ifdef EMULATED_KERNELS
@@ -119,6 +120,13 @@ typedef struct {
 
 #define f16_of(value) f16_from_float(value)
 #define float_of_f16(half) float_from_f16(half)
+
+#define pair_bf16(first, second) ((unsigned)bf16_of(first) | (unsigned)bf16_of(second) << 16)
+#define pair_f16(first, second) ((unsigned)f16_of(first) | (unsigned)f16_of(second) << 16)
+#define read_16(words, from) __builtin_memcpy(words, emulated.aligned(from, 16), 16)
+#define read_8(words, from) __builtin_memcpy(words, emulated.aligned(from, 8), 8)
+#define write_16(to, words) __builtin_memcpy(emulated.aligned(to, 16), words, 16)
+#define write_8(to, words) __builtin_memcpy(emulated.aligned(to, 8), words, 8)
 
 static inline __attribute__((always_inline)) void multiply_bf16(float *low, float *high, const Halves *a,
                                                                 const Halves *b) {
@@ -199,6 +207,7 @@ static inline Halves round_f16(float first, float second) { return (Halves){bits
     "EMULATED_AT(rows_by_depth_f16(to, panel, pitch, row, part))\n"                                                    \
     "#define lanes_by_depth_f16(to, panel, pitch, row, part) "                                                         \
     "EMULATED_AT(lanes_by_depth_f16(to, panel, pitch, row, part))\n"                                                   \
+    "#define exchange_four(sums) EMULATED_AT(exchange_four(sums))\n"                                                   \
     "#define multiply_tf32(low, high, a, b) EMULATED_AT(multiply_tf32(low, high, a, b))\n"                             \
     "#define multiply_bf16(low, high, a, b) EMULATED_AT(multiply_bf16(low, high, a, b))\n"                             \
     "#define multiply_f16(low, high, a, b) EMULATED_AT(multiply_f16(low, high, a, b))\n"

@@ -228,6 +228,13 @@ static void copy(void *to, const void *from, int bytes, int whole) {
     copies_begin(machine.current, &(EmulatedCopy){to, from, bytes, whole}, place, draw(4) == 0);
 }
 
+static void *aligned(const void *place, int bytes) {
+    const EmulatedLaunch *launch = machine.launch;
+    uintptr_t there = launch->place ? launch->place(launch->context, place) : (uintptr_t)place;
+    access_begins(there, bytes);
+    return (void *)(uintptr_t)place;
+}
+
 static void group_copies(void) {
     copies_group(machine.current);
 }
@@ -383,6 +390,7 @@ static const char *emulate_alone(Arena *arena, const EmulatedLaunch *launch) {
     emulated->load_matrices = load_matrices;
     emulated->multiply = multiply;
     emulated->copy = copy;
+    emulated->aligned = aligned;
     emulated->copies_end = group_copies;
     emulated->copies_wait = wait_for_copies;
     emulated->warpgroup =

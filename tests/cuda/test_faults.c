@@ -337,7 +337,16 @@ static const char *without_row_tails(Arena *arena, const char *source) {
     return text_replaced(arena, source, "75 - M_", "96 - M_");
 }
 static const char *without_lane_tails(Arena *arena, const char *source) {
-    return text_replaced(arena, source, "i < 44) {", "i < 64) {");
+    return text_replaced(arena, source, "OWN_LANE(four) < 44) {", "OWN_LANE(four) < 64) {");
+}
+static const char *without_exchange(Arena *arena, const char *source) {
+    return text_replaced(arena, source, ") exchange_four(", ") (void)(");
+}
+static const char *lanes_of_the_neighbour(Arena *arena, const char *source) {
+    return text_replaced(arena, source, "2 * (WARP_LANE & 2) + 8 * (WARP_LANE & 1)", "4 * (WARP_LANE & 3)");
+}
+static const char *lanes_between_fours(Arena *arena, const char *source) {
+    return text_replaced(arena, source, "store_four_f32(b2 + (", "store_four_f32(b2 + (1 + ");
 }
 static const char *without_the_end_of_the_sum(Arena *arena, const char *source) {
     return text_replaced(arena, source, "136 - K_", "160 - K_");
@@ -409,10 +418,18 @@ static void tails_of_blocks(void **state) {
     must_fail(NARROW_TEXT, TENSOR_BF16, without_the_end_of_the_sum, "");
 }
 
+static void wrong_fours(void **state) {
+    (void)state;
+    product_must_fail(TENSOR_TF32, without_exchange, "the CPU has");
+    product_must_fail(TENSOR_BF16, lanes_of_the_neighbour, "the CPU has");
+    product_must_fail(TENSOR_TF32, lanes_between_fours, "does not begin at such a multiple");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_all_sizes),    cmocka_unit_test(missing_waits_in_the_ring),
         cmocka_unit_test(wrong_swizzles),         cmocka_unit_test(tails_of_blocks),
+        cmocka_unit_test(wrong_fours),
         cmocka_unit_test(parts_that_stay_where_they_are),
         cmocka_unit_test(wrong_rounding),
         cmocka_unit_test(nothing_without_faults), cmocka_unit_test(missing_barrier),

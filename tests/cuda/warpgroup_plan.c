@@ -5,7 +5,7 @@
 
 // Factors in bf16, summed indices or rows side by side in all four ways; extents that no block divides.
 const char warpgroup_four_ways[] = "graph \"products\"\n"
-                                   "dim M=200 N=136 K=576\n"
+                                   "dim M=200 N=144 K=576\n"
                                    "%0 = input f32[M,K] \"a\" stored(M,K)\n"
                                    "%1 = input f32[K,N] \"b\" stored(K,N)\n"
                                    "%2 = input f32[M,K] \"c\" stored(K,M)\n"

@@ -7,7 +7,7 @@ TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0
     await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
-    const int own_row = 64 * (WARP / 2) + WARP_LANE / 4, own_lane = 32 * (WARP % 2) + 2 * (WARP_LANE % 4);
+    const int own_row = 64 * (WARP / 2) + WARP_LANE / 4, own_lane = 32 * (WARP % 2) + FIRST_LANE;
     const int BT_0 = 128 * (block);
     const int F_1 = 0;
     float v2[8][8];
@@ -61,14 +61,27 @@ TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0
             }
         }
     }
+    UNROLL
+    for (int r = 0; r < 8; r++) {
+        UNROLL
+        for (int four = 0; four < 8; four += 4) exchange_four(v2[r] + four);
+    }
     ROLLED
     for (int r = 0; r < 8; r++) {
         const int BT_0i = BT_0 + OWN_ROW(r);
         UNROLL
-        for (int v = 0; v < 8; v++) {
-            const int F_1i = F_1 + OWN_LANE(v);
-            const float v8 = float_erf(v2[0][v]);
-            b2[64*BT_0i + F_1i] = v8;
+        for (int four = 0; four < 8; four += 4) {
+            float f9[4];
+            UNROLL
+            for (int e = 0; e < 4; e++) {
+                const int v = four + e;
+                const float v8 = float_erf(v2[0][v]);
+                f9[e] = v8;
+            }
+            {
+                const int F_1i = F_1 + OWN_LANE(four);
+                store_four_f32(b2 + (64*BT_0i + F_1i), f9);
+            }
         }
         ROTATE_ROWS(float, v2, 8, 8);
     }
@@ -79,7 +92,7 @@ TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0
     await_earlier();
     SHARED_MEMORY;
     unsigned char *const ring = shared_memory;
-    const int own_row = 16 * (WARP / 2) + WARP_LANE / 4, own_lane = 16 * (WARP % 2) + 2 * (WARP_LANE % 4);
+    const int own_row = 16 * (WARP / 2) + WARP_LANE / 4, own_lane = 16 * (WARP % 2) + FIRST_LANE;
     const int piece_0 = block / 4;
     const int C_1 = 32 * (block / 2 % 2);
     const int F_2 = 32 * (block % 2);
@@ -136,11 +149,24 @@ TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0
     }
     UNROLL
     for (int r = 0; r < 2; r++) {
+        UNROLL
+        for (int four = 0; four < 4; four += 4) exchange_four(v3[r] + four);
+    }
+    UNROLL
+    for (int r = 0; r < 2; r++) {
         const int C_1i = C_1 + OWN_ROW(r);
         UNROLL
-        for (int v = 0; v < 4; v++) {
-            const int F_2i = F_2 + OWN_LANE(v);
-            b2[4096*piece_0 + 64*C_1i + F_2i] = v3[r][v];
+        for (int four = 0; four < 4; four += 4) {
+            float f9[4];
+            UNROLL
+            for (int e = 0; e < 4; e++) {
+                const int v = four + e;
+                f9[e] = v3[r][v];
+            }
+            {
+                const int F_2i = F_2 + OWN_LANE(four);
+                store_four_f32(b2 + (4096*piece_0 + 64*C_1i + F_2i), f9);
+            }
         }
     }
 }
