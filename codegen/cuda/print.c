@@ -135,6 +135,7 @@ const CudaText *print_kernel(Arena *arena, const TileProgram *program, const boo
         printer.tensor = &tensor;
         text->resident = (uint32_t)tensor.resident;
         text->shared = program->tensor.wgmma ? SHARED_BOXES : SHARED_BYTES;
+        text->asks_blocks = program->tensor.wgmma;
     } else {
         text->asks_lane = text->asks_blocks = true;
     }

@@ -36,7 +36,9 @@ static Tensor tensor_of_warpgroups(const TensorTile *tile) {
                     .row_tiles = 1,
                     .lane_tiles = (int)tile->lanes / 8,
                     .depth = TENSOR_LINE / 2,
-                    .together = 16};
+                    .together = 16,
+                    .number = "work",
+                    .leave = "continue"};
 }
 
 Tensor tensor_of(const TileProgram *program) {
@@ -53,6 +55,8 @@ Tensor tensor_of(const TileProgram *program) {
     tensor.depth = TENSOR_LINE / (is_narrow ? 2 : 4);
     tensor.together = is_tf32 ? 8 : 16;
     tensor.word = is_tf32 ? "unsigned" : "Halves";
+    tensor.number = "block";
+    tensor.leave = "return";
     CHECK(tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
     return tensor;
 }
@@ -93,14 +97,20 @@ int64_t tensor_blocks(const TileProgram *program) {
     return blocks;
 }
 
+static void print_row_count(Printer *printer) {
+    uint32_t loop = printer->rows_loop;
+    const TileOp *op = printer_op(printer, loop);
+    if (printer->row_count)
+        print_line(printer, "const int rows_%u = int_minimum(%u, %lld - %s);", loop, op->step, (long long)op->extent,
+                   loop_base(printer, loop));
+}
+
 static void open_tile_rows(Printer *printer, uint32_t loop) {
     const TileOp *op = printer_op(printer, loop);
     printer->rows_loop = loop;
     printer->rows = 2 * printer->tensor->row_tiles;
-    if (op->extent % op->step == 0) return;
-    printer->row_count = arena_format(printer->arena, "rows_%u", loop);
-    print_line(printer, "const int rows_%u = int_minimum(%u, %lld - %s);", loop, op->step, (long long)op->extent,
-               loop_base(printer, loop));
+    if (op->extent % op->step != 0) printer->row_count = arena_format(printer->arena, "rows_%u", loop);
+    if (!printer->tensor->tile.wgmma) print_row_count(printer);
 }
 
 // A tile that lies outside of the band has nothing to do.
@@ -110,11 +120,13 @@ static void leave_outside(Printer *printer, uint32_t loop) {
     TileIndex bound = op->index;
     if (op->low > -BAND_OPEN) {
         bound.constant = op->index.constant + op->low;
-        print_line(printer, "if (%s + %u <= %s) return;", base, op->step, index_text(printer, &bound, INDEX_FIRST_ROW));
+        print_line(printer, "if (%s + %u <= %s) %s;", base, op->step, index_text(printer, &bound, INDEX_FIRST_ROW),
+                   printer->tensor->leave);
     }
     if (op->high < BAND_OPEN) {
         bound.constant = op->index.constant + op->high;
-        print_line(printer, "if (%s > %s) return;", base, index_text(printer, &bound, INDEX_LAST_ROW));
+        print_line(printer, "if (%s > %s) %s;", base, index_text(printer, &bound, INDEX_LAST_ROW),
+                   printer->tensor->leave);
     }
 }
 
@@ -131,7 +143,7 @@ static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_o
     if (print_raster(printer, loop)) return;
     int64_t blocks = tensor_rounds(op), tile = op->loop == LOOP_ROWS || op->loop == LOOP_LANES ? op->step : 1;
     Text text = text_create(printer->arena);
-    text_append(&text, "block");
+    text_append(&text, "%s", printer->tensor->number);
     if (inner > 1) text_append(&text, " / %lld", (long long)inner);
     if (!is_outermost) text_append(&text, " %% %lld", (long long)blocks);
     if (blocks == 1)
@@ -164,6 +176,7 @@ uint32_t print_tiles(Printer *printer) {
 
 void print_between_tiles(Printer *printer) {
     uint32_t loop = outermost(printer);
+    print_row_count(printer);
     print_range(printer, 0, loop);
     for (uint32_t next; (next = next_inside(printer, loop)) != TILE_NONE; loop = next)
         print_range(printer, loop + 1, next);

@@ -20,6 +20,7 @@ typedef struct Tensor {
     int row_tiles, lane_tiles;   // of a warp
     int depth, together;         // summed indices of a stage, and of one product of fragments
     const char *word;            // what a register of a fragment is in the text
+    const char *number, *leave;  // of a tile: what counts it, and how one is left that has nothing to do
 } Tensor;
 
 Tensor tensor_of(const TileProgram *program);
@@ -57,8 +58,8 @@ bool moves_by_whole(const Printer *printer, const TileIndex *index, TileValue lo
 const char *print_element(Printer *printer, const TileOp *access, uint32_t inside);
 void print_tensor(Printer *printer);
 void print_exchange(Printer *printer, TileValue sums);           // four lanes side by side (tensor.cu)
-// The loops around the tile, as this block of threads has them; returns the innermost one. What stands between them
-// comes along, but with wgmma: those who do not multiply have no part of the tile.
+// The loops around the tile that `Tensor.number` counts; returns the innermost one. What stands between them comes
+// along, and how many rows there are, but with wgmma: those who do not multiply have no part of the tile.
 uint32_t print_tiles(Printer *printer);
 void print_between_tiles(Printer *printer);
 // Rounds of a loop around the tile that are blocks of their own.

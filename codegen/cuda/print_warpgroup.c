@@ -1,22 +1,27 @@
 // A product in blocks for warpgroups of sm_90a -> the text of its kernel.
 //
 //     one thread, the producer                            each other warpgroup: 64 rows
-//       for (ahead = 0; ahead < steps; ahead++) {           for (step = 0; step < steps; step++) {
-//           wait until the stage is empty;                      wait until the stage is full;
-//           expect its bytes;                                   begin to multiply it, 16 summed indices at a time;
-//           begin to copy boxes of both factors;                wait for the stage before: it is empty
-//       }                                                   }
+//       for (each tile of the block) {                      for (each tile of the block) {
+//           for (each stage of its sum) {                       for (each stage of its sum) {
+//               wait until it is empty;                             wait until it is full;
+//               expect its bytes;                                   begin to multiply it, 16 summed indices at a time;
+//               begin to copy boxes of both factors;                wait for the stage before: it is empty
+//           }                                                   }
+//       }                                                       wait for the last one: it is empty; store the tile
+//                                                           }
 //
-// A stage of the ring has two barriers: `full`, which the bytes of its boxes end, and `empty`, at which each warp that
-// multiplies arrives once. What a tile lacks of rows, lanes or summed indices comes as zeros. The producer's registers
-// go to the others.
+// A block stays on its multiprocessor and takes every so-manieth tile, so that stages of the next tile come while one
+// is stored. A stage of the ring (its `slot`) has two barriers: `full`, which the bytes of its boxes end, and `empty`,
+// at which each warp that multiplies it arrives once; their parity is that of the `round` through the ring, which goes
+// on from tile to tile. What a tile lacks of rows, lanes or summed indices comes as zeros. The producer's registers go
+// to the others.
 #include <string.h>
 
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
 // Registers of a multiprocessor; of the producer's threads; what registers are given in.
-enum { ALL_REGISTERS = 65536, PRODUCER_REGISTERS = 40, REGISTER_UNIT = 8, MOST_REGISTERS = 240 };
+enum { ALL_REGISTERS = 65536, PRODUCER_REGISTERS = 24, REGISTER_UNIT = 8, MOST_REGISTERS = 240 };
 // Rows of tiles that are taken one after the other before the next lanes are.
 enum { RASTER_ROWS = 16 };
 
@@ -36,7 +41,7 @@ static int64_t raster_lanes(const Printer *printer) {
 static void print_raster_rows(Printer *printer, uint32_t loop) {
     int64_t rows = raster_rows(printer), lanes = raster_lanes(printer), group = RASTER_ROWS * lanes;
     const char *base = loop_base(printer, loop);
-    print_line(printer, "const int tile = block %% %lld;", (long long)(rows * lanes));
+    print_line(printer, "const int tile = work %% %lld;", (long long)(rows * lanes));
     if (rows <= RASTER_ROWS || lanes == 1) {
         print_line(printer, "const int tile_lanes = tile / %lld, %s = %u * (tile %% %lld);", (long long)rows, base,
                    printer->tensor->tile.rows, (long long)rows);
@@ -110,18 +115,18 @@ static void print_ring_head(Printer *printer, const Boxes *boxes) {
     print_line(printer, "block_barrier();");
 }
 
-// Where stage `ahead` is along the sum.
+// Where stage `step` is along the sum.
 static void print_where(Printer *printer, const Boxes *boxes) {
     int64_t rounds = depth_rounds(printer, boxes), inner = rounds;
     for (int i = boxes->loop_count - 1; i-- > 0;) {
         int64_t extent = printer_op(printer, boxes->loops[i])->extent;
         const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)extent) : "";
-        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, boxes->loops[i]), (long long)inner,
+        print_line(printer, "const int %s = step / %lld%s;", loop_base(printer, boxes->loops[i]), (long long)inner,
                    wrap);
         inner *= extent;
     }
     const char *round =
-        boxes->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
+        boxes->loop_count > 1 ? arena_format(printer->arena, "(step %% %lld)", (long long)rounds) : "step";
     print_line(printer, "const int %s = %d * %s;", loop_base(printer, boxes->loops[boxes->loop_count - 1]),
                printer->tensor->depth, round);
 }
@@ -137,9 +142,8 @@ static const char *coordinates_text(const Printer *printer, const BoxPanel *pane
 
 static void print_boxes(Printer *printer, const BoxPanel *panel, int number, int offset) {
     for (int box = 0; box < panel->boxes; box++)
-        print_line(printer, "copy_box_%u(stage + %d, &m%d, full + ahead %% %u%s);", panel->map.rank,
-                   offset + box * panel->bytes / panel->boxes, number, printer->tensor->tile.stages,
-                   coordinates_text(printer, panel, box));
+        print_line(printer, "copy_box_%u(stage + %d, &m%d, full + slot%s);", panel->map.rank,
+                   offset + box * panel->bytes / panel->boxes, number, coordinates_text(printer, panel, box));
 }
 
 // What the block's threads begin with, less what the producer's keep, for all others. 0: there are enough for all.
@@ -149,20 +153,35 @@ static int consumer_registers(const Tensor *tensor) {
     return each >= MOST_REGISTERS ? 0 : rest / consumers / REGISTER_UNIT * REGISTER_UNIT;
 }
 
+// Every so-manieth tile.
+static void open_tiles(Printer *printer) {
+    long long tiles = (long long)tensor_blocks(printer->program);
+    print_line(printer, "for (int work = block; work < %lld; work += blocks) {", tiles);
+}
+
+static void print_next_slot(Printer *printer) {
+    print_line(printer, "if (++slot == %u) slot = 0, round ^= 1;", printer->tensor->tile.stages);
+}
+
 static void print_producer(Printer *printer, const Boxes *boxes) {
-    uint32_t stages = printer->tensor->tile.stages;
     print_line(printer, "if (WARPGROUP == 0) {");
     if (consumer_registers(printer->tensor) > 0) print_line(printer, "registers_decrease(%d);", PRODUCER_REGISTERS);
     print_line(printer, "if (threadIdx.x != 0) return;");
     print_line(printer, "map_prefetch(&m0);");
     print_line(printer, "map_prefetch(&m1);");
-    print_line(printer, "for (int ahead = 0; ahead < steps; ahead++) {");
-    print_line(printer, "unsigned char *const stage = ring + ahead %% %u * %d;", stages, boxes->stage_bytes);
+    print_line(printer, "int slot = 0, round = 0;");
+    open_tiles(printer);
+    print_tiles(printer);
+    print_line(printer, "ROLLED");
+    print_line(printer, "for (int step = 0; step < steps; step++) {");
+    print_line(printer, "unsigned char *const stage = ring + slot * %d;", boxes->stage_bytes);
     print_where(printer, boxes);
-    print_line(printer, "barrier_wait(empty + ahead %% %u, 1 - ahead / %u %% 2);", stages, stages);
-    print_line(printer, "barrier_expect(full + ahead %% %u, %d);", stages, boxes->stage_bytes);
+    print_line(printer, "barrier_wait(empty + slot, 1 - round);");
+    print_line(printer, "barrier_expect(full + slot, %d);", boxes->stage_bytes);
     print_boxes(printer, &boxes->panels[0], 0, 0);
     print_boxes(printer, &boxes->panels[1], 1, boxes->panels[0].bytes);
+    print_next_slot(printer);
+    print_line(printer, "}");
     print_line(printer, "}");
     print_line(printer, "return;");
     print_line(printer, "}");
@@ -173,16 +192,12 @@ static const char *matrix_text(const Printer *printer, const BoxPanel *panel, co
     return arena_format(printer->arena, "matrix_by_depth(%s, part, %d)", name, panel->bytes / panel->boxes);
 }
 
-static void print_consumers(Printer *printer, const Boxes *boxes) {
-    uint32_t stages = printer->tensor->tile.stages;
-    TileValue sums = printer_op(printer, boxes->multiply)->operands[0];
+static void print_multiplication(Printer *printer, const Boxes *boxes, TileValue sums) {
     int rows = boxes->panels[0].bytes;
-    print_line(printer, "for (int step = 0; step < steps; step++) {");
-    print_line(printer, "const unsigned char *const rows_panel = ring + step %% %u * %d + %d * (WARPGROUP - 1);",
-               stages, boxes->stage_bytes, 64 * TENSOR_LINE);
-    print_line(printer, "const unsigned char *const lanes_panel = ring + step %% %u * %d + %d;", stages,
-               boxes->stage_bytes, rows);
-    print_line(printer, "barrier_wait(full + step %% %u, step / %u %% 2);", stages, stages);
+    print_line(printer, "const unsigned char *const rows_panel = ring + slot * %d + %d * (WARPGROUP - 1);",
+               boxes->stage_bytes, 64 * TENSOR_LINE);
+    print_line(printer, "const unsigned char *const lanes_panel = ring + slot * %d + %d;", boxes->stage_bytes, rows);
+    print_line(printer, "barrier_wait(full + slot, round);");
     print_line(printer, "products_begin();");
     print_line(printer, "UNROLL");
     print_line(printer, "for (int part = 0; part < %d; part++)", printer->tensor->depth / printer->tensor->together);
@@ -191,33 +206,57 @@ static void print_consumers(Printer *printer, const Boxes *boxes) {
     print_line(printer, "    multiply_64_by_%u(v%u, %s, %s, %d, %d);", printer->tensor->tile.lanes, sums, a, b,
                boxes->panels[0].by_depth, boxes->panels[1].by_depth);
     print_line(printer, "products_end();");
+}
+
+// All stages of a tile; the last one is released before the tile is stored.
+static void print_sums(Printer *printer, const Boxes *boxes) {
+    TileValue sums = printer_op(printer, boxes->multiply)->operands[0];
+    print_line(printer, "ROLLED");
+    print_line(printer, "for (int step = 0; step < steps; step++) {");
+    print_multiplication(printer, boxes, sums);
     print_line(printer, "products_wait(1);");
-    print_line(printer, "if (step > 0 && WARP_LANE == 0) barrier_arrive(empty + (step - 1) %% %u);", stages);
+    print_line(printer, "if (step > 0 && WARP_LANE == 0) barrier_arrive(empty + before);");
+    print_line(printer, "before = slot;");
+    print_next_slot(printer);
     print_line(printer, "}");
     print_line(printer, "products_wait(0);");
+    print_line(printer, "if (WARP_LANE == 0) barrier_arrive(empty + before);");
     print_line(printer, "UNROLL");
     print_line(printer, "for (int v = 0; v < %d; v++) products_keep(v%u[0][v], v%u[1][v]);", printer->vectors, sums,
                sums);
     print_exchange(printer, sums);
 }
 
-// ---- the kernel
-
-void print_warpgroup(Printer *printer) {
-    print_line(printer, "unsigned char *const ring = shared_boxes;");
-    uint32_t loop = print_tiles(printer);
-    uint32_t sum = loop + 1;
-    while (printer_op(printer, sum)->kind != TILE_LOOP)
-        sum++;
-    Boxes boxes = boxes_of(printer, sum);
-    print_ring_head(printer, &boxes);
-    print_producer(printer, &boxes);
+static void print_consumers(Printer *printer, const Boxes *boxes, uint32_t sum) {
     int registers = consumer_registers(printer->tensor);
     if (registers > 0) print_line(printer, "registers_increase(%d);", registers);
     print_line(printer, "const int own_row = 16 * (WARP - 4) + WARP_LANE / 4, own_lane = FIRST_LANE;");
+    print_line(printer, "int slot = 0, before = 0, round = 0;");
+    open_tiles(printer);
+    uint32_t loop = print_tiles(printer);
     print_between_tiles(printer);
     print_range(printer, loop + 1, sum);
-    print_consumers(printer, &boxes);
+    print_sums(printer, boxes);
     print_range(printer, printer->ends[sum] + 1, printer->ends[loop]);
+    print_line(printer, "}");
     printer->rows = printer->vectors = 1;
+}
+
+// ---- the kernel
+
+// The outermost loop of the sum: the first one behind the tile.
+static uint32_t sum_of(const Printer *printer) {
+    uint32_t i = 0;
+    while (printer_op(printer, i)->kind != TILE_ZERO) i++;
+    while (printer_op(printer, i)->kind != TILE_LOOP) i++;
+    return i;
+}
+
+void print_warpgroup(Printer *printer) {
+    uint32_t sum = sum_of(printer);
+    Boxes boxes = boxes_of(printer, sum);
+    print_line(printer, "unsigned char *const ring = shared_boxes;");
+    print_ring_head(printer, &boxes);
+    print_producer(printer, &boxes);
+    print_consumers(printer, &boxes, sum);
 }

@@ -45,8 +45,11 @@ static uint32_t block_threads(const Spread *spread, const TileProgram *program, 
 }
 
 // As many as have something to do, but no more than a few times what fits at once: workers take several rounds then.
-static uint32_t launch_blocks(const Spread *spread, uint32_t threads, const Target *target) {
-    if (spread->kind == SPREAD_TENSOR) return (uint32_t)spread->units;
+// Those whose factors boxes bring take tile after tile: one on each multiprocessor, which has no room for two.
+static uint32_t launch_blocks(const Spread *spread, const CudaKernel *kernel, const Target *target) {
+    uint32_t threads = kernel->threads;
+    bool is_persistent = kernel->map_count > 0 && spread->units > target->cores;
+    if (spread->kind == SPREAD_TENSOR) return is_persistent ? (uint32_t)target->cores : (uint32_t)spread->units;
     int64_t needed = (spread->units * LANES + threads - 1) / threads;
     int64_t most = (int64_t)target->cores * (RESIDENT_THREADS / threads) * WAVES;
     return (uint32_t)(needed < most ? needed : most);
@@ -214,7 +217,7 @@ static void choose_kernel(Printing *printing, const Plan *plan, const Step *step
     }
     uint32_t kernel = kernel_of_step(printing, plan, step);
     launch->kernel = kernel;
-    launch->blocks = launch_blocks(&printing->spreads[kernel], printing->kernels[kernel].threads, printing->target);
+    launch->blocks = launch_blocks(&printing->spreads[kernel], &printing->kernels[kernel], printing->target);
 }
 
 static CudaLaunch launch_of_step(Printing *printing, const Plan *plan, uint32_t s) {

@@ -41,7 +41,7 @@ static struct {
     WarpgroupBlock block;
     Barrier barriers[MOST_BARRIERS];
     int barrier_count;
-    bool is_published; // what was begun is seen by boxes
+    bool is_published, is_met; // what was begun is seen by boxes, by other threads
     Box boxes[MOST_BOXES];
     int box_count;
     Warpgroup warpgroups[MOST_GROUPS_OF_WARPS];
@@ -55,7 +55,7 @@ static void complain(const char *what) {
 void warpgroup_begin(const WarpgroupBlock *block) {
     machine.block = *block;
     machine.barrier_count = machine.box_count = 0;
-    machine.is_published = false;
+    machine.is_published = machine.is_met = false;
     machine.complaint = NULL;
     for (int i = 0; i < MOST_GROUPS_OF_WARPS; i++) {
         Warpgroup *group = &machine.warpgroups[i];
@@ -98,8 +98,8 @@ static void show(const Barrier *barrier) {
 static Barrier *sound_barrier(const void *place) {
     Barrier *barrier = find_barrier(place);
     uint64_t image;
-    if (!barrier) {
-        complain("a barrier in shared memory that nobody has begun");
+    if (!barrier || !machine.is_met) {
+        complain("a barrier in shared memory that nobody has begun, or not all threads know of");
         return NULL;
     }
     memcpy(&image, barrier->place, sizeof image);
@@ -116,12 +116,16 @@ void barrier_begin(void *place, int arrivals) {
     CHECK(machine.barrier_count < MOST_BARRIERS);
     Barrier *barrier = &machine.barriers[machine.barrier_count++];
     *barrier = (Barrier){.place = place, .expected = arrivals, .pending = arrivals};
-    machine.is_published = false;
+    machine.is_published = machine.is_met = false;
     show(barrier);
 }
 
 void barriers_publish(void) {
     machine.is_published = true;
+}
+
+void barriers_meet(void) {
+    machine.is_met = true;
 }
 
 static void end_phase(Barrier *barrier) {

@@ -22,6 +22,8 @@ void warpgroup_begin(const WarpgroupBlock *block);
 
 void barrier_begin(void *barrier, int arrivals);
 void barriers_publish(void);
+// All threads have met: what was begun is there for all.
+void barriers_meet(void);
 void barrier_arrive(void *barrier, int bytes);
 // Whether the phase of that parity is over.
 bool barrier_passes(const void *barrier, int parity);

@@ -144,6 +144,7 @@ static void meet(uint32_t me) {
         values[i % WARP] = machine.fibers[i].value;
         brought[i % several] = machine.fibers[i].brought;
     }
+    if (all) barriers_meet();
     if (mine.kind == MEET_WARPGROUP) warpgroup_together(me / WARPGROUP, (EmulatedTogether **)brought);
     if (mine.kind == MEET_MATRICES) warp_load_matrices((EmulatedMatrices **)brought);
     if (mine.kind == MEET_PRODUCT) warp_multiply((EmulatedProduct **)brought, machine.launch->exact);
