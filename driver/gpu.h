@@ -46,11 +46,10 @@ bool gpu_bytes(const GpuModel *model, size_t *bytes);
 // Bytes of it that are free, and that it has. False after a diagnostic.
 bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *diags);
 bool gpu_begins_early(const GpuModel *model);
-// Runs of one program that one launch holds: `wanted`, or, with 0, as many as take some 2 ms by the model of time that
-// gpu_model.c has.
-enum { GPU_MOST_STEPS_PER_LAUNCH = 8 };
-int gpu_steps_per_launch(const GpuModel *model, int wanted);
-RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+// Runs that one launch may hold: as many as take some 2 ms by the model of time that gpu_model.c has.
+enum { GPU_MOST_RUNS_PER_LAUNCH = 8 };
+int gpu_runs_per_launch(const GpuModel *model);
+RuntimeStatus gpu_session(const GpuModel *model, int runs_per_launch, ThreadPool *threads, Session **session,
                           Diags *diags);
 
 // For `sinter info`: the GPUs, what their datasheets promise, the libraries found, and a line for each one missing.

@@ -183,7 +183,7 @@ static CudaSessionSettings settings_of(const GpuModel *model) {
                                  .images = &model->images,
                                  .programs = model->code->programs,
                                  .program_count = model->code->program_count,
-                                 .steps_per_launch = 1,
+                                 .runs_per_launch = 1,
                                  .begins_early = model->code->begins_early};
 }
 
@@ -211,20 +211,19 @@ static double predicted_seconds(const Target *target, const CudaProgram *program
 
 bool gpu_begins_early(const GpuModel *model) { return model->code->begins_early; }
 
-int gpu_steps_per_launch(const GpuModel *model, int wanted) {
+int gpu_runs_per_launch(const GpuModel *model) {
     Target target = gpu_target(model->gpu);
     double longest = hand_over_seconds;
-    if (wanted > 0) return wanted;
     for (int p = 0; p < model->code->program_count; p++)
         longest = fmax(longest, predicted_seconds(&target, &model->code->programs[p]));
     double fitting = launch_seconds / longest;
-    return fitting < 1 ? 1 : fitting > GPU_MOST_STEPS_PER_LAUNCH ? GPU_MOST_STEPS_PER_LAUNCH : (int)fitting;
+    return fitting < 1 ? 1 : fitting > GPU_MOST_RUNS_PER_LAUNCH ? GPU_MOST_RUNS_PER_LAUNCH : (int)fitting;
 }
 
-RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+RuntimeStatus gpu_session(const GpuModel *model, int runs_per_launch, ThreadPool *threads, Session **session,
                           Diags *diags) {
     CudaSessionSettings settings = settings_of(model);
-    _Static_assert(GPU_MOST_STEPS_PER_LAUNCH <= CUDA_RING_ENTRIES / 2, "one launch runs while the next is made up");
-    settings.steps_per_launch = (uint32_t)steps_per_launch;
+    _Static_assert(GPU_MOST_RUNS_PER_LAUNCH <= CUDA_RING_ENTRIES / 2, "one launch runs while the next is made up");
+    settings.runs_per_launch = (uint32_t)runs_per_launch;
     return cuda_session_begin(&settings, model->programs, threads, session, diags);
 }

@@ -32,10 +32,10 @@ bool gpu_memory(const Gpu *gpu, size_t *free_bytes, size_t *all_bytes, Diags *di
     BUG("%s", sentence);
 }
 bool gpu_begins_early(const GpuModel *model) { BUG("%s%p", sentence, (const void *)model); }
-int gpu_steps_per_launch(const GpuModel *model, int wanted) { BUG("%s%p%d", sentence, (const void *)model, wanted); }
-RuntimeStatus gpu_session(const GpuModel *model, int steps_per_launch, ThreadPool *threads, Session **session,
+int gpu_runs_per_launch(const GpuModel *model) { BUG("%s%p", sentence, (const void *)model); }
+RuntimeStatus gpu_session(const GpuModel *model, int runs_per_launch, ThreadPool *threads, Session **session,
                           Diags *diags) {
-    (void)model, (void)steps_per_launch, (void)threads, (void)session, (void)diags;
+    (void)model, (void)runs_per_launch, (void)threads, (void)session, (void)diags;
     BUG("%s", sentence);
 }
 

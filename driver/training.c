@@ -36,15 +36,28 @@ int training_check_numbers(Command *command) {
 
 static int check_launches(Command *command) {
     long long wanted = (long long)config_int(command->config, "steps_per_launch");
-    if (wanted >= 0 && wanted <= GPU_MOST_STEPS_PER_LAUNCH) return EXIT_DONE;
+    if (wanted >= 0 && wanted <= GPU_MOST_RUNS_PER_LAUNCH) return EXIT_DONE;
     diag_error(command->diags, config_find(command->config, "steps_per_launch")->place,
                "steps_per_launch = %lld: 1 to %d, or 0 for as many as take some 2 ms", wanted,
-               GPU_MOST_STEPS_PER_LAUNCH);
+               GPU_MOST_RUNS_PER_LAUNCH);
     return EXIT_USAGE;
 }
 
-static int steps_per_launch(const Config *config, const CompiledModel *model) {
-    return model->gpu ? gpu_steps_per_launch(model->gpu, (int)config_int(config, "steps_per_launch")) : 0;
+// Micro-batches are runs of their own. 0: not on a GPU.
+static int runs_per_launch(const Config *config, const CompiledModel *model) {
+    int64_t steps = config_int(config, "steps_per_launch");
+    if (!model->gpu) return 0;
+    if (steps == 0) return gpu_runs_per_launch(model->gpu);
+    int64_t micros = config_int(config, "gradient_accumulation_steps");
+    return micros <= GPU_MOST_RUNS_PER_LAUNCH / steps ? (int)(steps * micros) : GPU_MOST_RUNS_PER_LAUNCH;
+}
+
+// "2 steps", "8 of 40 micro-batches": what a launch holds of iterations, as runtime/cuda/noted.c has it.
+static const char *launch_text(Command *command, const CompiledModel *model) {
+    long long micros = (long long)config_int(command->config, "gradient_accumulation_steps");
+    long long runs = runs_per_launch(command->config, model);
+    if (runs < micros) return arena_format(command->arena, "%lld of %lld micro-batches", runs, micros);
+    return arena_format(command->arena, "%lld steps", runs / micros);
 }
 
 int training_compile(Command *command, const Target *target, bool evaluates, CompileRequest *request,
@@ -123,9 +136,9 @@ static int check_gpu_memory(Command *command, const Training *training, const si
             1e-6 * states, 1e-6 * arena, 1e-6 * (double)needed, 1e-6 * (double)all_bytes, 1e-6 * (double)free_bytes);
     const CompiledModel *model = &training->model;
     fprintf(command->echo,
-            "launches: %u kernels for the plan's %u steps in one graph, %d steps a launch, a kernel begins %s\n",
+            "launches: %u kernels for the plan's %u steps in one graph, %s a launch, a kernel begins %s\n",
             model->programs[MODEL_STEP]->step_count, model->plans[MODEL_STEP]->step_count,
-            steps_per_launch(command->config, model),
+            launch_text(command, model),
             gpu_begins_early(training->model.gpu) ? "while those before it end" : "when those before it have ended");
     if (needed <= free_bytes) return EXIT_DONE;
     diag_error(command->diags, (Place){0},
@@ -157,7 +170,7 @@ int training_session(Command *command, Training *training) {
     const Program *programs[MODEL_PROGRAMS];
     int count = program_list(training, programs);
     if (training->model.gpu)
-        return gpu_session(training->model.gpu, steps_per_launch(command->config, &training->model), training->threads,
+        return gpu_session(training->model.gpu, runs_per_launch(command->config, &training->model), training->threads,
                            &training->session, command->diags);
     return session_create(programs, count, training->threads, &training->session, command->diags);
 }
@@ -185,7 +198,7 @@ TrainOptions training_options(const Config *config, const Training *training) {
         .eval_interval = config_int(config, "eval_interval"),
         .eval_iters = config_int(config, "eval_iters"),
         .log_interval = config_int(config, "log_interval"),
-        .steps_per_launch = steps_per_launch(config, model),
+        .runs_per_launch = runs_per_launch(config, model),
         .eval_only = config_bool(config, "eval_only"),
         .always_save_checkpoint = config_bool(config, "always_save_checkpoint"),
         .nonfinite = text_equal(config_string(config, "nonfinite"), "skip") ? NONFINITE_SKIP : NONFINITE_HALT,

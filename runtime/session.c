@@ -329,7 +329,7 @@ bool session_collect(Session *session, bool wait, bool *is_done, RunResult *resu
 
 bool session_complete(Session *session, const Program *program, RunResult *result, Diags *diags) {
     bool is_done = false;
-    return session_submit(session, program, (RunOrder){RUN_ALONE, UINT32_MAX}, diags) &&
+    return session_submit(session, program, (RunOrder){.place = RUN_ALONE, .forgiven = UINT32_MAX}, diags) &&
            session_collect(session, true, &is_done, result, diags) && is_done;
 }
 

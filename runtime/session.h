@@ -42,6 +42,7 @@ typedef enum {
 typedef struct {
     RunPlace place;
     uint32_t forgiven;
+    bool goes_on;        // another micro-batch of the same iteration comes next
 } RunOrder;
 
 typedef struct {

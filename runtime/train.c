@@ -339,7 +339,7 @@ static int runs_ahead(const Trainer *trainer, int64_t iteration) {
     if (trainer->result->iterations == 0) return 1;
     double seconds = trainer->times[(trainer->result->iterations - 1) % KEPT_TIMES];
     double runs = ahead_seconds * (double)options->accumulation / seconds;
-    int least = options->steps_per_launch > 1 ? 2 * options->steps_per_launch - 1 : 1;
+    int least = options->runs_per_launch > 1 ? 2 * options->runs_per_launch - 1 : 1;
     return runs < least ? least : runs < most ? (int)runs : most;
 }
 
@@ -349,7 +349,7 @@ static RuntimeStatus submit_run(Trainer *trainer, int64_t iteration, int64_t mic
     const Bound *bound = micro + 1 < options->accumulation ? &trainer->micro : &trainer->step;
     int64_t draw = iteration * options->accumulation + micro;
     RunOrder order = {!trainer->has_begun ? RUN_ALONE : micro == 0 ? RUN_BEGINS : RUN_FOLLOWS,
-                      options->nonfinite == NONFINITE_SKIP ? NONFINITE_IN_A_ROW : 0};
+                      options->nonfinite == NONFINITE_SKIP ? NONFINITE_IN_A_ROW : 0, micro + 1 < options->accumulation};
     const RunInputs *inputs = &bound->inputs;
     run_inputs_set(inputs, (RunNumbers){iteration, micro, options->seed, rate});
     RuntimeStatus status = prefetch_take(trainer->prefetch, draw, inputs->tokens, inputs->targets, trainer->diags);

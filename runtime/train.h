@@ -40,7 +40,7 @@ typedef struct {
     int64_t vocab_size;                // tokens must be below; 0: not checked
     int64_t batch_size, block_size;
     int64_t accumulation;              // >= 1
-    int steps_per_launch;              // on a device: so many runs are launched at once; 0: no device
+    int runs_per_launch;               // on a device: so many runs may be launched at once; 0: no device
 
     int64_t first_iteration;           // 0, or a checkpoint's
     int64_t max_iters, eval_interval, eval_iters, log_interval;  // intervals of 0: never

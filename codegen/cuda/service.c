@@ -12,7 +12,7 @@ const char cuda_service_source[] =
     "#endif\n"
     "typedef unsigned long long Word;\n"
     "struct Move { Word to, from, bytes; };\n"
-    "struct Order { unsigned place, forgiven; };\n"
+    "struct Order { unsigned place, forgiven, goes_on; };\n"
     "struct Cursor { Word run, unsound, in_a_row, is_minded; };\n"
     "struct Take { Word ring, entry_bytes, entries, cursor, arena, rate, count; struct Move moves[16]; };\n"
     "struct Give { Word results, entries, cursor, arena, loss, grad_norm, loss_scale; };\n"

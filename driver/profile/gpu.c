@@ -50,7 +50,7 @@ static RuntimeStatus submit(Stream *stream, int number) {
     RuntimeStatus status = meter_fill(meter, number, &data_seconds);
     if (status != RUNTIME_OK) return status;
     if (!session_submit(request->training->session, meter->programs[number].program,
-                        (RunOrder){RUN_ALONE, UINT32_MAX}, request->command->diags))
+                        (RunOrder){.place = RUN_ALONE, .forgiven = UINT32_MAX}, request->command->diags))
         return RUNTIME_IO;
     stream->host_seconds += clock_seconds() - start;
     stream->under_way++;

@@ -1,7 +1,7 @@
 // Launches -> one CUDA graph, by explicit nodes: every dependency is one that the plan has, so what does not wait for
 // each other may run at the same time.
 //
-//     take -> launches without `after` -> ... -> launches that nobody waits for -> give -> take (the next step) ...
+//     take -> launches without `after` -> ... -> launches that nobody waits for -> give -> take (the next run) ...
 //
 // With `begins_early` an edge lets the later kernel begin when every block of the earlier one has passed its own wait
 // (CUDA driver API, "graph kernel node ports": programmatic). That one waits at its beginning until all before it have
@@ -14,14 +14,14 @@ typedef struct {
     const CudaSession *session;
     const CudaBound *bound;
     CudaGraph graph;
-    CudaNode *nodes;       // by launch, of the step that is being added
+    CudaNode *nodes;       // by launch, of the run that is being added
     CudaNode *before;      // room for the nodes that one waits for
     bool is_early;         // whether kernels begin before these have ended
     CudaEdge *edges;       // room, as `before`
     CudaNode *behind;
     bool *is_waited_for;   // by launch
     Diags *diags;
-    CudaNode last;         // give of the step before, or what a timed graph has come to; NULL at first
+    CudaNode last;         // give of the run before, or what a timed graph has come to; NULL at first
 } Building;
 
 // Kernels of a library neither wait at their beginning nor let others in.
@@ -146,7 +146,16 @@ static CudaResult add_launch(Building *building, uint32_t number, CudaNode take)
     return add_launch_behind(building, number, building->before, count);
 }
 
-static CudaResult add_step(Building *building) {
+static void begin_run(Building *building, const CudaBound *bound) {
+    const CudaProgram *program = bound->program;
+    building->bound = bound;
+    memset(building->is_waited_for, 0, program->launch_count * sizeof *building->is_waited_for);
+    for (uint32_t i = 0; i < program->launch_count; i++)
+        for (uint32_t k = 0; k < program->launches[i].after_count; k++)
+            building->is_waited_for[program->launches[i].after[k]] = true;
+}
+
+static CudaResult add_run(Building *building) {
     CudaNode take;
     CudaResult result = add_take(building, &take);
     for (uint32_t i = 0; i < building->bound->program->launch_count && result == CUDA_OK; i++)
@@ -166,7 +175,7 @@ static CudaResult add_nothing(Building *building) {
     return add_node(building, building->session->nothing, 1, 1, 0, NULL, &before, 1, &building->last);
 }
 
-static CudaResult add_timed_step(Building *building) {
+static CudaResult add_timed_run(Building *building) {
     CudaResult result = add_take(building, &building->last);
     if (result == CUDA_OK) result = add_event(building, 0);
     if (result == CUDA_OK) result = add_event(building, 1);
@@ -181,47 +190,52 @@ static CudaResult add_timed_step(Building *building) {
     return result == CUDA_OK ? add_give_behind(building, &before, 1) : result;
 }
 
-// `steps` runs; 0: a timed one.
-static CudaResult add_steps(Building *building, uint32_t steps, CudaGraphExec *exec) {
+// The runs of a graph; a timed one is alone.
+typedef struct {
+    const CudaBound *const *bound;
+    uint32_t count;
+    bool is_timed;
+} Runs;
+
+static CudaResult add_runs(Building *building, Runs runs, CudaGraphExec *exec) {
     const CudaDriver *driver = building->session->settings.driver;
     CudaResult result = driver->graph_create(&building->graph, 0);
     if (result != CUDA_OK) return result;
-    if (steps == 0) result = add_timed_step(building);
-    for (uint32_t i = 0; i < steps && result == CUDA_OK; i++) result = add_step(building);
+    for (uint32_t i = 0; i < runs.count && result == CUDA_OK; i++) {
+        begin_run(building, runs.bound[i]);
+        result = runs.is_timed ? add_timed_run(building) : add_run(building);
+    }
     if (result == CUDA_OK) result = driver->graph_instantiate(exec, building->graph, 0);
     driver->graph_destroy(building->graph);
     return result;
 }
 
-static bool build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
-                  Diags *diags) {
-    const CudaProgram *program = bound->program;
+static bool build(const CudaSession *session, Runs runs, CudaGraphExec *exec, Diags *diags) {
     Arena *arena = arena_create();
+    size_t most = 0;
+    for (uint32_t i = 0; i < runs.count; i++)
+        if (most < runs.bound[i]->program->launch_count) most = runs.bound[i]->program->launch_count;
     Building building = {.session = session,
-                         .bound = bound,
                          .diags = diags,
-                         .nodes = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
-                         .before = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
-                         .is_early = session->settings.begins_early && steps > 0,
-                         .edges = ARENA_ARRAY(arena, CudaEdge, (size_t)program->launch_count + 1),
-                         .behind = ARENA_ARRAY(arena, CudaNode, (size_t)program->launch_count + 1),
-                         .is_waited_for = ARENA_ARRAY(arena, bool, (size_t)program->launch_count + 1)};
-    for (uint32_t i = 0; i < program->launch_count; i++)
-        for (uint32_t k = 0; k < program->launches[i].after_count; k++)
-            building.is_waited_for[program->launches[i].after[k]] = true;
-    CudaResult result = add_steps(&building, steps, exec);
+                         .nodes = ARENA_ARRAY(arena, CudaNode, most + 1),
+                         .before = ARENA_ARRAY(arena, CudaNode, most + 1),
+                         .is_early = session->settings.begins_early && !runs.is_timed,
+                         .edges = ARENA_ARRAY(arena, CudaEdge, most + 1),
+                         .behind = ARENA_ARRAY(arena, CudaNode, most + 1),
+                         .is_waited_for = ARENA_ARRAY(arena, bool, most + 1)};
+    CudaResult result = add_runs(&building, runs, exec);
     bool done = result != CUDA_COMPLAINED &&
                 cuda_check(session->settings.driver, result, "make a graph of the step", diags);
     arena_free(arena);
     return done;
 }
 
-bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+bool cuda_graph_build(const CudaSession *session, const CudaBound *const *runs, uint32_t count, CudaGraphExec *exec,
                       Diags *diags) {
-    CHECK(steps > 0);
-    return build(session, bound, steps, exec, diags);
+    CHECK(count > 0);
+    return build(session, (Runs){.bound = runs, .count = count}, exec, diags);
 }
 
 bool cuda_graph_build_timed(const CudaSession *session, const CudaBound *bound, CudaGraphExec *exec, Diags *diags) {
-    return build(session, bound, 0, exec, diags);
+    return build(session, (Runs){.bound = &bound, .count = 1, .is_timed = true}, exec, diags);
 }

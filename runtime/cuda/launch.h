@@ -114,6 +114,7 @@ typedef struct {
 typedef struct {
     unsigned place;     // 0 alone, 1 begins, 2 follows, 3 aside
     unsigned forgiven;
+    unsigned goes_on;   // of the host: another run of the same iteration comes next
 } CudaOrder;
 enum { CUDA_ORDER_BYTES = 16 };  // that many belong to it
 

@@ -165,9 +165,10 @@ static void bind_inputs(CudaBound *bound, const CudaProgram *program) {
 // A driver that knows edges by which kernels begin early may still refuse some of them: then they are plain ones.
 static bool try_early(CudaSession *session, CudaBound *bound, Diags *diags) {
     if (!session->settings.begins_early) return false;
+    const CudaBound *run = bound;
     Arena *arena = arena_create();
     Diags *complaints = diags_create(arena);
-    bool done = cuda_graph_build(session, bound, 1, &bound->single, complaints);
+    bool done = cuda_graph_build(session, &run, 1, &bound->single, complaints);
     if (!done) {
         Text words = text_create(arena);
         diags_render(complaints, &words);
@@ -180,12 +181,12 @@ static bool try_early(CudaSession *session, CudaBound *bound, Diags *diags) {
     return done;
 }
 
-// That of several runs is made when so many have first come together: evaluations may never do.
 static RuntimeStatus build_graphs(CudaSession *session, Diags *diags) {
     for (int p = 0; p < session->settings.program_count; p++) {
         CudaBound *bound = &session->programs[p];
+        const CudaBound *run = bound;
         bind_inputs(bound, &session->settings.programs[p]);
-        if (!try_early(session, bound, diags) && !cuda_graph_build(session, bound, 1, &bound->single, diags))
+        if (!try_early(session, bound, diags) && !cuda_graph_build(session, &run, 1, &bound->single, diags))
             return RUNTIME_IO;
     }
     return RUNTIME_OK;
@@ -208,7 +209,7 @@ static RuntimeStatus make_all(CudaSession *session, Diags *diags) {
 static void release_session(void *session) { cuda_session_free(session); }
 
 RuntimeStatus cuda_session_create(const CudaSessionSettings *settings, CudaSession **result, Diags *diags) {
-    CHECK(settings->steps_per_launch >= 1 && settings->steps_per_launch <= CUDA_RING_ENTRIES / 2);
+    CHECK(settings->runs_per_launch >= 1 && settings->runs_per_launch <= CUDA_RING_ENTRIES / 2);
     CudaSession *session = memory_allocate(sizeof *session);
     session->settings = *settings;
     memory_own(&session->owned, release_session, session);
@@ -235,9 +236,9 @@ static void free_device(CudaSession *session) {
     if (session->copies) driver->stream_synchronize(session->copies);
     for (int p = 0; p < session->settings.program_count && session->programs; p++) {
         if (session->programs[p].single) driver->graph_exec_destroy(session->programs[p].single);
-        if (session->programs[p].several) driver->graph_exec_destroy(session->programs[p].several);
         cuda_timing_free(session, &session->programs[p]);
     }
+    cuda_sequences_free(session);
     if (session->library) session->settings.library->destroy(session->library);
     for (CudaModule *module = session->modules; module && *module; module++) driver->module_unload(*module);
     if (session->service) driver->module_unload(session->service);
@@ -290,23 +291,6 @@ void *cuda_session_input(CudaSession *session, const CudaProgram *program, const
 
 uint64_t cuda_session_under_way(const CudaSession *session) { return session->submitted - session->collected; }
 
-// Launches the noted runs: all at once when they fill a graph, else one by one.
-bool cuda_session_flush(CudaSession *session, Diags *diags) {
-    const CudaDriver *driver = session->settings.driver;
-    uint64_t noted = session->submitted - session->launched;
-    if (noted == 0) return true;
-    CudaBound *bound = session->noted;
-    bool at_once = noted > 1 && noted == session->settings.steps_per_launch;
-    if (at_once && !bound->several && !cuda_graph_build(session, bound, (uint32_t)noted, &bound->several, diags))
-        return false;
-    CudaEvent last = session->copied[(session->submitted - 1) % CUDA_RING_ENTRIES];  // copies end in order
-    CudaResult result = driver->stream_wait_event(session->compute, last, 0);
-    for (uint64_t i = 0; i < (at_once ? 1 : noted) && result == CUDA_OK; i++)
-        result = driver->graph_launch(at_once ? bound->several : bound->single, session->compute);
-    session->launched = session->submitted;
-    return cuda_check(driver, result, "start a step", diags);
-}
-
 bool cuda_copy_entry(CudaSession *session, CudaOrder order, Diags *diags) {
     const CudaDriver *driver = session->settings.driver;
     size_t offset = entry_offset(session, session->submitted);
@@ -316,17 +300,6 @@ bool cuda_copy_entry(CudaSession *session, CudaOrder order, Diags *diags) {
     if (result == CUDA_OK)
         result = driver->event_record(session->copied[session->submitted % CUDA_RING_ENTRIES], session->copies);
     return cuda_check(driver, result, "copy the inputs of a step", diags);
-}
-
-bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags) {
-    CHECK(cuda_session_under_way(session) < CUDA_RING_ENTRIES);  // the entry's last reader has given its result
-    CudaBound *bound = cuda_bound(session, program);
-    if (session->noted != bound && !cuda_session_flush(session, diags)) return false;
-    session->noted = bound;
-    if (!cuda_copy_entry(session, order, diags)) return false;
-    session->submitted++;
-    bool is_full = session->submitted - session->launched == session->settings.steps_per_launch;
-    return is_full ? cuda_session_flush(session, diags) : true;
 }
 
 // Whether the device still works on what was launched; a failed launch shows here.

@@ -27,11 +27,11 @@ typedef struct {
     const CudaImages *images;
     const CudaProgram *programs;
     int program_count;
-    uint32_t steps_per_launch;  // runs of one program that one launch may hold; 1 at least
+    uint32_t runs_per_launch;   // runs that one launch may hold; 1 at least
     bool begins_early;          // images are compiled so: the driver may start a kernel while those before it end
 } CudaSessionSettings;
 
-enum { CUDA_RING_ENTRIES = 16 };  // runs that may be under way; steps_per_launch is at most half of it
+enum { CUDA_RING_ENTRIES = 16 };  // runs that may be under way; runs_per_launch is at most half of it
 
 // Bytes of the device's memory that a session takes. False when they overflow.
 bool cuda_session_bytes(const CudaSessionSettings *settings, size_t *bytes);
@@ -43,8 +43,9 @@ void cuda_session_free(CudaSession *session);  // NULL is allowed; waits for wha
 // Host memory for an input of the next run; NULL when the program has none of that name. To be written before the
 // submit; what it held before is of an earlier run.
 void *cuda_session_input(CudaSession *session, const CudaProgram *program, const char *name);
-// Starts the next run, or, with several steps a launch, notes it until so many are together. Waits only when the ring
-// is full; all runs but CUDA_RING_ENTRIES - 1 must have been collected. False after a diagnostic.
+// Starts the next run, or, with several a launch, notes it until so many are together: whole iterations, where these
+// fit (noted.c). Waits only when the ring is full; all runs but CUDA_RING_ENTRIES - 1 must have been collected. False
+// after a diagnostic.
 bool cuda_session_submit(CudaSession *session, const CudaProgram *program, CudaOrder order, Diags *diags);
 // Starts what is noted.
 bool cuda_session_flush(CudaSession *session, Diags *diags);

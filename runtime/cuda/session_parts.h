@@ -1,4 +1,4 @@
-// Inside of a GPU session: what session.c, graph.c, product.c and timing.c share.
+// Inside of a GPU session: what session.c, noted.c, graph.c, product.c and timing.c share.
 #ifndef SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 #define SINTER_RUNTIME_CUDA_SESSION_PARTS_H
 
@@ -14,10 +14,19 @@ typedef struct {
     const CudaProgram *program;
     CudaInput inputs[CUDA_MOST_MOVES];
     uint32_t input_count;
-    CudaGraphExec single, several;  // one run, and steps_per_launch of them; NULL: never as many at once
+    CudaGraphExec single;           // one run
     CudaGraphExec timed;            // one run with an event between every two launches; NULL: never asked for
     CudaEvent *events;              // of `timed`: cuda_event_count(program) of them
 } CudaBound;
+
+// Runs that are one graph, in order.
+enum { CUDA_MOST_RUNS = CUDA_RING_ENTRIES / 2 };
+typedef struct CudaSequence {
+    struct CudaSequence *next;
+    const CudaBound *runs[CUDA_MOST_RUNS];
+    uint32_t count;
+    CudaGraphExec exec;
+} CudaSequence;
 
 enum { CUDA_BLOCKS = 2 };  // MEMORY_STATE, MEMORY_ARENA
 
@@ -38,7 +47,9 @@ struct CudaSession {
     CudaEvent copied[CUDA_RING_ENTRIES];
     CudaBound *programs;
     uint64_t submitted, launched, collected;  // runs, in order
-    CudaBound *noted;                         // of the runs submitted and not launched
+    const CudaBound *noted[CUDA_MOST_RUNS];   // the runs submitted and not launched
+    uint32_t iteration_runs;                  // so far, of the iteration that goes on; 0: none does
+    CudaSequence *sequences;                  // as they first came together
 };
 
 CudaAddress cuda_address(const CudaSession *session, ProgramBuffer buffer);
@@ -50,8 +61,8 @@ enum { CUDA_COMPLAINED = -1 };
 CudaResult cuda_product_add(const CudaSession *session, const CudaProgram *program, const CudaLaunch *launch,
                             CudaGraph graph, const CudaNode *before, size_t before_count, CudaNode *node,
                             Diags *diags);
-// graph.c: `steps` runs of the program, one after the other, as one graph. False after a diagnostic.
-bool cuda_graph_build(const CudaSession *session, const CudaBound *bound, uint32_t steps, CudaGraphExec *exec,
+// graph.c: runs, one after the other, as one graph. False after a diagnostic.
+bool cuda_graph_build(const CudaSession *session, const CudaBound *const *runs, uint32_t count, CudaGraphExec *exec,
                       Diags *diags);
 // One run, one launch after the other in the order of the table, between events:
 //
@@ -65,6 +76,7 @@ static inline uint32_t cuda_event_count(const CudaProgram *program) {
 }
 // maps.c: the tensor map of a kernel whose buffer begins at `buffer`, 128 bytes at a multiple of 64.
 CudaResult cuda_map_encode(const CudaDriver *driver, const CudaMap *map, CudaAddress buffer, void *result);
+void cuda_sequences_free(CudaSession *session);   // noted.c
 // timing.c
 void cuda_timing_free(const CudaSession *session, CudaBound *bound);
 

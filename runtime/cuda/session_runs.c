@@ -37,7 +37,7 @@ static const CudaProgram *give_inputs(const Device *device, const Program *progr
 
 static bool submit(void *context, const Program *program, RunOrder order, Diags *diags) {
     const Device *device = context;
-    CudaOrder told = {.place = order.place, .forgiven = order.forgiven};
+    CudaOrder told = {.place = order.place, .forgiven = order.forgiven, .goes_on = order.goes_on};
     return cuda_session_submit(device->session, give_inputs(device, program), told, diags);
 }
 

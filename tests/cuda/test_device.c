@@ -158,6 +158,7 @@ static void products_by_a_library(void **state) {
     assert_true(same_tensors("by_library", "own"));
     run_ok(SHORT "--choices=library.choices --gradient_accumulation_steps=2 --out_dir=by_library");
     run_ok(SHORT "--gradient_accumulation_steps=2 --out_dir=own");
+    assert_true(log_has("steps in one graph, 4 steps a launch"));
     assert_true(same_tensors("by_library", "own"));
     run_ok("explain " MODEL "--device=cuda --fuse=op");
     assert_true(log_has("product, cublaslt"));

@@ -89,7 +89,7 @@ static bool open_session(Case *test) {
                                     .images = &test->images,
                                     .programs = test->code->programs,
                                     .program_count = 1,
-                                    .steps_per_launch = 1};
+                                    .runs_per_launch = 1};
     return cuda_session_create(&settings, &test->session, test->diags) == RUNTIME_OK;
 }
 
@@ -140,7 +140,7 @@ static bool run_is_right(Case *test) {
     double **wanted = ARENA_ARRAY(test->arena, double *, test->plan->value_count);
     assert_true(plan_reference(test->plan, test->arena, bind, test, wanted));
     fill(test);
-    assert_true(cuda_session_submit(test->session, program_of(test), (CudaOrder){0, 0}, test->diags));
+    assert_true(cuda_session_submit(test->session, program_of(test), (CudaOrder){0}, test->diags));
     assert_true(cuda_session_flush(test->session, test->diags));
     assert_true(cuda_session_collect(test->session, true, &is_done, &result, test->diags));
     for (uint32_t i = 0; i < program_of(test)->slot_count; i++) {

@@ -196,7 +196,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static RuntimeStatus create(Bench *bench, uint32_t steps_per_launch) {
+static RuntimeStatus create(Bench *bench, uint32_t runs_per_launch) {
     static const char cubin[] = "a cubin";
     static const void *const cubins[] = {cubin};
     static const uint32_t cubin_of[] = {0, 0, 0};
@@ -208,20 +208,22 @@ static RuntimeStatus create(Bench *bench, uint32_t steps_per_launch) {
                                     .images = &images,
                                     .programs = programs,
                                     .program_count = 2,
-                                    .steps_per_launch = steps_per_launch,
+                                    .runs_per_launch = runs_per_launch,
                                     .begins_early = bench->begins_early};
     return cuda_session_create(&settings, &bench->session, bench->diags);
 }
 
-static void submit_step(Bench *bench, int number) {
+static void submit_run(Bench *bench, int number, CudaOrder order) {
     int32_t *tokens = cuda_session_input(bench->session, &programs[0], "tok");
     float *rate = cuda_session_input(bench->session, &programs[0], "learning_rate");
     assert_non_null(tokens);
     assert_non_null(rate);
     for (int i = 0; i < TOKENS; i++) tokens[i] = number + i % 3;
     *rate = 1.0f / (float)(number + 1);
-    assert_true(cuda_session_submit(bench->session, &programs[0], (CudaOrder){0}, bench->diags));
+    assert_true(cuda_session_submit(bench->session, &programs[0], order, bench->diags));
 }
+
+static void submit_step(Bench *bench, int number) { submit_run(bench, number, (CudaOrder){0}); }
 
 // What step `number` adds.
 static float added(int number) {
@@ -247,9 +249,9 @@ static const char *complaints(Bench *bench) {
 // ---- tests
 
 // Many runs, some under way at once, in every order of nodes.
-static void pipelined(Bench *bench, uint32_t steps_per_launch, int depth) {
+static void pipelined(Bench *bench, uint32_t runs_per_launch, int depth) {
     enum { RUNS = 83 };
-    assert_int_equal(create(bench, steps_per_launch), RUNTIME_OK);
+    assert_int_equal(create(bench, runs_per_launch), RUNTIME_OK);
     float w = 0;
     int collected = 0;
     for (int run = 0; run < RUNS; run++) {
@@ -381,6 +383,65 @@ static void programs_take_turns(void **state) {
     assert_true(eval.loss == added(0) + added(1));
     assert_true(isnan(eval.grad_norm));
     assert_true(collect(bench).loss == added(0) + added(1) + added(2));
+}
+
+// Iterations of `micros` runs of one program and one of another, which stands for the step. Returns the launches.
+static int iterations_of(Bench *bench, uint32_t runs_per_launch, int micros, int iterations) {
+    enum { BEGINS = 1, FOLLOWS = 2 };
+    assert_int_equal(create(bench, runs_per_launch), RUNTIME_OK);
+    int launches = fake_calls("cuGraphLaunch"), submitted = 0, collected = 0;
+    float w = 0;
+    for (int i = 0; i < iterations; i++)
+        for (int micro = 0; micro <= micros; micro++) {
+            CudaOrder order = {.place = micro == 0 ? BEGINS : FOLLOWS, .goes_on = micro < micros};
+            if (micro < micros) submit_run(bench, i * micros + micro, order);
+            else assert_true(cuda_session_submit(bench->session, &programs[1], order, bench->diags));
+            submitted++;
+            while (submitted - collected > CUDA_RING_ENTRIES - 1 || (i + 1 == iterations && micro == micros &&
+                                                                      collected < submitted)) {
+                int done = collected % (micros + 1);
+                if (done < micros) w += added(collected / (micros + 1) * micros + done);
+                assert_true(collect(bench).loss == w);
+                collected++;
+            }
+        }
+    launches = fake_calls("cuGraphLaunch") - launches;
+    cuda_session_free(bench->session);
+    bench->session = NULL;
+    return launches;
+}
+
+// Whole iterations in a launch, as many as fit; of a long one so many runs as fit, and then the rest.
+static void iterations_go_in_one_launch(void **state) {
+    Bench *bench = *state;
+    for (unsigned seed = 0; seed < 4; seed++) {
+        fake_driver.order = seed;
+        assert_int_equal(iterations_of(bench, 1, 2, 12), 36);
+        assert_int_equal(iterations_of(bench, 3, 2, 12), 12);
+        assert_int_equal(iterations_of(bench, 5, 2, 12), 12);
+        assert_int_equal(iterations_of(bench, 8, 2, 12), 6);
+        assert_int_equal(iterations_of(bench, 8, 3, 12), 6);
+        assert_int_equal(iterations_of(bench, 8, 18, 4), 12);   // 8, 8, 3
+        assert_int_equal(iterations_of(bench, 8, 8, 3), 6);     // 8, and the step by itself
+    }
+    assert_int_equal(diags_count(bench->diags), 0);
+}
+
+// One that is cut short, and an evaluation between iterations, which shares no launch with them.
+static void iterations_that_are_cut_short(void **state) {
+    Bench *bench = *state;
+    assert_int_equal(create(bench, 8), RUNTIME_OK);
+    submit_run(bench, 0, (CudaOrder){.place = 1, .goes_on = 1});
+    assert_true(collect(bench).loss == added(0));
+    submit_run(bench, 1, (CudaOrder){.place = 1, .goes_on = 1});
+    submit_run(bench, 2, (CudaOrder){.place = 2});
+    assert_int_equal(fake_calls("cuGraphLaunch"), 1);
+    assert_true(cuda_session_submit(bench->session, &programs[1], (CudaOrder){.place = 3}, bench->diags));
+    assert_int_equal(fake_calls("cuGraphLaunch"), 3);
+    collect(bench);
+    float w = collect(bench).loss;
+    assert_true(w == added(0) + added(1) + added(2));
+    assert_true(collect(bench).loss == w);
 }
 
 // Seconds that nothing measures: an event takes 1, a launch 10 before it does anything, and each of its blocks 100, but
@@ -536,6 +597,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(results_come_in_order_whatever_is_under_way),
         TEST(several_steps_go_in_one_launch),
+        TEST(iterations_go_in_one_launch),
+        TEST(iterations_that_are_cut_short),
         TEST(kernels_that_begin_early_wait_inside),
         TEST(kernels_that_do_not_wait_are_seen),
         TEST(edges_that_are_refused_are_plain),
