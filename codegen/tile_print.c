@@ -154,7 +154,7 @@ void tile_print(const TileProgram *program, Text *out) {
     text_append(out, ")");
     if (program->tensor.kind)
         text_append(out, " tensor %s %u by %u stages %u%s", tensor_name(program->tensor.kind), program->tensor.rows,
-                    program->tensor.lanes, program->tensor.stages, program->tensor.wgmma ? " wgmma" : "");
+                    program->tensor.lanes, program->tensor.stages, tensor_words(&program->tensor));
     text_append(out, "\n");
     int depth = 0;
     for (uint32_t i = 0; i < program->op_count; i++) {

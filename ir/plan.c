@@ -23,6 +23,10 @@ const char *tensor_name(TensorKind kind) {
     return tensor_names[kind];
 }
 
+const char *tensor_words(const TensorTile *tile) {
+    return tile->in_turns ? " wgmma turns" : tile->wgmma ? " wgmma" : "";
+}
+
 ValueId plan_add_value(Plan *plan, size_t *capacity, Value value) {
     plan->values = arena_grow(plan->arena, plan->values, capacity, plan->value_count + 1, sizeof(Value));
     plan->values[plan->value_count] = value;

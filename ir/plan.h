@@ -84,12 +84,13 @@ typedef enum { TENSOR_NONE, TENSOR_TF32, TENSOR_BF16, TENSOR_F16 } TensorKind;
 // A block of threads makes `rows` by `lanes` of the output; its operands pass through shared memory, 128 bytes of the
 // sum at a time, in a ring of so many stages. A backend without tensor cores takes the register tile. A library's
 // product has the kind alone.
-// wgmma (sm_90a): one warpgroup copies boxes of both operands, which are bf16 in memory (TMA), the others multiply 64
-// rows each (see plan_boxes.c for what boxes can be copied).
+// wgmma (sm_90a): one warpgroup copies boxes of both operands, which are bf16 in memory (TMA), the others multiply: 64
+// rows each, of 256 rows 128; in turns, each of two has a tile of its own, and one is stored while the other is
+// multiplied (see plan_boxes.c for what boxes can be copied).
 typedef struct {
     TensorKind kind;               // TENSOR_NONE: no tensor cores, and the rest is 0
     uint32_t rows, lanes, stages;
-    bool wgmma;
+    bool wgmma, in_turns;
 } TensorTile;
 // none: ready before the run (input, state). same: piece k needs only piece k of the producer. all: needs every piece.
 typedef enum { EDGE_NONE, EDGE_SAME, EDGE_ALL } EdgeKind;
@@ -212,6 +213,7 @@ const char *copy_name(Arena *arena, const Graph *dims, const char *param, DType 
 const char *form_name(Form form);
 const char *engine_name(Engine engine);
 const char *tensor_name(TensorKind kind);   // "tf32"; "none"
+const char *tensor_words(const TensorTile *tile);   // who multiplies: "", " wgmma", " wgmma turns"
 enum { TENSOR_KINDS = TENSOR_F16 + 1 };
 
 void plan_print(const Plan *plan, Text *out);

@@ -171,25 +171,29 @@ static bool is_block_extent(uint32_t extent) {
     return extent == 32 || extent == 64 || extent == 128 || extent == 256;
 }
 
-// One warpgroup has 64 rows, and lanes in whole lines of 128 bytes.
+// One warpgroup has 64 rows and lanes in whole lines of 128 bytes, or 128 rows and 128 lanes.
 static const char *check_wgmma(const Plan *plan, const Step *step) {
     const TensorTile *tensor = &step->tensor;
     if (tensor->kind != TENSOR_BF16) return "takes wgmma for what is not bf16";
-    if (tensor->rows % 64 || tensor->rows == 0 || tensor->rows > 128 || tensor->lanes % 64 || tensor->lanes == 0 ||
-        tensor->lanes > 256)
-        return "has blocks for wgmma of other than 64 or 128 rows and 64, 128, 192 or 256 lanes";
+    bool is_row_count = tensor->rows == 64 || tensor->rows == 128 || (tensor->rows == 256 && !tensor->in_turns);
+    if (!is_row_count || tensor->lanes % 64 || tensor->lanes == 0 || tensor->lanes > 256)
+        return "has blocks for wgmma of other than 64, 128 or 256 rows and 64, 128, 192 or 256 lanes";
+    bool is_tall = tensor->rows == 256 || (tensor->rows == 128 && tensor->in_turns);
+    if (is_tall && tensor->lanes != 128) return "has 128 rows for a warpgroup and other than 128 lanes";
     if (tensor->stages < 2 || tensor->stages > 8) return "has a ring of less than 2 or more than 8 stages";
     return step_box_refusal(plan, step);
 }
 
 static const char *check_tensor(const Step *step) {
     const TensorTile *tensor = &step->tensor;
-    if (tensor->kind == TENSOR_NONE) return tensor->wgmma ? "takes wgmma and no tensor cores" : NULL;
+    bool is_of_warpgroups = tensor->wgmma || tensor->in_turns;
+    if (tensor->kind == TENSOR_NONE) return is_of_warpgroups ? "takes wgmma and no tensor cores" : NULL;
     if (step->form != FORM_PRODUCT) return "takes tensor cores and is no product";
     if (step->engine != ENGINE_TILES)
         return tensor->rows || tensor->lanes || tensor->stages || tensor->wgmma ? "is a library's and has blocks"
                                                                                 : NULL;
     if (tensor->wgmma) return NULL;
+    if (tensor->in_turns) return "takes turns without wgmma";
     if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
         return "has blocks of other extents than 32, 64, 128 and 256";
     return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;

@@ -276,6 +276,7 @@ static bool parse_tensor(Parser *p, bool has_blocks, TensorTile *tensor) {
                            .lanes = (uint32_t)lanes,
                            .stages = (uint32_t)stages,
                            .wgmma = token_take_word(&p->tokens, "wgmma")};
+    tensor->in_turns = tensor->wgmma && token_take_word(&p->tokens, "turns");
     return true;
 }
 

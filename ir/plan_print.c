@@ -124,7 +124,7 @@ static void print_how(const Plan *plan, const Step *step, Text *out) {
     if (tensor->kind) text_append(out, " tensor %s", tensor_name(tensor->kind));
     if (tensor->rows)
         text_append(out, " %u by %u stages %u%s", tensor->rows, tensor->lanes, tensor->stages,
-                    tensor->wgmma ? " wgmma" : "");
+                    tensor_words(tensor));
     if (step->flops != 0 || step->bytes != 0) {
         print_count("flops", step->flops, out);
         print_count("bytes", step->bytes, out);

@@ -55,7 +55,7 @@ typedef struct {
     const char *section;                  // that of the section it stands in
     uint32_t rows, lanes;                 // tile, block
     uint32_t stages;                      // block; 0: as the cost model says
-    bool wgmma;                           // block: by warpgroups
+    bool wgmma, in_turns;                 // block: by warpgroups, each with a tile of its own
     uint32_t pieces;                      // chunk, strand; 0: off; block: parts, 0: as the cost model says
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores

@@ -197,6 +197,8 @@ static bool parse_block(Line *line, Choice *choice) {
         return false;
     choice->wgmma = peek(line, 0) && text_equal(peek(line, 0), "wgmma");
     line->next += choice->wgmma;
+    choice->in_turns = choice->wgmma && peek(line, 0) && text_equal(peek(line, 0), "turns");
+    line->next += choice->in_turns;
     return true;
 }
 

@@ -173,7 +173,7 @@ static void write_block(Writing *writing, const Plan *plan, const Step *step) {
     uint32_t parts = plan->values[step->outputs[0]].parts;
     add_line(writing, arena_format(writing->arena, "block %s at %s %ux%u stages %u parts %u%s", step->label,
                                    only_place(writing, plan, step), tile->rows, tile->lanes, tile->stages,
-                                   parts > 1 ? parts : 1, tile->wgmma ? " wgmma" : ""));
+                                   parts > 1 ? parts : 1, tensor_words(tile)));
 }
 
 // Joined steps are cut like the one before; those of a strand by the strand.

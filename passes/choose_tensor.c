@@ -179,7 +179,7 @@ static bool way_of(void *context, int block, uint32_t parts, TensorWay *way) {
     if (!block_fits(product, block, LEAST_STAGES) || !is_asked(product, block, parts)) return false;
     bool has_stages = product->asked && !product->asked->wgmma && product->asked->stages;
     uint32_t stages = has_stages ? product->asked->stages : stages_of(&product->shape, block, parts);
-    way->tile = (TensorTile){product->kind, blocks[block].rows, blocks[block].lanes, stages, false};
+    way->tile = (TensorTile){product->kind, blocks[block].rows, blocks[block].lanes, stages, false, false};
     way->seconds = tensor_seconds(product, block, parts);
     return true;
 }

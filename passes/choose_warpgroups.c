@@ -1,17 +1,21 @@
 // choose_warpgroups: which products of tensor cores go to warpgroups (wgmma), which boxes bring their factors (TMA).
 //
 // requires  tensor tiles, what is stored in bf16
-// ensures   such a product has a tile for wgmma, if it is faster so: 64 rows for each warpgroup that multiplies, stages
-//           as many as find shared memory. Both factors are bf16 in memory, and tensors whose boxes can be copied; the
-//           others keep to mma.sync
+// ensures   such a product has a tile for wgmma, if it is faster so: 64 or 128 rows for each warpgroup that multiplies,
+//           or a tile for each of two that take turns; stages as many as find shared memory. Both factors are bf16 in
+//           memory, and tensors whose boxes can be copied; the others keep to mma.sync
 //           its sum is cut in other groups, if that is better for the other blocks
 // does nothing but on sm_90a
 // ledger    per product in tensor cores: made, with both times, or the first condition that failed
 //
 //     step 7 product ...  tensor bf16 128 by 128 stages 2      tensor bf16 128 by 256 stages 4 wgmma
 //
-// The cost of a candidate: a multiprocessor has one block at a time. A block waits for its first boxes, multiplies as
-// fast as tensor cores or shared memory let it, and stores its part of the result, which nothing hides.
+// The cost of a candidate: a multiprocessor has one block, which takes tile after tile. A tile's products take what
+// tensor cores, shared memory, or the cache of all need, whichever is slowest; then it is stored, which takes what its
+// memory or its instructions need. Both follow each other, but that factors of the next tile come meanwhile; in turns,
+// one tile's products hide the other's epilogue. The rates below are published ones, of no measurement here: 0.8 of the
+// peak is what the best kernels reach on random data; 5120 bytes a clock is the width of the cache of all, which tiles
+// of 128 by 128 wait for, and those of 128 by 256 hardly.
 #include <math.h>
 
 #include "passes/panels.h"
@@ -19,14 +23,22 @@
 #include "passes/tensor_cost.h"
 
 enum { STAGE_BYTES = 128, STAGE_DEPTH = 64, ELEMENT_BYTES = 2, LEAST_STAGES = 2, MOST_STAGES = 6, BARRIER_ROOM = 1024 };
-static const double shared_bandwidth = 220e9;                      // of a multiprocessor: 128 bytes a clock
-static const double cache_speed = 2.5;                             // of the cache of all, in terms of memory's
-static const double first_seconds = 1.0e-6, next_seconds = 0.7e-6; // until a block's first boxes have come
-static const double wgmma_speed = 0.8, mma_speed = 0.6;            // parts of the peak that good kernels reach
+static const double shared_bandwidth = 220e9;           // of a multiprocessor: 128 bytes a clock
+static const double cache_speed = 2;                    // of the cache of all, in terms of memory's: 5120 bytes a clock
+static const double first_seconds = 1.0e-6;             // until a block's first boxes have come
+static const double hand_over_seconds = 0.2e-6;         // from the last products of a tile to the first of the next
+static const double instruction_rate = 160e9;           // of a multiprocessor's threads: 128 a clock, at 0.7 of that
+static const double wgmma_speed = 0.8, mma_speed = 0.6; // parts of the peak that good kernels reach
+// Instructions of an epilogue for each element, whatever it computes: sums cleared, exchanged, addressed.
+enum { PLAIN_INSTRUCTIONS = 6 };
 
 static const struct {
     uint32_t rows, lanes;
-} blocks[] = {{64, 64}, {64, 128}, {64, 256}, {128, 64}, {128, 128}, {128, 192}, {128, 256}};
+    bool in_turns;
+} blocks[] = {
+    {64, 64, false},   {64, 128, false},  {64, 256, false},  {128, 64, false}, {128, 128, false},
+    {128, 192, false}, {128, 256, false}, {256, 128, false}, {64, 256, true},  {128, 128, true},
+};
 enum { BLOCKS = sizeof blocks / sizeof *blocks };
 
 typedef struct {
@@ -35,6 +47,7 @@ typedef struct {
     Contraction contraction;
     TensorShape shape;
     double flops;         // of a multiprocessor's tensor cores
+    double epilogue_bytes, epilogue_instructions; // of an element: all that is read and written besides, and computed
     const Choice *asked;  // the block; NULL: any
 } Product;
 
@@ -51,26 +64,77 @@ static uint32_t stages_of(const TensorShape *shape, int block, double steps) {
     return stages;
 }
 
-// Each warpgroup's product of 64 rows reads its own rows and all lanes from shared memory.
-static double block_seconds(const Product *product, int block, double summed) {
+// Each product of 64 rows reads its own rows and all lanes from shared memory.
+static double products_seconds(const Product *product, int block, double summed) {
+    const Target *target = product->shape.target;
     double rows = blocks[block].rows, lanes = blocks[block].lanes;
     double multiply = 2 * rows * lanes * summed / (wgmma_speed * product->flops);
     double hand_out = rows / 64 * (64 + lanes) * summed * ELEMENT_BYTES / shared_bandwidth;
-    return multiply > hand_out ? multiply : hand_out;
+    double cache = (rows + lanes) * summed * ELEMENT_BYTES / (cache_speed * target->bandwidth / target->cores);
+    return fmax(multiply, fmax(hand_out, cache));
+}
+
+static double epilogue_seconds(const Product *product, int block) {
+    const Target *target = product->shape.target;
+    double elements = (double)blocks[block].rows * blocks[block].lanes;
+    double memory = elements * product->epilogue_bytes / (target->bandwidth / target->cores);
+    return fmax(memory, elements * product->epilogue_instructions / instruction_rate);
 }
 
 static double seconds_of(const Product *product, int block, uint32_t parts) {
     const TensorShape *shape = &product->shape;
     const Target *target = shape->target;
-    double rows = blocks[block].rows, lanes = blocks[block].lanes;
-    double count = shape->batch * ceil(shape->rows / rows) * ceil(shape->lanes / lanes) * parts;
+    double count = shape->batch * ceil(shape->rows / blocks[block].rows) * ceil(shape->lanes / blocks[block].lanes);
     double summed = ceil(shape->summed / parts / STAGE_DEPTH) * STAGE_DEPTH;
-    double rounds = ceil(count / target->cores), busy = rounds * block_seconds(product, block, summed);
-    double traffic = count * (rows + lanes) * summed * ELEMENT_BYTES / (cache_speed * target->bandwidth);
-    double output = rounds * rows * lanes * shape->result_bytes / (target->bandwidth / target->cores);
+    double rounds = ceil(count * parts / target->cores);
+    double products = products_seconds(product, block, summed), epilogue = epilogue_seconds(product, block);
+    double tiles = rounds * (products + epilogue + hand_over_seconds);
+    if (blocks[block].in_turns) tiles = rounds * fmax(products, epilogue) + fmin(products, epilogue);
     double again = (parts - 1) * shape->parts.readers * shape->batch * shape->rows * shape->lanes * sizeof(float);
-    double wait = first_seconds + (rounds - 1) * next_seconds;
-    return wait + (busy > traffic ? busy : traffic) + output + again / target->bandwidth;
+    return first_seconds + tiles + again / target->bandwidth;
+}
+
+// What an operation is in instructions.
+static double instructions_of(const Node *node) {
+    switch (node->op) {
+    case OP_CONST:
+    case OP_CONTRACT: return 0;
+    case OP_DIV: return 12;
+    case OP_EXP:
+    case OP_RSQRT: return 20;
+    case OP_TANH:
+    case OP_ERF: return 45;
+    default: return 1;
+    }
+}
+
+static void find_epilogue(Product *product) {
+    const Step *step = product->step;
+    const Graph *region = step->region;
+    uint32_t rows = operand_below(region, product->contraction.rows_operand);
+    uint32_t lanes = operand_below(region, product->contraction.lanes_operand);
+    double elements = product->shape.batch * product->shape.rows * product->shape.lanes;
+    product->epilogue_instructions = PLAIN_INSTRUCTIONS;
+    for (NodeId id = 0; id < graph_nodes(region); id++) {
+        const Node *node = graph_node(region, id);
+        bool is_of_each = (double)graph_elements(product->plan->dims, node->dims) >= elements;
+        if (is_of_each) product->epilogue_instructions += instructions_of(node);
+    }
+    for (uint32_t k = 0; k < step->output_count; k++)
+        product->epilogue_bytes += (double)dtype_bytes(product->plan->values[step->outputs[k]].dtype);
+    for (uint32_t k = 0; k < step->operand_count; k++) {
+        const Value *value = &product->plan->values[step->operands[k]];
+        if (k == rows || k == lanes) continue;
+        product->epilogue_bytes +=
+            (double)dtype_bytes(value->dtype) * (double)layout_elements(&value->layout) / elements;
+    }
+}
+
+// Of all elements' epilogues, which no model of mma.sync has.
+static double instructions_seconds(const Product *product) {
+    const TensorShape *shape = &product->shape;
+    double elements = shape->batch * shape->rows * shape->lanes;
+    return elements * product->epilogue_instructions / (instruction_rate * shape->target->cores);
 }
 
 // ---- ways
@@ -92,17 +156,30 @@ static bool is_asked(const Product *product, int block, uint32_t parts) {
     const Choice *asked = product->asked;
     if (!asked) return true;
     uint32_t stages = asked->stages ? asked->stages : LEAST_STAGES;
-    return blocks[block].rows == asked->rows && blocks[block].lanes == asked->lanes && stages >= LEAST_STAGES &&
-           stages <= MOST_STAGES && has_room(&product->shape, block, stages) &&
-           (!asked->pieces || asked->pieces == parts);
+    return blocks[block].rows == asked->rows && blocks[block].lanes == asked->lanes &&
+           blocks[block].in_turns == asked->in_turns && stages >= LEAST_STAGES && stages <= MOST_STAGES &&
+           has_room(&product->shape, block, stages) && (!asked->pieces || asked->pieces == parts);
+}
+
+// A warpgroup with two products at once: of a sum of one stage ptxas would clear the second sums between the products,
+// and say so (C7519).
+static bool is_tall(int block) {
+    return blocks[block].rows == 256 || (blocks[block].rows == 128 && blocks[block].in_turns);
 }
 
 static bool way_of(void *context, int block, uint32_t parts, TensorWay *way) {
     const Product *product = context;
+    double steps = ceil(product->shape.summed / parts / STAGE_DEPTH);
     if (!is_asked(product, block, parts) || (parts > 1 && refusal(product, parts))) return false;
-    uint32_t stages = stages_of(&product->shape, block, ceil(product->shape.summed / parts / STAGE_DEPTH));
+    if (steps < 2 && is_tall(block)) return false;
+    uint32_t stages = stages_of(&product->shape, block, steps);
     if (product->asked && product->asked->stages) stages = product->asked->stages;
-    way->tile = (TensorTile){TENSOR_BF16, blocks[block].rows, blocks[block].lanes, stages, true};
+    way->tile = (TensorTile){.kind = TENSOR_BF16,
+                             .rows = blocks[block].rows,
+                             .lanes = blocks[block].lanes,
+                             .stages = stages,
+                             .wgmma = true,
+                             .in_turns = blocks[block].in_turns};
     way->seconds = seconds_of(product, block, parts);
     return true;
 }
@@ -126,13 +203,14 @@ static void choose(Plan *plan, Step *step, PassContext *context) {
                        .shape = tensor_shape(plan, step, target),
                        .flops = target_tensor_flops(target, false) / target->cores,
                        .asked = asked};
+    find_epilogue(&product);
     bool is_of_others = asked && !asked->wgmma;
     Decision decision = {.pass = "choose_warpgroups", .what = "product by warpgroups", .place = step->place};
     TensorWay way;
     decision.reason = is_of_others ? "a choice says in what blocks" : find_way(&product, &way);
     bool is_possible = !decision.reason;
     if (is_possible) {
-        double mma = tensor_step_seconds(plan, step, target, mma_speed);
+        double mma = tensor_step_seconds(plan, step, target, mma_speed) + instructions_seconds(&product);
         decision.made = way.seconds < mma;
         decision.reason = tensor_way_text(context->arena, &way, mma, "by mma.sync");
     }

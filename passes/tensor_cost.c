@@ -76,8 +76,9 @@ bool tensor_fastest_way(const TensorShape *shape, int blocks, TensorWayOf *way_o
 
 const char *tensor_way_text(Arena *arena, const TensorWay *way, double other, const char *otherwise) {
     const char *parts = way->parts > 1 ? arena_format(arena, ", %u parts", way->parts) : "";
-    return arena_format(arena, "blocks of %u by %u, %u stages%s: %.3g us, %.3g us %s", way->tile.rows, way->tile.lanes,
-                        way->tile.stages, parts, 1e6 * way->seconds, 1e6 * other, otherwise);
+    const char *turns = way->tile.in_turns ? " in turns" : "";
+    return arena_format(arena, "blocks of %u by %u%s, %u stages%s: %.3g us, %.3g us %s", way->tile.rows,
+                        way->tile.lanes, turns, way->tile.stages, parts, 1e6 * way->seconds, 1e6 * other, otherwise);
 }
 
 // ---- what is made of them

@@ -128,7 +128,7 @@ static bool uses_element(const Printer *printer, uint32_t begin, uint32_t end, u
 
 // Which rows and lanes of the tile the r-th and v-th registers of a thread are: a worker's are side by side.
 static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
-    const char *own_row = printer->tensor ? "OWN_ROW(r)" : "r";
+    const char *own_row = !printer->tensor ? "r" : printer->tensor->tile.wgmma ? "GROUP_ROW(r)" : "OWN_ROW(r)";
     int open = open_parts(printer, "r", printer->rows, printer->rolled_rows);
     bool is_used = has_fours(printer, begin, end) ||
                    uses_element(printer, begin, end, SHAPE_ROWS, SHAPE_ROWS, printer->rows_loop);

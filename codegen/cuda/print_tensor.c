@@ -25,15 +25,15 @@ static int factor_bytes(const TileProgram *program, int k) {
     return (int)dtype_bytes(program->buffers[load->buffer].dtype);
 }
 
-// One warpgroup that copies, and one for each 64 rows.
+// One warpgroup that copies, and one for each 64 rows; two for 256 rows, and two that take turns.
 static Tensor tensor_of_warpgroups(const TensorTile *tile) {
-    int warpgroups = (int)tile->rows / 64;
+    int warpgroups = tile->in_turns || tile->rows > 64 ? 2 : 1;
     return (Tensor){.tile = *tile,
-                    .warps_rows = 4 * warpgroups,
+                    .warps_rows = tile->in_turns ? 4 : 4 * warpgroups,
                     .warps_lanes = 1,
                     .threads = 128 * (1 + warpgroups),
                     .resident = 1,
-                    .row_tiles = 1,
+                    .row_tiles = (int)tile->rows / (tile->in_turns ? 64 : 64 * warpgroups),
                     .lane_tiles = (int)tile->lanes / 8,
                     .depth = TENSOR_LINE / 2,
                     .together = 16,

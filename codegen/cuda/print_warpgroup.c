@@ -15,6 +15,11 @@
 // at which each warp that multiplies it arrives once; their parity is that of the `round` through the ring, which goes
 // on from tile to tile. What a tile lacks of rows, lanes or summed indices comes as zeros. The producer's registers go
 // to the others.
+//
+// In turns, each of two warpgroups takes every other tile of the block. Stages come tile by tile, so one multiplies
+// what has come while the other stores: that hides an epilogue as long as a tile's products. Which one's turn it is two
+// more barriers say (`turns`): parities tell but two successive rounds of a stage apart, so nobody may wait for a later
+// one.
 #include <string.h>
 
 #include "base/diag.h"
@@ -105,11 +110,13 @@ static void print_ring_head(Printer *printer, const Boxes *boxes) {
     print_line(printer, "const int steps = %lld;", (long long)steps);
     print_line(printer, "unsigned long long *const full = (unsigned long long *)(ring + %d), *const empty = full + %u;",
                (int)tile->stages * boxes->stage_bytes, tile->stages);
+    if (tile->in_turns) print_line(printer, "unsigned long long *const turns = empty + %u;", tile->stages);
     print_line(printer, "if (threadIdx.x == 0) {");
     print_line(printer, "for (int i = 0; i < %u; i++) {", tile->stages);
     print_line(printer, "barrier_begin(full + i, 1);");
     print_line(printer, "barrier_begin(empty + i, %d);", printer->tensor->warps_rows);
     print_line(printer, "}");
+    if (tile->in_turns) print_line(printer, "for (int i = 0; i < 2; i++) barrier_begin(turns + i, 4);");
     print_line(printer, "barriers_publish();");
     print_line(printer, "}");
     print_line(printer, "block_barrier();");
@@ -153,10 +160,18 @@ static int consumer_registers(const Tensor *tensor) {
     return each >= MOST_REGISTERS ? 0 : rest / consumers / REGISTER_UNIT * REGISTER_UNIT;
 }
 
-// Every so-manieth tile.
-static void open_tiles(Printer *printer) {
+// Every so-manieth tile. `at`: stages of the ring that came before it.
+static void open_consumed_tiles(Printer *printer) {
     long long tiles = (long long)tensor_blocks(printer->program);
-    print_line(printer, "for (int work = block; work < %lld; work += blocks) {", tiles);
+    if (!printer->tensor->tile.in_turns) {
+        print_line(printer, "for (int work = block, at = 0; work < %lld; work += blocks, at += steps) {", tiles);
+    } else {
+        print_line(printer, "const int own = WARPGROUP - 1;");
+        print_line(printer, "int work = block + blocks * own, at = steps * own, turn = 1 - own;");
+        print_line(printer, "for (; work < %lld; work += 2 * blocks, at += 2 * steps, turn ^= 1) {", tiles);
+    }
+    uint32_t stages = printer->tensor->tile.stages;
+    print_line(printer, "int slot = at %% %u, round = at / %u %% 2, before = 0;", stages, stages);
 }
 
 static void print_next_slot(Printer *printer) {
@@ -170,7 +185,8 @@ static void print_producer(Printer *printer, const Boxes *boxes) {
     print_line(printer, "map_prefetch(&m0);");
     print_line(printer, "map_prefetch(&m1);");
     print_line(printer, "int slot = 0, round = 0;");
-    open_tiles(printer);
+    print_line(printer, "for (int work = block; work < %lld; work += blocks) {",
+               (long long)tensor_blocks(printer->program));
     print_tiles(printer);
     print_line(printer, "ROLLED");
     print_line(printer, "for (int step = 0; step < steps; step++) {");
@@ -192,25 +208,38 @@ static const char *matrix_text(const Printer *printer, const BoxPanel *panel, co
     return arena_format(printer->arena, "matrix_by_depth(%s, part, %d)", name, panel->bytes / panel->boxes);
 }
 
+enum { GROUP_BYTES = 64 * TENSOR_LINE };   // of 64 rows, side by side or one beneath the other
+
 static void print_multiplication(Printer *printer, const Boxes *boxes, TileValue sums) {
-    int rows = boxes->panels[0].bytes;
-    print_line(printer, "const unsigned char *const rows_panel = ring + slot * %d + %d * (WARPGROUP - 1);",
-               boxes->stage_bytes, 64 * TENSOR_LINE);
-    print_line(printer, "const unsigned char *const lanes_panel = ring + slot * %d + %d;", boxes->stage_bytes, rows);
+    const Tensor *tensor = printer->tensor;
+    const char *own = tensor->tile.in_turns
+                          ? ""
+                          : arena_format(printer->arena, " + %d * (WARPGROUP - 1)", GROUP_BYTES * tensor->row_tiles);
+    print_line(printer, "const unsigned char *const rows_panel = ring + slot * %d%s;", boxes->stage_bytes, own);
+    print_line(printer, "const unsigned char *const lanes_panel = ring + slot * %d + %d;", boxes->stage_bytes,
+               boxes->panels[0].bytes);
     print_line(printer, "barrier_wait(full + slot, round);");
     print_line(printer, "products_begin();");
     print_line(printer, "UNROLL");
-    print_line(printer, "for (int part = 0; part < %d; part++)", printer->tensor->depth / printer->tensor->together);
-    const char *a = matrix_text(printer, &boxes->panels[0], "rows_panel");
-    const char *b = matrix_text(printer, &boxes->panels[1], "lanes_panel");
-    print_line(printer, "    multiply_64_by_%u(v%u, %s, %s, %d, %d);", printer->tensor->tile.lanes, sums, a, b,
-               boxes->panels[0].by_depth, boxes->panels[1].by_depth);
+    print_line(printer, "for (int part = 0; part < %d; part++) {", tensor->depth / tensor->together);
+    const char *lanes = matrix_text(printer, &boxes->panels[1], "lanes_panel");
+    for (int i = 0; i < tensor->row_tiles; i++) {
+        const char *rows = i ? arena_format(printer->arena, "rows_panel + %d", i * GROUP_BYTES) : "rows_panel";
+        const char *into = i ? arena_format(printer->arena, "(v%u + %d)", sums, 2 * i)
+                             : arena_format(printer->arena, "v%u", sums);
+        print_line(printer, "multiply_64_by_%u(%s, %s, %s, %d, %d);", tensor->tile.lanes, into,
+                   matrix_text(printer, &boxes->panels[0], rows), lanes, boxes->panels[0].by_depth,
+                   boxes->panels[1].by_depth);
+    }
+    print_line(printer, "}");
     print_line(printer, "products_end();");
 }
 
 // All stages of a tile; the last one is released before the tile is stored.
 static void print_sums(Printer *printer, const Boxes *boxes) {
     TileValue sums = printer_op(printer, boxes->multiply)->operands[0];
+    bool in_turns = printer->tensor->tile.in_turns;
+    if (in_turns) print_line(printer, "barrier_wait(turns + own, turn);");
     print_line(printer, "ROLLED");
     print_line(printer, "for (int step = 0; step < steps; step++) {");
     print_multiplication(printer, boxes, sums);
@@ -219,20 +248,26 @@ static void print_sums(Printer *printer, const Boxes *boxes) {
     print_line(printer, "before = slot;");
     print_next_slot(printer);
     print_line(printer, "}");
+    if (in_turns) print_line(printer, "if (WARP_LANE == 0) barrier_arrive(turns + 1 - own);");
     print_line(printer, "products_wait(0);");
     print_line(printer, "if (WARP_LANE == 0) barrier_arrive(empty + before);");
     print_line(printer, "UNROLL");
-    print_line(printer, "for (int v = 0; v < %d; v++) products_keep(v%u[0][v], v%u[1][v]);", printer->vectors, sums,
+    print_line(printer, "for (int r = 0; r < %d; r += 2) {", printer->rows);
+    print_line(printer, "UNROLL");
+    print_line(printer, "for (int v = 0; v < %d; v++) products_keep(v%u[r][v], v%u[r + 1][v]);", printer->vectors, sums,
                sums);
+    print_line(printer, "}");
     print_exchange(printer, sums);
 }
 
 static void print_consumers(Printer *printer, const Boxes *boxes, uint32_t sum) {
     int registers = consumer_registers(printer->tensor);
     if (registers > 0) print_line(printer, "registers_increase(%d);", registers);
-    print_line(printer, "const int own_row = 16 * (WARP - 4) + WARP_LANE / 4, own_lane = FIRST_LANE;");
-    print_line(printer, "int slot = 0, before = 0, round = 0;");
-    open_tiles(printer);
+    const char *group = printer->tensor->tile.in_turns
+                            ? ""
+                            : arena_format(printer->arena, "%d * (WARPGROUP - 1) + ", 64 * printer->tensor->row_tiles);
+    print_line(printer, "const int own_row = %s16 * (WARP %% 4) + WARP_LANE / 4, own_lane = FIRST_LANE;", group);
+    open_consumed_tiles(printer);
     uint32_t loop = print_tiles(printer);
     print_between_tiles(printer);
     print_range(printer, loop + 1, sum);

@@ -117,6 +117,8 @@ INLINE void copy_box_5(void *to, const TensorMap *map, void *barrier, int a, int
 #endif
 
 #define WARPGROUP ((int)(threadIdx.x >> 7))
+// A thread's r-th row of its warpgroup's.
+#define GROUP_ROW(r) (own_row + 64 * ((r) / 2) + 8 * ((r) % 2))
 
 // Matrices of 128-byte lines. By rows: a line for each row, 64 summed indices side by side; part-th 16 of them. By
 // depth: a line for each summed index, 64 rows (or lanes) side by side, the next 64 `further` bytes on; part-th 16.

@@ -31,13 +31,15 @@ static void add_blocks(TuneWays *ways, const char *const *blocks, const char *be
 
 TuneWays tune_ways(Arena *arena, const Target *target, TensorKind tensor, bool with_numeric) {
     static const char *const blocks[] = {"64x64", "128x64", "64x128", "128x128", "32x64", "64x32", "32x32", NULL};
-    static const char *const of_warpgroups[] = {"128x128", "128x256", "64x128", "64x256",
+    static const char *const of_warpgroups[] = {"128x128", "128x256", "256x128", "64x128", "64x256",
                                                 "128x192", "128x64",  "64x64",  NULL};
+    static const char *const in_turns[] = {"128x128", "64x256", NULL};
     TuneWays ways = {.arena = arena};
     bool has_tensor = tensor != TENSOR_NONE, has_library = with_numeric && target->library_bytes > 0;
     bool has_warpgroups = with_numeric && tensor == TENSOR_BF16 && target_has_wgmma(target);
     if (has_library) add_way(&ways, "engine * cublaslt");
     if (has_warpgroups) add_blocks(&ways, of_warpgroups, " wgmma");
+    if (has_warpgroups) add_blocks(&ways, in_turns, " wgmma turns");
     if (has_tensor) add_blocks(&ways, blocks, "");
     if (has_tensor) add_blocks(&ways, blocks, " stages 2");
     for (int parts = 1; parts <= 4 && has_tensor && with_numeric; parts *= 4) {
@@ -54,7 +56,8 @@ static bool goes(const Plan *plan, const Step *step, const Choice *way) {
     const TensorTile *tile = &step->tensor;
     uint32_t parts = plan->values[step->outputs[0]].parts;
     if (way->verb == CHOICE_ENGINE) return (step->engine == ENGINE_TILES) == text_equal(way->engine, "tiles");
-    return tile->rows == way->rows && tile->lanes == way->lanes && tile->wgmma == way->wgmma &&
+    bool is_same = tile->rows == way->rows && tile->lanes == way->lanes && tile->wgmma == way->wgmma;
+    return is_same && tile->in_turns == way->in_turns &&
            (!way->stages || tile->stages == way->stages) && (!way->pieces || (parts > 1 ? parts : 1) == way->pieces);
 }
 

@@ -8,7 +8,7 @@
 #include "base/diag.h"
 
 enum { MOST_BARRIERS = 64, MOST_BOXES = 256, MOST_GROUPS_OF_WARPS = 8, MOST_PRODUCTS = 64 };
-enum { ROWS = 64, MOST_LANES = 256, DEPTH = 16, BARRIER_BYTES = 8 };
+enum { MOST_SUMS = 2, ROWS = 64, MOST_LANES = 256, DEPTH = 16, BARRIER_BYTES = 8 };
 
 typedef struct {
     unsigned char *place;
@@ -25,16 +25,22 @@ typedef struct {
 
 typedef struct {
     EmulatedTogether how;
-    int group;
+    int group, sums; // which of the warpgroup's
 } Product;
+
+// Sums under way: the registers of the threads are full of NaNs meanwhile.
+typedef struct {
+    bool is_hidden;
+    float *registers[WARPGROUP];
+    int lanes;
+    float values[ROWS][MOST_LANES];
+} Sums;
 
 typedef struct {
     Product products[MOST_PRODUCTS];
     int count, groups; // under way; groups ended so far
-    bool is_fenced, is_hidden;
-    float *registers[WARPGROUP]; // the sums under way are of these
-    int lanes;
-    float sums[ROWS][MOST_LANES];
+    bool is_fenced;
+    Sums sums[MOST_SUMS];
 } Warpgroup;
 
 static struct {
@@ -60,13 +66,16 @@ void warpgroup_begin(const WarpgroupBlock *block) {
     for (int i = 0; i < MOST_GROUPS_OF_WARPS; i++) {
         Warpgroup *group = &machine.warpgroups[i];
         group->count = group->groups = 0;
-        group->is_fenced = group->is_hidden = false;
+        group->is_fenced = false;
+        for (int k = 0; k < MOST_SUMS; k++)
+            group->sums[k].is_hidden = false;
     }
 }
 
 const char *warpgroup_complaint(bool is_over) {
-    for (int i = 0; i < MOST_GROUPS_OF_WARPS && is_over; i++)
-        if (machine.warpgroups[i].is_hidden) complain("a warpgroup ends before its products are waited for");
+    for (int i = 0; i < MOST_GROUPS_OF_WARPS * MOST_SUMS && is_over; i++)
+        if (machine.warpgroups[i / MOST_SUMS].sums[i % MOST_SUMS].is_hidden)
+            complain("a warpgroup ends before its products are waited for");
     if (is_over && machine.box_count > 0) complain("a block ends before its boxes have come");
     return machine.complaint;
 }
@@ -309,7 +318,7 @@ static bool is_fast(void) {
 }
 #endif
 
-static void multiply(Warpgroup *group, const EmulatedTogether *how) {
+static void multiply(Sums *sums, const EmulatedTogether *how) {
     static float a[ROWS][DEPTH], b[DEPTH][MOST_LANES];
     const Matrix rows = matrix_of(how->a), lanes = matrix_of(how->b);
     for (int k = 0; k < DEPTH; k++) {
@@ -319,45 +328,59 @@ static void multiply(Warpgroup *group, const EmulatedTogether *how) {
             b[k][lane] = read_element(&lanes, lane, k, how->turn_b);
     }
     if (is_fast())
-        add_up_fast(group->sums, how->lanes, a, b, machine.block.exact);
+        add_up_fast(sums->values, how->lanes, a, b, machine.block.exact);
     else
-        add_up(group->sums, how->lanes, a, b, machine.block.exact);
+        add_up(sums->values, how->lanes, a, b, machine.block.exact);
 }
 
 // Thread t has of rows 16*(t/32) + t%32/4 and the 8th behind lanes 8*j + 2*(t%4) and the next.
-static float *sum_at(Warpgroup *group, int thread, int r, int v) {
-    return &group->sums[16 * (thread / 32) + thread % 32 / 4 + 8 * r][8 * (v / 2) + 2 * (thread % 4) + v % 2];
+static float *sum_at(Sums *sums, int thread, int r, int v) {
+    return &sums->values[16 * (thread / 32) + thread % 32 / 4 + 8 * r][8 * (v / 2) + 2 * (thread % 4) + v % 2];
 }
 
-static void hide_sums(Warpgroup *group, EmulatedTogether *const *brought) {
-    group->is_hidden = true;
-    group->lanes = brought[0]->lanes;
-    int each = group->lanes / 4;
+static void hide_sums(Sums *sums, EmulatedTogether *const *brought) {
+    sums->is_hidden = true;
+    sums->lanes = brought[0]->lanes;
+    int each = sums->lanes / 4;
     for (int t = 0; t < WARPGROUP; t++) {
-        group->registers[t] = brought[t]->sums;
+        sums->registers[t] = brought[t]->sums;
         for (int i = 0; i < 2 * each; i++)
-            *sum_at(group, t, i / each, i % each) = brought[t]->sums[i];
+            *sum_at(sums, t, i / each, i % each) = brought[t]->sums[i];
         memset(brought[t]->sums, 0xff, 2 * (size_t)each * sizeof(float));
     }
 }
 
-static void show_sums(Warpgroup *group) {
-    int each = group->lanes / 4;
+static void show_sums(Sums *sums) {
+    int each = sums->lanes / 4;
+    if (!sums->is_hidden) return;
     for (int t = 0; t < WARPGROUP; t++)
         for (int i = 0; i < 2 * each; i++)
-            group->registers[t][i] = *sum_at(group, t, i / each, i % each);
-    group->is_hidden = false;
+            sums->registers[t][i] = *sum_at(sums, t, i / each, i % each);
+    sums->is_hidden = false;
 }
 
 static void run_products(Warpgroup *group, int before) {
     int kept = 0;
     for (int i = 0; i < group->count; i++) {
-        if (group->products[i].group < before)
-            multiply(group, &group->products[i].how);
+        const Product *product = &group->products[i];
+        if (product->group < before)
+            multiply(&group->sums[product->sums], &product->how);
         else
-            group->products[kept++] = group->products[i];
+            group->products[kept++] = *product;
     }
     group->count = kept;
+}
+
+// Those under way, or hidden from now on; -1: there are others.
+static int find_sums(Warpgroup *group, EmulatedTogether *const *brought) {
+    for (int k = 0; k < MOST_SUMS; k++)
+        if (group->sums[k].is_hidden && group->sums[k].registers[0] == brought[0]->sums) return k;
+    for (int k = 0; k < MOST_SUMS; k++) {
+        if (group->sums[k].is_hidden) continue;
+        hide_sums(&group->sums[k], brought);
+        return k;
+    }
+    return -1;
 }
 
 static void begin_product(Warpgroup *group, EmulatedTogether *const *brought) {
@@ -366,13 +389,13 @@ static void begin_product(Warpgroup *group, EmulatedTogether *const *brought) {
         if (brought[t]->a != how->a || brought[t]->b != how->b)
             complain("threads of a warpgroup have different matrix descriptors");
     if (!group->is_fenced) complain("products whose sums are not fenced");
-    if (!group->is_hidden) hide_sums(group, brought);
+    int k = find_sums(group, brought);
     for (int t = 0; t < WARPGROUP; t++)
-        if (group->registers[t] != brought[t]->sums || group->lanes != how->lanes)
+        if (k < 0 || group->sums[k].registers[t] != brought[t]->sums || group->sums[k].lanes != how->lanes)
             complain("products of other sums before those under way are waited for");
     if (machine.complaint) return;
     CHECK(group->count < MOST_PRODUCTS);
-    group->products[group->count++] = (Product){*how, group->groups};
+    group->products[group->count++] = (Product){*how, group->groups, k};
     if (machine.block.draw(4) == 0) run_products(group, group->groups + 1);
 }
 
@@ -389,7 +412,8 @@ void warpgroup_together(uint32_t warpgroup, EmulatedTogether *const *brought) {
         return;
     case TOGETHER_WAIT:
         run_products(group, group->groups - count);
-        if (group->count == 0 && group->is_hidden) show_sums(group);
+        for (int k = 0; k < MOST_SUMS && group->count == 0; k++)
+            show_sums(&group->sums[k]);
         return;
     case TOGETHER_REGISTERS:
         if (count < 24 || count > 256 || count % 8 != 0) complain("so many registers cannot be had");

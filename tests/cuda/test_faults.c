@@ -274,7 +274,7 @@ static void blocks_of_all_sizes(void **state) {
     for (size_t i = 0; i < PRODUCTS * (sizeof blocks / sizeof *blocks); i++) {
         Arena *arena = arena_create();
         const uint32_t *block = blocks[i / PRODUCTS];
-        TensorTile tile = {products[i % PRODUCTS].kind, block[0], block[1], block[2], false};
+        TensorTile tile = {products[i % PRODUCTS].kind, block[0], block[1], block[2], false, false};
         const char *wrong = emulate_products(arena, products[i % PRODUCTS].text, tile, NULL);
         if (wrong)
             fail_msg("%s, %u by %u, %u stages: %s", tensor_name(tile.kind), tile.rows, tile.lanes, tile.stages, wrong);
@@ -361,7 +361,7 @@ static const char *without_passing_on(Arena *arena, const char *source) {
 
 static void must_fail(const char *text, TensorKind kind, SourceEdit edit, const char *expected) {
     Arena *arena = arena_create();
-    const char *wrong = emulate_products(arena, text, (TensorTile){kind, 32, 32, 3, false}, edit);
+    const char *wrong = emulate_products(arena, text, (TensorTile){kind, 32, 32, 3, false, false}, edit);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);
     assert_non_null(strstr(wrong, expected));
@@ -402,7 +402,7 @@ static void wrong_rounding(void **state) {
 static void parts_that_stay_where_they_are(void **state) {
     (void)state;
     Arena *arena = arena_create();
-    TensorTile large = {TENSOR_TF32, 128, 128, 2, false};
+    TensorTile large = {TENSOR_TF32, 128, 128, 2, false, false};
     const char *wrong = emulate_products(arena, PRODUCT_TEXT, large, without_passing_on);
     print_message("    %.160s\n", wrong ? wrong : "NOT CAUGHT");
     assert_non_null(wrong);

@@ -298,11 +298,13 @@ static void compile_warpgroups(const char *text, TensorTile tile) {
 
 static void warpgroups(void **state) {
     (void)state;
-    static const uint32_t blocks[][3] = {{64, 64, 4},   {64, 256, 4},  {128, 64, 4},
-                                         {128, 128, 4}, {128, 192, 4}, {128, 256, 4}};
+    static const uint32_t blocks[][4] = {{64, 64, 4},    {64, 256, 4},     {128, 64, 4}, {128, 128, 4},
+                                         {128, 192, 4},   {128, 256, 4},    {256, 128, 4},
+                                         {64, 256, 4, 1}, {128, 128, 6, 1}};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        TensorTile tile = {TENSOR_BF16, blocks[i][0], blocks[i][1], blocks[i][2], true};
-        compile_warpgroups(i % 2 ? warpgroup_four_ways : warpgroup_batches, tile);
+        TensorTile tile = {TENSOR_BF16, blocks[i][0], blocks[i][1], blocks[i][2], true, blocks[i][3]};
+        bool has_long_sums = tile.rows == 256 || tile.in_turns || i % 2;
+        compile_warpgroups(has_long_sums ? warpgroup_four_ways : warpgroup_batches, tile);
     }
 }
 

@@ -85,7 +85,7 @@ static void tensor_cores_have_golden_text(void **state) {
     Plan *plan = tensor_plan_of_text(arena, "tensor", source, TENSOR_TF32, &target, diags);
     assert_non_null(plan);
     assert_int_equal(plan->steps[0].tensor.kind, TENSOR_TF32);
-    plan->steps[0].tensor = (TensorTile){TENSOR_TF32, 128, 64, 2, false};
+    plan->steps[0].tensor = (TensorTile){TENSOR_TF32, 128, 64, 2, false, false};
     assert_int_equal(tensor_steps(plan), 2);
     assert_int_equal(values_in_parts(plan), 1);
     compare_with_golden(arena, plan, "tensor", &target, diags);

@@ -45,20 +45,29 @@ static const char *emulate(Arena *arena, const char *text, TensorTile tile, Sour
 }
 
 static TensorTile tile_of(uint32_t rows, uint32_t lanes, uint32_t stages) {
-    return (TensorTile){TENSOR_BF16, rows, lanes, stages, true};
+    return (TensorTile){.kind = TENSOR_BF16, .rows = rows, .lanes = lanes, .stages = stages, .wgmma = true};
+}
+
+static TensorTile tile_in_turns(uint32_t rows, uint32_t lanes, uint32_t stages) {
+    TensorTile tile = tile_of(rows, lanes, stages);
+    tile.in_turns = true;
+    return tile;
 }
 
 static void blocks_of_all_sizes(void **state) {
     (void)state;
-    static const uint32_t blocks[][3] = {{64, 64, 2},   {64, 128, 3},  {64, 256, 4}, {128, 64, 4},
-                                         {128, 128, 3}, {128, 192, 2}, {128, 256, 4}};
+    static const uint32_t blocks[][4] = {{64, 64, 2},   {64, 128, 3},     {64, 256, 4},     {128, 64, 4},
+                                         {128, 128, 3}, {128, 192, 2},    {128, 256, 4},    {256, 128, 4},
+                                         {64, 192, 3, 1}, {64, 64, 2, 1}, {128, 128, 5, 1}};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         Arena *arena = arena_create();
         TensorTile tile = tile_of(blocks[i][0], blocks[i][1], blocks[i][2]);
+        tile.in_turns = blocks[i][3];
         cores = i % 2 ? 132 : 3;
         const char *wrong = emulate(arena, warpgroup_four_ways, tile, NULL, i % 2 == 1);
         if (!wrong) wrong = emulate(arena, warpgroup_batches, tile, NULL, i % 2 == 0);
-        if (wrong) fail_msg("%u by %u, %u stages: %s", tile.rows, tile.lanes, tile.stages, wrong);
+        if (wrong)
+            fail_msg("%u by %u, %u stages%s: %s", tile.rows, tile.lanes, tile.stages, tensor_words(&tile), wrong);
         arena_free(arena);
     }
 }
@@ -124,6 +133,7 @@ static void random_products(void **state) {
         Arena *arena = arena_create();
         const char *text = random_text(arena, seed);
         TensorTile tile = tile_of(seed % 2 ? 64 : 128, 64 * (1 + (uint32_t)(seed / 2 % 4)), 2 + (uint32_t)(seed % 3));
+        tile.in_turns = seed % 3 == 0 && (tile.rows == 64 || tile.lanes == 128);
         const Plan *plan = warpgroup_plan_of_some(arena, text, tile, &each);
         cores = seed % 4 == 0 ? 132 : (int)(seed % 4);
         const char *wrong = each ? NULL : emulate_plan(arena, plan, NULL, false);
@@ -150,9 +160,8 @@ static const struct {
     {"no wait for a stage to be empty", "barrier_wait(empty + slot, 1 - round);", ";", ""},
     {"the other parity of a full stage", "(full + slot, round)", "(full + slot, 1 - round)", ""},
     {"the other parity of an empty stage", "(empty + slot, 1 - round)", "(empty + slot, round)", "does not end"},
-    {"a parity that does not go on from tile to tile",
-     " round = 0;\n        for (int work = block; work < 4;",
-     " round = 0;\n        for (int work = block; work < 4; round = 1,", ""},
+    {"a parity that does not go on from tile to tile", "at / 2 % 2, before", "0, before", ""},
+    {"stages of each tile from the first slot on", "slot = at % 2", "slot = 0", ""},
     {"too few bytes expected", "barrier_expect(full + slot, 32768)", "barrier_expect(full + slot, 16384)", ""},
     {"sums read before they are there", "products_wait(0);", ";", ""},
     {"a stage released too early", "products_wait(1);", "if (WARP_LANE == 0) barrier_arrive(empty + slot);", ""},
@@ -171,25 +180,50 @@ static const struct {
     {"fewer registers than there are kinds", "registers_increase(240)", "registers_increase(241)", "cannot be had"},
 };
 
+// In turns.
+static const struct {
+    const char *what, *from, *to, *expected;
+} turns[] = {
+    {"a tile for both warpgroups", "block + blocks * own", "block", ""},
+    {"stages of the other's tile", "at = steps * own", "at = 0", ""},
+    {"no wait for one's turn", "barrier_wait(turns + own, turn);", ";", ""},
+    {"both wait at first", "turn = 1 - own", "turn = 0", "does not end"},
+    {"the other's tile, too", "at += 2 * steps", "at += steps", ""},
+    {"rows of the first 64 again", "matrix_by_rows(rows_panel + 8192, part)", "matrix_by_rows(rows_panel, part)",
+     "the CPU has"},
+    {"a stage that waits for both", "barrier_begin(empty + i, 4);", "barrier_begin(empty + i, 8);", "does not end"},
+    {"sums of the second 64 rows read too early", "products_wait(0);", "products_wait(1);", ""},
+};
+
 static const char *planted_from, *planted_to;
 
 static const char *plant(Arena *arena, const char *source) {
     return text_replaced(arena, source, planted_from, planted_to);
 }
 
+static void must_be_caught(const char *what, const char *from, const char *to, const char *expected, TensorTile tile) {
+    Arena *arena = arena_create();
+    planted_from = from;
+    planted_to = to;
+    const char *wrong = emulate(arena, warpgroup_four_ways, tile, plant, false);
+    print_message("    %s: %.120s\n", what, wrong ? wrong : "NOT CAUGHT");
+    assert_non_null(wrong);
+    assert_non_null(strstr(wrong, expected));
+    arena_free(arena);
+}
+
 static void slips_are_caught(void **state) {
     (void)state;
     cores = 2;
-    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
-        Arena *arena = arena_create();
-        planted_from = slips[i].from;
-        planted_to = slips[i].to;
-        const char *wrong = emulate(arena, warpgroup_four_ways, tile_of(128, 128, 2), plant, false);
-        print_message("    %s: %.120s\n", slips[i].what, wrong ? wrong : "NOT CAUGHT");
-        assert_non_null(wrong);
-        assert_non_null(strstr(wrong, slips[i].expected));
-        arena_free(arena);
-    }
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++)
+        must_be_caught(slips[i].what, slips[i].from, slips[i].to, slips[i].expected, tile_of(128, 128, 2));
+}
+
+static void slips_in_turns_are_caught(void **state) {
+    (void)state;
+    cores = 1;
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++)
+        must_be_caught(turns[i].what, turns[i].from, turns[i].to, turns[i].expected, tile_in_turns(128, 128, 2));
 }
 
 // ---- the plan's text, and what the verifier refuses
@@ -198,8 +232,8 @@ static void text_and_back(void **state) {
     (void)state;
     Arena *arena = arena_create();
     Text first = text_create(arena), second = text_create(arena);
-    plan_print(warpgroup_plan(arena, warpgroup_batches, tile_of(128, 192, 3)), &first);
-    assert_non_null(strstr(text_string(&first), "tensor bf16 128 by 192 stages 3 wgmma"));
+    plan_print(warpgroup_plan(arena, warpgroup_batches, tile_in_turns(64, 192, 3)), &first);
+    assert_non_null(strstr(text_string(&first), "tensor bf16 64 by 192 stages 3 wgmma turns"));
     Plan *again = plan_parse(arena, "plan", text_string(&first), diags_create(arena));
     assert_non_null(again);
     assert_null(plan_verify(again, arena));
@@ -227,10 +261,14 @@ static void must_be_refused(TensorTile tile, const char *expected) {
 
 static void wrong_tiles_are_refused(void **state) {
     (void)state;
-    must_be_refused(tile_of(96, 128, 3), "64 or 128 rows");
-    must_be_refused(tile_of(128, 320, 3), "64 or 128 rows");
+    must_be_refused(tile_of(96, 128, 3), "64, 128 or 256 rows");
+    must_be_refused(tile_of(128, 320, 3), "64, 128 or 256 rows");
+    must_be_refused(tile_of(256, 192, 2), "other than 128 lanes");
+    must_be_refused(tile_of(256, 64, 2), "other than 128 lanes");
+    must_be_refused(tile_in_turns(256, 64, 2), "64, 128 or 256 rows");
+    must_be_refused(tile_in_turns(128, 64, 2), "other than 128 lanes");
     must_be_refused(tile_of(128, 128, 1), "ring of less than 2");
-    must_be_refused((TensorTile){TENSOR_TF32, 128, 128, 3, true}, "not bf16");
+    must_be_refused((TensorTile){TENSOR_TF32, 128, 128, 3, true, false}, "not bf16");
 }
 
 static void factors_in_f32_are_refused(void **state) {
@@ -247,7 +285,8 @@ static void factors_in_f32_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_all_sizes),     cmocka_unit_test(random_products),
-        cmocka_unit_test(slips_are_caught),        cmocka_unit_test(text_and_back),
+        cmocka_unit_test(slips_are_caught),        cmocka_unit_test(slips_in_turns_are_caught),
+        cmocka_unit_test(text_and_back),
         cmocka_unit_test(wrong_tiles_are_refused), cmocka_unit_test(factors_in_f32_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,7 +154,7 @@ static void decided_again_on_a_gpu(void **state) {
 static void decided_again_on_a_gpu_under_choices(void **state) {
     (void)state;
     static const char source[] = "make product by tensor cores\nblock layer[*].t 128x64 stages 2\n"
-                                 "block grad.* 64x64 stages 3 parts 2\nblock layer[1..2].u 64x128 stages 3 wgmma\n"
+                                 "block grad.* 64x64 stages 3 parts 2\nblock layer[1..2].u 64x256 wgmma turns\n"
                                  "engine layer[0].t cublaslt\nengine layer[1..2].* cublaslt\nprecision layer[2].a f32\n"
                                  "forbid product by tensor cores at layer[1].s*\nforbid keep copy in bf16 at h.1.*\n";
     same_plan_on_gpu("gpt2", FUSE_ALL, "--dtype=bfloat16", source);

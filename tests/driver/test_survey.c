@@ -46,7 +46,7 @@ static void compute(const char *way, const char *but) {
         step->engine = is_block || is_left ? ENGINE_TILES : ENGINE_BLAS;
         step->tensor = (TensorTile){0};
         if (is_block && !is_left)
-            step->tensor = (TensorTile){TENSOR_BF16, choice->rows, choice->lanes, 2, choice->wgmma};
+            step->tensor = (TensorTile){TENSOR_BF16, choice->rows, choice->lanes, 2, choice->wgmma, choice->in_turns};
     }
 }
 
