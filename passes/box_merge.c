@@ -213,6 +213,13 @@ static bool holds_scatter(const Drawing *drawing, const Box *box) {
     return op_scatters(graph_node(drawing->graph, last_member(box))->op);
 }
 
+// On a GPU one worker has a row that is the only one, and many have a map of its elements, which then begins behind it.
+static bool needs_many(const Drawing *drawing, const Box *row, const Box *map) {
+    bool is_only_row = row->form == FORM_ROW && row->rows == 0;
+    bool is_map = map->form == FORM_MAP && box_dims(drawing, map) != 0;
+    return target_is_gpu(drawing->context->target) && is_only_row && is_map;
+}
+
 // Whether it makes sense to ask.
 bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
     const Box *x = &drawing->boxes[a], *y = &drawing->boxes[b];
@@ -220,6 +227,7 @@ bool box_is_candidate(const Drawing *drawing, BoxId a, BoxId b) {
         return x->group != 0 && x->group == y->group;
     if (x->form == FORM_PRODUCT && y->form == FORM_PRODUCT) return false;
     if (holds_scatter(drawing, x) || holds_scatter(drawing, y)) return false;
+    if (needs_many(drawing, x, y) || needs_many(drawing, y, x)) return false;
     if (x->form == FORM_PRODUCT) return reads_from(drawing, y, a);
     if (y->form == FORM_PRODUCT) return reads_from(drawing, x, b);
     return reads_from(drawing, y, a) || reads_from(drawing, x, b) || share_operand(drawing, x, y);
@@ -283,8 +291,9 @@ static bool merge_round(Drawing *drawing) {
 static const char *never_asked(const Drawing *drawing, const Box *x, const Box *y) {
     if (drawing->context->fuse == FUSE_NONE) return "level none: every primitive is a kernel";
     if (drawing->context->fuse == FUSE_OP) return "level op: not of one operator";
-    return holds_scatter(drawing, x) || holds_scatter(drawing, y) ? "a scatter stands alone"
-                                                                  : "a product reads its operands from memory";
+    if (holds_scatter(drawing, x) || holds_scatter(drawing, y)) return "a scatter stands alone";
+    if (needs_many(drawing, x, y) || needs_many(drawing, y, x)) return "one worker of the GPU would do it all";
+    return "a product reads its operands from memory";
 }
 
 // What a choice about a refused merge is told.

@@ -21,7 +21,7 @@
 
 // Beside what it costs to start a kernel, some 3 us, these take little. Parameters are at most 4 KB.
 static const double small_seconds = 4e-6;
-enum { LANES = TILE_LANES, MOST_BUFFERS = 240, LEAST_THREADS = 32, MOST_THREADS = 128, BLOCKS_AT_ONCE = 32 };
+enum { LANES = TILE_LANES, MOST_BUFFERS = 480, LEAST_THREADS = 32, MOST_THREADS = 128, BLOCKS_AT_ONCE = 32 };
 
 typedef struct {
     CudaCode *code;

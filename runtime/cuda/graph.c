@@ -110,7 +110,7 @@ static CudaResult add_give(Building *building, CudaNode take) {
 }
 
 static CudaResult add_launch_behind(Building *building, uint32_t number, const CudaNode *before, size_t before_count) {
-    enum { MOST_BUFFERS = 256 };
+    enum { MOST_BUFFERS = 500 };   // in 4 KB of parameters
     const CudaSession *session = building->session;
     const CudaLaunch *launch = &building->bound->program->launches[number];
     if (launch->product)
