@@ -3,6 +3,7 @@
 //     program.c     plans -> CudaCode               uses print.c, ../link.c
 //     print.c       one tile program -> the text of one kernel
 //     spread.c      which loops' rounds are dealt out to workers, and where these must wait for each other
+//     serial.c      how long a worker is busy
 //     print_loop.c  loops, tiles and masks          print_run.c  straight-line runs, part by part
 //     print_parts.c nests over a tile's parts       print_op.c  one operation       print_index.c  affine indices
 //     kernel.c      a kernel as data, until its unit's text is written
@@ -52,6 +53,8 @@ typedef struct {
 Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena);
 // Of one piece of a program that is cut in pieces, by the workers of one block: SPREAD_LOOPS, or SPREAD_NOT.
 Spread spread_of_piece(const TileProgram *program, const bool *aliased, Arena *arena);
+// serial.c, by a model: one unit of what is dealt out, by a worker. 0 for tensor cores and scatters.
+double unit_seconds(const TileProgram *program, const Spread *spread, Arena *scratch);
 bool loop_is_piece(const TileOp *loop);   // its one round is the piece's number
 // Rounds of a loop, or of a piece's part of it, and rows of its largest tile (1 for loops that have no tiles).
 int64_t loop_rounds(const TileOp *loop);
@@ -102,6 +105,7 @@ uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit);
 // all operations of the nest have.
 bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end);
 bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
+int op_instructions(const TileOp *op);                                  // print_parts.c: of one part, about
 void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
 // The same of so many lanes of a round of rolled rows.
 void print_lane_rotations(Printer *printer, uint32_t begin, uint32_t end, int by);

@@ -5,9 +5,10 @@
 //               launch 47 map_copy_..    1 block                ...
 //
 // A launch's level is above those of all that it waits for: two of one level never wait for each other, not even by way
-// of others (what writes over something waits for who reads it, too). It is the lowest such level, but for what
-// finds company only later, before who waits for it. Each worker does what it did in its own launch: bits are the same.
-// Equal kernels of a level are one body, which takes its buffers by the block's number.
+// of others (what writes over something waits for who reads it, too). Launches of the longest row have their lowest
+// levels. What has time joins one that it keeps from nothing, which begins when it is ready and takes as long
+// (serial.c); else it stays aside, with others that do. Each worker does what it did in its own launch: bits are the
+// same. Equal kernels of a level are one body, which takes its buffers by the block's number.
 //
 // Method: levels of a graph of tasks, and horizontal fusion (Li et al., "Automatic horizontal fusion for GPU kernels",
 // CGO 2022), without any mixing of threads.
@@ -20,7 +21,7 @@
 #include "codegen/lower.h"
 
 // Beside what it costs to start a kernel, some 3 us, these take little. Parameters are at most 4 KB.
-static const double small_seconds = 4e-6;
+static const double small_seconds = 4e-6, launch_seconds = 3e-6;
 enum { LANES = TILE_LANES, MOST_BUFFERS = 480, LEAST_THREADS = 32, MOST_THREADS = 128, BLOCKS_AT_ONCE = 32 };
 
 typedef struct {
@@ -198,6 +199,7 @@ static CudaLaunch merge(Merging *merging, Bundle *bundle) {
         merged.blocks += blocks_of(merging, part, bundle->threads);
         merged.flops += part->flops;
         merged.bytes += part->bytes;
+        merged.serial_seconds = fmax(merged.serial_seconds, part->serial_seconds);
         if (part->id < merged.id) merged.id = part->id;
     }
     merged.kernel = find_or_add(merging, bundle);
@@ -207,11 +209,17 @@ static CudaLaunch merge(Merging *merging, Bundle *bundle) {
 
 // ---- levels
 
+static double roofline_of(const Merging *merging, const CudaLaunch *launch) {
+    return fmax(launch->flops / merging->target->peak_flops, launch->bytes / merging->target->bandwidth);
+}
+
 static bool is_small(const Merging *merging, const CudaLaunch *launch) {
-    if (launch->product) return false;
-    const Target *target = merging->target;
-    double seconds = fmax(launch->flops / target->peak_flops, launch->bytes / target->bandwidth);
-    return seconds < small_seconds && is_mergeable(kernel_of(merging, launch));
+    if (launch->product || roofline_of(merging, launch) >= small_seconds) return false;
+    return is_mergeable(kernel_of(merging, launch));
+}
+
+static double seconds_of(const Merging *merging, const CudaLaunch *launch) {
+    return launch_seconds + fmax(roofline_of(merging, launch), launch->serial_seconds);
 }
 
 static uint32_t *lowest_levels(const Merging *merging, const CudaProgram *program, uint32_t *highest) {
@@ -240,33 +248,74 @@ static uint32_t *latest_levels(const Merging *merging, const CudaProgram *progra
     return latest;
 }
 
-// The lowest level from `from` to `to` where a launch stands that this one can be merged with; `to`, where none does.
-static uint32_t level_with_company(const Merging *merging, const CudaProgram *program, const CudaLaunch *launch,
-                                   const uint32_t *levels, const bool *is_placed, uint32_t from, uint32_t to) {
-    uint32_t found = to;
-    for (uint32_t i = 0; i < program->launch_count; i++) {
-        const CudaLaunch *other = &program->launches[i];
-        if (!is_placed[i] || levels[i] < from || levels[i] >= found || !is_small(merging, other)) continue;
-        if (compare_classes(kernel_of(merging, launch), kernel_of(merging, other)) == 0) found = levels[i];
+// Where launches stand. By launch of the program:
+typedef struct {
+    uint32_t *levels;
+    bool *is_placed;
+    bool *is_aside;       // merged with no one that others wait for
+    double *start;        // seconds from the step's beginning, by the model
+    uint32_t highest;
+} Places;
+
+static double start_of(const Merging *merging, const CudaProgram *program, const CudaLaunch *launch,
+                       const Places *places) {
+    double start = 0;
+    for (uint32_t k = 0; k < launch->after_count; k++) {
+        uint32_t before = launch->after[k];
+        start = fmax(start, places->start[before] + seconds_of(merging, &program->launches[before]));
     }
-    return found;
+    return start;
 }
 
-static uint32_t *levels_of(const Merging *merging, const CudaProgram *program, uint32_t *highest) {
-    uint32_t *levels = lowest_levels(merging, program, highest);
-    const uint32_t *latest = latest_levels(merging, program, levels, *highest);
-    bool *is_placed = ARENA_ARRAY(merging->scratch, bool, (size_t)program->launch_count + 1);
-    for (uint32_t i = 0; i < program->launch_count; i++) is_placed[i] = latest[i] == levels[i];
+// Whether `other` loses nothing by being one with the launch: this is ready by then, and takes no longer than it, but
+// for what a launch costs.
+static bool can_join(const Merging *merging, const CudaLaunch *launch, double ready, const CudaLaunch *other,
+                     double start) {
+    return is_small(merging, other) && ready <= start + launch_seconds &&
+           seconds_of(merging, launch) <= seconds_of(merging, other) + launch_seconds &&
+           compare_classes(kernel_of(merging, launch), kernel_of(merging, other)) == 0;
+}
+
+// On the lowest level from `from` to `to` where it can join another one; else aside.
+static void place(const Merging *merging, const CudaProgram *program, Places *places, uint32_t number, uint32_t from,
+                  uint32_t to) {
+    const CudaLaunch *launch = &program->launches[number];
+    double ready = start_of(merging, program, launch, places);
+    places->levels[number] = from;
+    places->start[number] = ready;
+    places->is_aside[number] = true;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        uint32_t level = places->levels[i];
+        bool is_lower = places->is_aside[number] ? level <= to : level < places->levels[number];
+        if (!places->is_placed[i] || places->is_aside[i] || level < from || !is_lower) continue;
+        if (!can_join(merging, launch, ready, &program->launches[i], places->start[i])) continue;
+        places->levels[number] = level;
+        places->start[number] = fmax(ready, places->start[i]);
+        places->is_aside[number] = false;
+    }
+    places->is_placed[number] = true;
+}
+
+static Places places_of(const Merging *merging, const CudaProgram *program) {
+    size_t count = (size_t)program->launch_count + 1;
+    Places places = {.is_placed = ARENA_ARRAY(merging->scratch, bool, count),
+                     .is_aside = ARENA_ARRAY(merging->scratch, bool, count),
+                     .start = ARENA_ARRAY(merging->scratch, double, count)};
+    places.levels = lowest_levels(merging, program, &places.highest);
+    const uint32_t *latest = latest_levels(merging, program, places.levels, places.highest);
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        places.is_placed[i] = latest[i] == places.levels[i];
+        places.start[i] = start_of(merging, program, &program->launches[i], &places);
+    }
     for (uint32_t i = 0; i < program->launch_count; i++) {
         const CudaLaunch *launch = &program->launches[i];
-        uint32_t from = levels[i];
-        if (is_placed[i]) continue;
+        uint32_t from = places.levels[i];
+        if (places.is_placed[i]) continue;
         for (uint32_t k = 0; k < launch->after_count; k++)
-            if (levels[launch->after[k]] >= from) from = levels[launch->after[k]] + 1;
-        levels[i] = level_with_company(merging, program, launch, levels, is_placed, from, latest[i]);
-        is_placed[i] = true;
+            if (places.levels[launch->after[k]] >= from) from = places.levels[launch->after[k]] + 1;
+        place(merging, program, &places, i, from, latest[i]);
     }
-    return levels;
+    return places;
 }
 
 // What a merged program's launches wait for: those of all parts, without those that these have waited for.
@@ -324,14 +373,14 @@ static Bundle bundle_of(const Merging *merging, const CudaLaunch *const *small, 
     return bundle;
 }
 
-// The small ones of a level in bundles, the others by themselves.
-static void put_level(Merging *merging, const CudaProgram *program, Merged *merged, const uint32_t *levels,
-                      uint32_t level) {
+// The small ones of a level in bundles, those aside or those not; the others by themselves.
+static void put_level(Merging *merging, const CudaProgram *program, Merged *merged, const Places *places,
+                      uint32_t level, bool is_aside) {
     const CudaLaunch **small = ARENA_ARRAY(merging->scratch, const CudaLaunch *, (size_t)program->launch_count + 1);
     uint32_t count = 0;
     for (uint32_t i = 0; i < program->launch_count; i++) {
         const CudaLaunch *launch = &program->launches[i];
-        if (levels[i] != level) continue;
+        if (places->levels[i] != level || places->is_aside[i] != is_aside) continue;
         if (!is_small(merging, launch)) {
             put(merging, program, merged, &(Bundle){.parts = &launch, .count = 1});
             continue;
@@ -348,14 +397,15 @@ static void put_level(Merging *merging, const CudaProgram *program, Merged *merg
 }
 
 static CudaProgram merge_program(Merging *merging, const CudaProgram *program) {
-    uint32_t highest, count = program->launch_count;
-    const uint32_t *levels = levels_of(merging, program, &highest);
+    uint32_t count = program->launch_count;
+    Places places = places_of(merging, program);
     Merged merged = {.launches = ARENA_ARRAY(merging->arena, CudaLaunch, (size_t)count + 1),
                      .place = ARENA_ARRAY(merging->scratch, uint32_t, (size_t)count + 1),
                      .words = count / 64 + 1};
     merged.reached = ARENA_ARRAY(merging->scratch, uint64_t, (count + 1) * merged.words);
-    for (uint32_t level = 0; level <= highest && count > 0; level++)
-        put_level(merging, program, &merged, levels, level);
+    for (uint32_t level = 0; level <= places.highest && count > 0; level++)
+        for (int is_aside = 0; is_aside <= 1; is_aside++)
+            put_level(merging, program, &merged, &places, level, is_aside);
     CudaProgram result = *program;
     result.launches = merged.launches;
     result.launch_count = merged.count;

@@ -40,7 +40,7 @@ static int function_cost(int function, DType dtype) {
     }
 }
 
-static int op_cost(const TileOp *op) {
+int op_instructions(const TileOp *op) {
     switch (op->kind) {
     case TILE_LOAD:
     case TILE_TABLE:
@@ -62,7 +62,7 @@ typedef struct {
 static void add_shape(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape, int times, Length *length) {
     for (uint32_t i = begin; i < end; i++) {
         if (printer->shapes[i] != shape) continue;
-        length->cost += (int64_t)times * op_cost(printer_op(printer, i));
+        length->cost += (int64_t)times * op_instructions(printer_op(printer, i));
         if (printer_op(printer, i)->kind == TILE_LOAD) length->loads += times;
     }
 }

@@ -4,6 +4,7 @@
 // programs, and are printed once. Out: kernels, and per plan its launches in order, each with what it waits for:
 //
 //     step 7 row "layernorm" in %1, %2 out %3   ->   launch 7: kernel row_layernorm_81f3, 96 blocks, b0 b1 b2, after 6
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -29,7 +30,8 @@ typedef struct {
     Arena *scratch;
     CudaKernel *kernels;
     Spread *spreads;          // by kernel
-    size_t kernel_capacity, spread_capacity;
+    double *units;            // by kernel: seconds of one
+    size_t kernel_capacity, spread_capacity, unit_capacity;
     const char *refused;      // a step that is planned for a processor
 } Printing;
 
@@ -99,6 +101,8 @@ static CudaKernel *new_kernel(Printing *printing) {
         arena_grow(code->arena, printing->kernels, &printing->kernel_capacity, count, sizeof(CudaKernel));
     printing->spreads =
         arena_grow(printing->scratch, printing->spreads, &printing->spread_capacity, count, sizeof(Spread));
+    printing->units = arena_grow(printing->scratch, printing->units, &printing->unit_capacity, count, sizeof(double));
+    printing->units[count - 1] = 0;
     code->kernels = printing->kernels;
     return &printing->kernels[code->kernel_count++];
 }
@@ -110,6 +114,7 @@ static void add_kernel(Printing *printing, const TileProgram *program, const boo
     CudaKernel *kernel = new_kernel(printing);
     Spread *spread = &printing->spreads[kernel - printing->kernels];
     *spread = spread_of(program, aliased, printing->scratch);
+    printing->units[kernel - printing->kernels] = unit_seconds(program, spread, printing->scratch);
     *kernel = (CudaKernel){.name = arena_copy(code->arena, symbol),
                            .buffer_count = program->buffer_count,
                            .buffers = buffers_of(code->arena, program),
@@ -217,7 +222,10 @@ static void choose_kernel(Printing *printing, const Plan *plan, const Step *step
     }
     uint32_t kernel = kernel_of_step(printing, plan, step);
     launch->kernel = kernel;
-    launch->blocks = launch_blocks(&printing->spreads[kernel], &printing->kernels[kernel], printing->target);
+    const Spread *spread = &printing->spreads[kernel];
+    launch->blocks = launch_blocks(spread, &printing->kernels[kernel], printing->target);
+    double workers = (double)launch->blocks * printing->kernels[kernel].threads / LANES;
+    launch->serial_seconds = ceil((double)spread->units / workers) * printing->units[kernel];
 }
 
 static CudaLaunch launch_of_step(Printing *printing, const Plan *plan, uint32_t s) {

@@ -79,6 +79,7 @@ typedef struct {
     uint32_t id;                  // the Plan's step number
     const char *label;
     double flops, bytes;          // model, whole step
+    double serial_seconds;        // model: what its busiest worker takes; 0: not known
 } CudaLaunch;
 
 typedef struct {

@@ -132,6 +132,51 @@ static void llama(void **state) {
     has_the_same_bits("llama", FUSE_ALL);
 }
 
+// ---- what takes long waits for nobody, and keeps nobody waiting
+
+// Seconds from the first launch to the last one's end, by the model of codegen/cuda.
+static double critical_seconds(Arena *arena, const CudaProgram *program, const Target *target) {
+    double *ends = ARENA_ARRAY(arena, double, program->launch_count + 1), last = 0;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *launch = &program->launches[i];
+        double start = 0, roofline = fmax(launch->flops / target->peak_flops, launch->bytes / target->bandwidth);
+        for (uint32_t k = 0; k < launch->after_count; k++) start = fmax(start, ends[launch->after[k]]);
+        ends[i] = start + 3e-6 + fmax(roofline, launch->serial_seconds);
+        last = fmax(last, ends[i]);
+    }
+    return last;
+}
+
+static void check_critical_path(const char *key, const char *setting) {
+    Arena *arena = arena_create();
+    ModelCase which = {"gpt2", FUSE_ALL, MODEL_STEP,
+                       {{"n_layer", "4"}, {"n_head", "4"}, {"n_embd", "128"}, {"block_size", "64"},
+                        {"batch_size", "12"}, {"vocab_size", "65"}, {"gradient_accumulation_steps", "1"},
+                        {key, setting}}};
+    Target target;
+    assert_true(target_of_gpu("sm_90a", &target));
+    const Plan *plan = model_plan(arena, &which, &target, NULL);
+    const char *name = "step";
+    CudaCode *code = codegen_cuda(&plan, &name, 1, &target, NULL, diags_create(arena));
+    assert_non_null(code);
+    uint32_t launches = code->programs[0].launch_count;
+    double alone = critical_seconds(arena, &code->programs[0], &target);
+    cuda_merge_launches(code, &target);
+    double merged = critical_seconds(arena, &code->programs[0], &target);
+    print_message("    %s %s: %u launches, %.0f us by the model; merged %u, %.0f us\n", key, setting, launches,
+                  1e6 * alone, code->programs[0].launch_count, 1e6 * merged);
+    assert_true(merged < 1.15 * alone && 3 * code->programs[0].launch_count < 2 * launches);
+    cuda_code_free(code);
+    arena_free(arena);
+}
+
+static void the_critical_path_stays(void **state) {
+    (void)state;
+    check_critical_path("tf32", "False");
+    check_critical_path("tf32", "True");
+    check_critical_path("dtype", "bfloat16");
+}
+
 // ---- tensor cores: the bits of the same launches by themselves
 
 static const CudaProgram *run_once(const Bench *bench) {
@@ -208,6 +253,7 @@ int main(void) {
         cmocka_unit_test(gpt2),
         cmocka_unit_test(gpt2_an_operator_at_a_time),
         cmocka_unit_test(llama),
+        cmocka_unit_test(the_critical_path_stays),
         cmocka_unit_test(tensor_cores),
         cmocka_unit_test(slips_are_seen),
     };
