@@ -39,6 +39,13 @@ typedef struct {
     void *kernel, *context;
 } CudaKernelNode;
 
+// CUlaunchAttributeValue, and one of its ids: all blocks of the launch are there at once.
+typedef union {
+    char all[64];
+    int is_cooperative;
+} CudaKernelAttribute;
+enum { CUDA_KERNEL_COOPERATIVE = 2 };
+
 // CUgraphEdgeData; zeros: the one node waits for the end of the other.
 typedef struct {
     unsigned char from_port, to_port, type, reserved[5];
@@ -75,6 +82,7 @@ typedef struct {
     CudaResult (*module_unload)(CudaModule module);
     CudaResult (*module_function)(CudaFunction *function, CudaModule module, const char *name);
     CudaResult (*function_attribute)(CudaFunction function, int attribute, int value);
+    CudaResult (*function_resident)(int *blocks, CudaFunction function, int threads, size_t shared_bytes);
     CudaResult (*stream_create)(CudaStream *stream, unsigned flags);
     CudaResult (*stream_destroy)(CudaStream stream);
     CudaResult (*stream_synchronize)(CudaStream stream);
@@ -92,6 +100,7 @@ typedef struct {
     CudaResult (*graph_destroy)(CudaGraph graph);
     CudaResult (*graph_add_kernel)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
                                    const CudaKernelNode *kernel);
+    CudaResult (*graph_set_kernel)(CudaNode node, int attribute, const CudaKernelAttribute *value);
     CudaResult (*graph_add_event)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,
                                   CudaEvent event);
     CudaResult (*graph_add_graph)(CudaNode *node, CudaGraph graph, const CudaNode *after, size_t after_count,

@@ -17,6 +17,7 @@ typedef struct {
     CudaNode *nodes;       // by launch, of the run that is being added
     CudaNode *before;      // room for the nodes that one waits for
     bool is_early;         // whether kernels begin before these have ended
+    bool is_cooperative;   // the node that is being added: all of its blocks are there at once
     CudaEdge *edges;       // room, as `before`
     CudaNode *behind;
     bool *is_waited_for;   // by launch
@@ -24,11 +25,18 @@ typedef struct {
     CudaNode last;         // give of the run before, or what a timed graph has come to; NULL at first
 } Building;
 
-// Kernels of a library neither wait at their beginning nor let others in.
-static bool is_library(const Building *building, CudaNode node) {
+static bool is_cooperative(const Building *building, const CudaLaunch *launch) {
+    return !launch->product && building->session->settings.kernels[launch->kernel].is_cooperative;
+}
+
+// Kernels of a library neither wait at their beginning nor let others in; where all blocks must be there at once, none
+// of others may be in their way, nor come in between.
+static bool is_by_itself(const Building *building, CudaNode node) {
     const CudaProgram *program = building->bound->program;
-    for (uint32_t i = 0; i < program->launch_count; i++)
-        if (program->launches[i].product && building->nodes[i] == node) return true;
+    for (uint32_t i = 0; i < program->launch_count; i++) {
+        const CudaLaunch *launch = &program->launches[i];
+        if (building->nodes[i] == node) return launch->product || is_cooperative(building, launch);
+    }
     return false;
 }
 
@@ -37,7 +45,7 @@ static bool is_library(const Building *building, CudaNode node) {
 static CudaResult add_early_edges(Building *building, const CudaNode *before, size_t count, CudaNode node) {
     for (size_t i = 0; i < count; i++) {
         building->edges[i] = (CudaEdge){.from_port = CUDA_PORT_PROGRAMMATIC, .type = CUDA_EDGE_PROGRAMMATIC};
-        if (is_library(building, before[i])) building->edges[i] = (CudaEdge){0};
+        if (is_by_itself(building, before[i])) building->edges[i] = (CudaEdge){0};
         building->behind[i] = node;
     }
     if (count == 0) return CUDA_OK;
@@ -47,15 +55,18 @@ static CudaResult add_early_edges(Building *building, const CudaNode *before, si
 
 static CudaResult add_node(Building *building, CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
                            void **arguments, const CudaNode *before, size_t count, CudaNode *node) {
+    const CudaDriver *driver = building->session->settings.driver;
     CudaKernelNode kernel = {.function = function,
                              .grid = {blocks, 1, 1},
                              .block = {threads, 1, 1},
                              .shared_bytes = (unsigned)shared,
                              .arguments = arguments};
-    size_t waits = building->is_early ? 0 : count;
-    CudaResult result =
-        building->session->settings.driver->graph_add_kernel(node, building->graph, before, waits, &kernel);
-    return result == CUDA_OK && building->is_early ? add_early_edges(building, before, count, *node) : result;
+    const CudaKernelAttribute at_once = {.is_cooperative = 1};
+    bool is_early = building->is_early && !building->is_cooperative;
+    CudaResult result = driver->graph_add_kernel(node, building->graph, before, is_early ? 0 : count, &kernel);
+    if (result == CUDA_OK && building->is_cooperative)
+        result = driver->graph_set_kernel(*node, CUDA_KERNEL_COOPERATIVE, &at_once);
+    return result == CUDA_OK && is_early ? add_early_edges(building, before, count, *node) : result;
 }
 
 static CudaResult add_take(Building *building, CudaNode *node) {
@@ -131,8 +142,13 @@ static CudaResult add_launch_behind(Building *building, uint32_t number, const C
         if (result != CUDA_OK) return result;
         arguments[kernel->buffer_count + i] = maps[i];
     }
-    return add_node(building, session->functions[launch->kernel], launch->blocks, kernel->threads, kernel->shared_bytes,
-                    arguments, before, before_count, &building->nodes[number]);
+    uint32_t blocks = launch->blocks, resident = session->resident[launch->kernel];
+    building->is_cooperative = kernel->is_cooperative;
+    if (kernel->is_cooperative && blocks > resident) blocks = resident;
+    CudaResult result = add_node(building, session->functions[launch->kernel], blocks, kernel->threads,
+                                 kernel->shared_bytes, arguments, before, before_count, &building->nodes[number]);
+    building->is_cooperative = false;
+    return result;
 }
 
 static CudaResult add_launch(Building *building, uint32_t number, CudaNode take) {

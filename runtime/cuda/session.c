@@ -115,10 +115,29 @@ static CudaResult load_kernel(CudaSession *session, uint32_t number) {
     const CudaDriver *driver = session->settings.driver;
     const CudaKernel *kernel = &session->settings.kernels[number];
     CudaModule module = session->modules[session->settings.images->cubin_of[number]];
-    CudaResult result = driver->module_function(&session->functions[number], module, kernel->name);
-    if (result != CUDA_OK || kernel->shared_bytes <= SHARED_WITHOUT_ASKING) return result;
-    return driver->function_attribute(session->functions[number], FUNCTION_MOST_DYNAMIC_SHARED,
-                                      (int)kernel->shared_bytes);
+    CudaFunction *function = &session->functions[number];
+    CudaResult result = driver->module_function(function, module, kernel->name);
+    if (result == CUDA_OK && kernel->shared_bytes > SHARED_WITHOUT_ASKING)
+        result = driver->function_attribute(*function, FUNCTION_MOST_DYNAMIC_SHARED, (int)kernel->shared_bytes);
+    if (result != CUDA_OK || !kernel->is_cooperative) return result;
+    int blocks = 0;
+    result = driver->function_resident(&blocks, *function, (int)kernel->threads, kernel->shared_bytes);
+    session->resident[number] = (uint32_t)blocks * (uint32_t)session->settings.device->multiprocessors;
+    return result;
+}
+
+// Blocks that wait for each other must be there at once.
+static RuntimeStatus check_room(const CudaSession *session, Diags *diags) {
+    for (uint32_t k = 0; k < session->settings.kernel_count; k++) {
+        const CudaKernel *kernel = &session->settings.kernels[k];
+        if (!kernel->is_cooperative || session->resident[k] > 0) continue;
+        diag_error(diags, (Place){0},
+                   "a persistent kernel has blocks of %u threads and %zu bytes of shared memory, and no multiprocessor "
+                   "has room for one; use --persistent=False",
+                   kernel->threads, kernel->shared_bytes);
+        return RUNTIME_IO;
+    }
+    return RUNTIME_OK;
 }
 
 static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {
@@ -131,7 +150,8 @@ static RuntimeStatus load_modules(CudaSession *session, Diags *diags) {
     if (result == CUDA_OK) result = driver->module_function(&session->give, session->service, "sinter_give");
     if (result == CUDA_OK) result = driver->module_function(&session->nothing, session->service, "sinter_nothing");
     for (uint32_t k = 0; k < session->settings.kernel_count && result == CUDA_OK; k++) result = load_kernel(session, k);
-    return refuse(session, result, "load the kernels", diags);
+    RuntimeStatus status = refuse(session, result, "load the kernels", diags);
+    return status == RUNTIME_OK ? check_room(session, diags) : status;
 }
 
 static bool has_products(const CudaSession *session) {
@@ -215,6 +235,7 @@ RuntimeStatus cuda_session_create(const CudaSessionSettings *settings, CudaSessi
     memory_own(&session->owned, release_session, session);
     session->modules = memory_allocate_array((size_t)settings->images->cubin_count + 1, sizeof *session->modules);
     session->functions = memory_allocate_array((size_t)settings->kernel_count + 1, sizeof *session->functions);
+    session->resident = memory_allocate_array((size_t)settings->kernel_count + 1, sizeof *session->resident);
     session->programs = memory_allocate_array((size_t)settings->program_count, sizeof *session->programs);
     bool is_sized = measure(settings, session->block_bytes, &session->entry_bytes);
     RuntimeStatus status = make_all(session, diags);
@@ -260,6 +281,7 @@ void cuda_session_free(CudaSession *session) {
     if (session->context) free_device(session);
     memory_release(session->modules);
     memory_release(session->functions);
+    memory_release(session->resident);
     memory_release(session->programs);
     memory_release(session);
 }

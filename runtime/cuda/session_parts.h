@@ -43,6 +43,7 @@ struct CudaSession {
     volatile CudaResultEntry *results; // pinned, written by the device
     CudaModule *modules, service;
     CudaFunction *functions, take, give, nothing;
+    uint32_t *resident;                // by kernel, of cooperative ones: how many blocks find room at once
     CudaStream compute, copies;
     CudaEvent copied[CUDA_RING_ENTRIES];
     CudaBound *programs;

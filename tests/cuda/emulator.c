@@ -372,9 +372,11 @@ static void on_fault(int number, siginfo_t *info, void *context) {
 
 static const char *emulate_alone(Arena *arena, const EmulatedLaunch *launch) {
     CHECK(launch->threads <= MOST_THREADS && launch->threads > 0);
-    if (launch->is_cooperative)
-        CHECK(launch->blocks <= EMULATED_BLOCKS && launch->blocks * launch->threads <= EMULATED_FIBERS &&
-              launch->threads % WARP == 0);
+    if (launch->is_cooperative &&
+        (launch->blocks > EMULATED_BLOCKS || launch->blocks * launch->threads > EMULATED_FIBERS))
+        return arena_format(arena, "%u blocks of %u threads do not all find room in the emulation", launch->blocks,
+                            launch->threads);
+    CHECK(!launch->is_cooperative || launch->threads % WARP == 0);
     machine.launch = launch;
     machine.arena = arena;
     machine.random = launch->seed * 0x9e3779b97f4a7c15u + 1;

@@ -92,7 +92,7 @@ FAKE_CALL int cuDeviceGetAttribute(int *value, int attribute, int device) {
     (void)device;
     BEGIN();
     switch (attribute) {
-    case 16: *value = 132; break;
+    case 16: *value = fake_driver.multiprocessors; break;
     case 38: *value = 50 << 20; break;
     case 75: *value = fake_driver.major; break;
     case 76: *value = fake_driver.minor; break;
@@ -215,6 +215,14 @@ FAKE_CALL int cuFuncSetAttribute(CudaFunction function, int attribute, int value
     (void)function;
     BEGIN();
     return attribute == 8 && value > 0 ? 0 : 1;
+}
+FAKE_CALL int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CudaFunction function, int threads,
+                                                          size_t shared_bytes) {
+    (void)function;
+    BEGIN();
+    if (threads <= 0 || shared_bytes > 232448) return 1;
+    *blocks = fake_driver.resident;
+    return 0;
 }
 FAKE_CALL int cuStreamCreate(CudaStream *stream, unsigned flags) {
     BEGIN();
@@ -354,6 +362,12 @@ FAKE_CALL int cuGraphAddKernelNode_v2(CudaNode *node, CudaGraph graph, const Cud
     put_behind(graph, *node, before, count);
     return 0;
 }
+FAKE_CALL int cuGraphKernelNodeSetAttribute(CudaNode node, int attribute, const CudaKernelAttribute *value) {
+    BEGIN();
+    if (!node->kernel || attribute != CUDA_KERNEL_COOPERATIVE || value->is_cooperative != 1) return 1;
+    node->is_cooperative = true;
+    return 0;
+}
 // Programmatic edges are from kernel to kernel, from their port.
 FAKE_CALL int cuGraphAddDependencies_v2(CudaGraph graph, const CudaNode *from, const CudaNode *to,
                                         const CudaEdge *edges, size_t count) {
@@ -465,6 +479,7 @@ static const struct {
                  ROW(cuModuleUnload),
                  ROW(cuModuleGetFunction),
                  ROW(cuFuncSetAttribute),
+                 ROW(cuOccupancyMaxActiveBlocksPerMultiprocessor),
                  ROW(cuStreamCreate),
                  ROW(cuStreamDestroy_v2),
                  ROW(cuStreamSynchronize),
@@ -482,6 +497,7 @@ static const struct {
                  ROW(cuGraphDestroy),
                  ROW(cuGraphAddKernelNode_v2),
                  ROW(cuGraphAddDependencies_v2),
+                 ROW(cuGraphKernelNodeSetAttribute),
                  ROW(cuGraphAddEventRecordNode),
                  ROW(cuGraphAddChildGraphNode),
                  ROW(cuGraphInstantiateWithFlags),
@@ -511,6 +527,8 @@ void fake_install(void) {
                                .version = 13000,
                                .devices = 1,
                                .device_name = "NVIDIA H200",
+                               .multiprocessors = 132,
+                               .resident = 1,
                                .major = 9,
                                .minor = 0,
                                .memory_bytes = 150754820096,

@@ -11,12 +11,18 @@
 #include <stddef.h>
 
 typedef struct {
+    unsigned blocks, threads, shared_bytes;
+    bool is_cooperative;
+} FakeGrid;
+
+typedef struct {
     const char *name;
     size_t argument_bytes;  // of each argument
     int argument_count;
     void (*run)(void **arguments, unsigned block, unsigned blocks);  // one block of the grid
     // In its place: the whole grid, with arguments of these sizes. False: the launch fails.
-    bool (*run_grid)(void *context, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes);
+    bool (*run_grid)(void *context, void **arguments, const FakeGrid *grid);
+    bool waits_for_blocks;  // the launch must be cooperative
     void *context;
     const unsigned *argument_sizes;
 } FakeKernel;
@@ -32,6 +38,8 @@ typedef struct {
     bool has_library;
     int version, devices;
     const char *device_name;
+    int multiprocessors;
+    int resident;            // blocks of a cooperative launch that find room on each
     int major, minor;
     size_t memory_bytes, free_bytes;
     const char *failing;     // name of the call that fails, at its `failing_call`th call (from 1)

@@ -50,8 +50,10 @@ static bool run_node(const struct CUgraphNode_st *node) {
         return true;
     }
     if (fake_driver.seconds_of) fake_made_up_seconds += fake_driver.seconds_of(kernel, node->blocks);
-    if (kernel->run_grid)
-        return kernel->run_grid(kernel->context, node->arguments, node->blocks, node->threads, node->shared_bytes);
+    FakeGrid grid = {node->blocks, node->threads, node->shared_bytes, node->is_cooperative};
+    unsigned room = (unsigned)(fake_driver.resident * fake_driver.multiprocessors);
+    if (node->is_cooperative ? node->blocks > room : kernel->waits_for_blocks) return false;
+    if (kernel->run_grid) return kernel->run_grid(kernel->context, node->arguments, &grid);
     for (unsigned block = 0; block < node->blocks; block++) kernel->run(node->arguments, block, node->blocks);
     return true;
 }

@@ -34,6 +34,7 @@ struct CUgraphNode_st {
     struct CUevent_st *event;
     struct CUgraph_st *graph;
     unsigned blocks, threads, shared_bytes;
+    bool is_cooperative;
     void **arguments;   // each of its own
     int *before, before_count;
     bool *is_early;     // by `before`

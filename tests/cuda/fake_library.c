@@ -1,7 +1,8 @@
 // fake_driver.c as a libcuda.so.1: a GPU whose kernels the emulation runs, for the built program as a user runs it.
 //
-// SINTER_FAKE_GPU may say what it is like: "none", "old", "small" (memory of 4 MB), "ampere" (sm_80), "broken" (every
-// launch fails), "clock" (events read a clock that is made up: products of cuBLASLt take a tenth of any kernel's time).
+// SINTER_FAKE_GPU may say what it is like: "none", "old", "small" (memory of 4 MB), "few" (multiprocessors: 3, so that
+// cooperative launches can be emulated), "ampere" (sm_80), "broken" (every launch fails), "clock" (events read a clock
+// that is made up: products of cuBLASLt take a tenth of any kernel's time).
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,16 +33,17 @@ static void *load(const void *image) {
 
 static void unload(void *library) { dlclose(library); }
 
-static bool run_grid(void *context, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes) {
+static bool run_grid(void *context, void **arguments, const FakeGrid *grid) {
     static unsigned long long seed;
     const Entry *entry = context;
     Arena *arena = arena_create();
     EmulatedLaunch launch = {.emulated = entry->emulated,
                              .entry = entry->entry,
                              .buffers = arguments,
-                             .blocks = blocks,
-                             .threads = threads,
-                             .shared_bytes = shared_bytes,
+                             .blocks = grid->blocks,
+                             .threads = grid->threads,
+                             .shared_bytes = grid->shared_bytes,
+                             .is_cooperative = grid->is_cooperative,
                              .await_earlier = fake_await_earlier,
                              .seed = ++seed};
     const char *wrong = emulate(arena, &launch);
@@ -81,6 +83,7 @@ static __attribute__((constructor)) void begin(void) {
     if (strcmp(kind, "none") == 0) fake_driver.devices = 0;
     if (strcmp(kind, "old") == 0) fake_driver.version = 11080;
     if (strcmp(kind, "small") == 0) fake_driver.memory_bytes = fake_driver.free_bytes = 4 << 20;
+    if (strcmp(kind, "few") == 0) fake_driver.multiprocessors = 3;
     if (strcmp(kind, "ampere") == 0) {
         fake_driver.device_name = "NVIDIA A100-SXM4-80GB";
         fake_driver.major = 8;

@@ -97,8 +97,10 @@ static void run_sum(void **arguments, unsigned block, unsigned blocks) {  // tok
     for (int i = 0; i < TOKENS; i++) sum += tokens[i];
     *(float *)argument(arguments, 2) = (float)(sum * *(float *)argument(arguments, 1));
 }
+static unsigned blocks_of_update;
 static void run_update(void **arguments, unsigned block, unsigned blocks) {  // added, out w
-    (void)block, (void)blocks;
+    blocks_of_update = blocks;
+    if (block != 0) return;
     await_earlier();
     *(float *)argument(arguments, 1) += *(float *)argument(arguments, 0);
 }
@@ -115,13 +117,13 @@ static void run_nothing(void **arguments, unsigned block, unsigned blocks) {
     assert_int_equal(blocks, 1);
 }
 
-static const FakeKernel fake_kernels[] = {
+static FakeKernel fake_kernels[] = {
     KERNEL("sinter_take", sizeof(CudaTake), 1, run_take), KERNEL("sinter_give", sizeof(CudaGive), 1, run_give),
     KERNEL("sum", sizeof(CudaAddress), 3, run_sum),       KERNEL("update", sizeof(CudaAddress), 2, run_update),
     KERNEL("copy", sizeof(CudaAddress), 2, run_copy),     KERNEL("sinter_nothing", 0, 0, run_nothing),
 };
 
-static const CudaKernel kernels[] = {{.name = "sum", .buffer_count = 3, .threads = 128, .shared_bytes = 100 << 10},
+static CudaKernel kernels[] = {{.name = "sum", .buffer_count = 3, .threads = 128, .shared_bytes = 100 << 10},
                                      {.name = "update", .buffer_count = 2, .threads = 32},
                                      {.name = "copy", .buffer_count = 2, .threads = 32}};
 
@@ -134,7 +136,7 @@ static const ProgramBuffer update_buffers[] = {ARENA_AT(AT_ADDED), W};
 static const ProgramBuffer loss_buffers[] = {W, ARENA_AT(AT_LOSS)},
                            norm_buffers[] = {ARENA_AT(AT_ADDED), ARENA_AT(AT_NORM)};
 static const uint32_t after_sum[] = {0}, after_update[] = {1};
-static const CudaLaunch step_launches[] = {
+static CudaLaunch step_launches[] = {
     {.kernel = 0, .blocks = 4, .buffers = sum_buffers},
     {.kernel = 1, .blocks = 1, .buffers = update_buffers, .after = after_sum, .after_count = 1},
     {.kernel = 2, .blocks = 1, .buffers = loss_buffers, .after = after_update, .after_count = 1},
@@ -187,8 +189,15 @@ static int set_up(void **state) {
     return 0;
 }
 
+// The second launch is a kernel whose blocks wait for each other, and forgets to wait for earlier ones.
+static void make_update_cooperative(bool is_it) {
+    kernels[1].is_cooperative = fake_kernels[3].waits_for_blocks = is_it;
+    step_launches[1].blocks = is_it ? 1000 : 1;
+}
+
 static int tear_down(void **state) {
     Bench *bench = *state;
+    make_update_cooperative(false);
     cuda_session_free(bench->session);
     assert_int_equal(fake_held(), 0);
     fake_remove();
@@ -322,6 +331,42 @@ static void kernels_that_do_not_wait_are_seen(void **state) {
         bench->session = NULL;
     }
     assert_true(seen > 0);
+}
+
+// With as many blocks as find room; neither it nor who waits for it begins early.
+static void cooperative_kernels_have_room_for_all_blocks(void **state) {
+    Bench *bench = *state;
+    make_update_cooperative(true);
+    for (unsigned seed = 0; seed < 8; seed++) {
+        fake_driver.order = seed;
+        fake_driver.resident = 1 + (int)seed % 3;
+        bench->begins_early = seed % 2;
+        pipelined(bench, 1 + seed % 5, 9);
+        assert_int_equal(blocks_of_update, 132 * fake_driver.resident);
+    }
+    assert_true(fake_calls("cuGraphKernelNodeSetAttribute") > 0);
+    step_launches[1].blocks = 20;
+    pipelined(bench, 1, 0);
+    assert_int_equal(blocks_of_update, 20);
+}
+
+static void cooperative_kernels_without_room_are_refused(void **state) {
+    Bench *bench = *state;
+    make_update_cooperative(true);
+    fake_driver.resident = 0;
+    assert_int_equal(create(bench, 1), RUNTIME_IO);
+    assert_non_null(strstr(complaints(bench), "a persistent kernel has blocks of 32 threads and 0 bytes of shared "
+                                              "memory, and no multiprocessor has room for one"));
+    static const char *const names[] = {"cuOccupancyMaxActiveBlocksPerMultiprocessor", "cuGraphKernelNodeSetAttribute"};
+    fake_driver.resident = 1;
+    fake_driver.error = 999;
+    for (size_t i = 0; i < 2; i++) {
+        fake_driver.failing = names[i];
+        fake_driver.failing_call = fake_calls(names[i]) + 1;
+        assert_int_equal(create(bench, 1), RUNTIME_IO);
+        assert_int_equal(diags_errors(bench->diags), 2 + i);
+        assert_int_equal(fake_held(), 0);
+    }
 }
 
 // A driver that knows such edges and takes none: a warning, and plain ones.
@@ -601,6 +646,8 @@ int main(void) {
         TEST(iterations_that_are_cut_short),
         TEST(kernels_that_begin_early_wait_inside),
         TEST(kernels_that_do_not_wait_are_seen),
+        TEST(cooperative_kernels_have_room_for_all_blocks),
+        TEST(cooperative_kernels_without_room_are_refused),
         TEST(edges_that_are_refused_are_plain),
         TEST(submitting_asks_the_device_nothing),
         TEST(a_result_that_is_not_there_is_not_waited_for),
