@@ -9,7 +9,7 @@
 static const char *const passing_keys[] = {"out_dir",  "init_from", "threads", "time",      "metrics",      "grads_out",
                                            "choices",  "tune",      "full",    "tune_seconds", "quiet",     "eval_only",
                                            "model",    "device",    "compile", "cache",     "steps_per_launch",
-                                           "dependent_launch", "merge_launches"};
+                                           "dependent_launch", "merge_launches", "persistent"};
 // Those that decide shapes and meaning besides the spec's own.
 static const char *const shape_keys[] = {"block_size", "vocab_size"};
 // What the plans depend on, too.

@@ -157,6 +157,7 @@ static int lower(Command *command, const Target *target, Choices *choices) {
         .program = program == MODEL_STEP ? PROGRAM_STEP : program == MODEL_MICRO ? PROGRAM_MICRO : PROGRAM_PLAIN,
         .choices = choices,
         .tensor = configured_tensor(config),
+        .persistent = config_bool(config, "persistent"),
     };
     if (context.program != PROGRAM_PLAIN && !configured_budget(config, command->diags, &context.activation_budget))
         return EXIT_USAGE;

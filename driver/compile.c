@@ -47,6 +47,7 @@ Plan *compile_plan(Arena *arena, const Spec *spec, const Config *config, ModelPr
         .program = program_kinds[program],
         .choices = request->choices,
         .tensor = configured_tensor(config),
+        .persistent = config_bool(config, "persistent"),
     };
     choices_begin(request->choices, program_names[program]);
     if (context.program != PROGRAM_PLAIN) {

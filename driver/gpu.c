@@ -5,6 +5,7 @@
 
 #include "codegen/cuda/cuda_program.h"
 #include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/persist.h"
 #include "driver/command.h"
 #include "driver/disassemble.h"
 #include "runtime/cuda/device.h"
@@ -101,6 +102,7 @@ int gpu_emit(Arena *arena, const Plan *plan, const char *name, const Target *tar
              Diags *diags) {
     CudaCode *code = codegen_cuda(&plan, &name, 1, target, NULL, diags);
     if (!code) return EXIT_USAGE;
+    cuda_persist(code, target);
     Text source = text_create(arena);
     cuda_source(code, 0, code->kernel_count, &source);
     cuda_code_free(code);

@@ -5,6 +5,7 @@
 
 #include "codegen/cuda/cubins.h"
 #include "codegen/cuda/merge.h"
+#include "codegen/cuda/persist.h"
 #include "driver/gpu.h"
 #include "runtime/cuda/session.h"
 
@@ -142,6 +143,7 @@ GpuModel *gpu_compile(const Gpu *gpu, const Plan *const *plans, const char *cons
     CudaReport printed = {.tiles = report->tiles};
     CudaCode *code = codegen_cuda(plans, names, count, target, &printed, diags);
     if (!code) return NULL;
+    cuda_persist(code, target);
     if (launching.merges) cuda_merge_launches(code, target);
     code->begins_early = launching.begins_early && !cuda_why_no_early_begin(gpu->driver, gpu->device);
     Arena *arena = arena_create();

@@ -31,6 +31,7 @@ static void declare_machine_keys(Config *config) {
     config_declare(config, "device", string("auto"), NULL, false);
     config_declare(config, "dtype", string("float32"), NULL, false);
     config_declare(config, "tf32", boolean(false), NULL, false);
+    config_declare(config, "persistent", boolean(false), NULL, false);
     config_declare(config, "compile", boolean(true), NULL, false);
     config_declare(config, "fuse", string("all"), fuse_levels, false);
     config_declare(config, "seed", integer(1337), NULL, false);

@@ -144,6 +144,7 @@ typedef struct {
     Step *steps;
     size_t arena_bytes, state_bytes;  // exact; filled by plan_memory
     size_t scratch_bytes;          // of each thread
+    bool is_persistent;            // on a GPU: its steps are one kernel, or few, with barriers of the whole grid
     size_t workspace_bytes;        // at the arena's end: what a GPU's library products work in, one after the other
     const ValueId *value_of;       // by node of `dims`: the value that holds it, VALUE_NONE: none. NULL: read from text
 } Plan;

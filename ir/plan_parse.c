@@ -353,12 +353,14 @@ static bool parse_step(Parser *p) {
 }
 
 static bool parse_memory(Parser *p) {
-    return token_expect_word(&p->tokens, "arena") && parse_size(p, "the arena's bytes", &p->plan->arena_bytes) &&
-           token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes) &&
-           (!token_take_word(&p->tokens, "scratch") ||
-            parse_size(p, "the scratch memory's bytes", &p->plan->scratch_bytes)) &&
-           (!token_take_word(&p->tokens, "workspace") ||
-            parse_size(p, "the workspace's bytes", &p->plan->workspace_bytes));
+    bool good = token_expect_word(&p->tokens, "arena") && parse_size(p, "the arena's bytes", &p->plan->arena_bytes) &&
+                token_expect_word(&p->tokens, "state") && parse_size(p, "the state's bytes", &p->plan->state_bytes) &&
+                (!token_take_word(&p->tokens, "scratch") ||
+                 parse_size(p, "the scratch memory's bytes", &p->plan->scratch_bytes)) &&
+                (!token_take_word(&p->tokens, "workspace") ||
+                 parse_size(p, "the workspace's bytes", &p->plan->workspace_bytes));
+    p->plan->is_persistent = good && token_take_word(&p->tokens, "persistent");
+    return good;
 }
 
 static bool parse_lines(Parser *p) {

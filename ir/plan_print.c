@@ -162,5 +162,6 @@ void plan_print(const Plan *plan, Text *out) {
     text_append(out, "memory arena %zu state %zu scratch %zu", plan->arena_bytes, plan->state_bytes,
                 plan->scratch_bytes);
     if (plan->workspace_bytes) text_append(out, " workspace %zu", plan->workspace_bytes);
+    if (plan->is_persistent) text_append(out, " persistent");
     text_append(out, "\n");
 }

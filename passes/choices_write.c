@@ -16,7 +16,8 @@
 // Decisions that are written one by one, whoever took them; `*`: all that begin so.
 static const char *const written[] = {"keep what is made of a product's result", "pack lanes operand",
                                       "sum in a product's epilogue", "strand", "product by tensor cores",
-                                      "product by warpgroups", "store in *", "keep copy in *", "copy rounded to *"};
+                                      "product by warpgroups", "store in *", "keep copy in *", "copy rounded to *",
+                                      "persistent kernel"};
 enum { WRITTEN = sizeof written / sizeof *written };
 
 static bool starts_with(const char *text, const char *start) {
@@ -136,7 +137,9 @@ static bool is_said_by_step(const Plan *plan, const Decision *decision) {
 }
 
 static void write_decision(Writing *writing, const Plan *plan, const Decision *decision) {
-    static const char by_library[] = "product by ";
+    static const char by_library[] = "product by ", persistent[] = "persistent kernel";
+    if (decision->made && text_equal(decision->what, persistent))
+        add_line(writing, arena_format(writing->arena, "make \"%s\"", persistent));
     if (!*decision->place) return;
     if (text_equal(decision->what, "store value"))
         add_line(writing, arena_format(writing->arena, "%s %s", decision->made ? "keep" : "redo", decision->place));

@@ -60,6 +60,7 @@ typedef struct {
     FuseLevel fuse;
     OptimizerSettings optimizer;
     TensorKind tensor;                  // what products may round their operands to; TENSOR_NONE: nothing
+    bool persistent;                    // on a GPU: one kernel for each program that can be one (choose_persistent)
     StateTable *states;
     ProgramKind program;
     Choices *choices;                   // decisions steered by text; NULL: none

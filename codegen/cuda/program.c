@@ -316,6 +316,7 @@ static CudaProgram program_of(Printing *printing, int number) {
     CudaProgram program = {.name = arena_copy(arena, printing->names[number]),
                            .state_bytes = plan->state_bytes,
                            .arena_bytes = plan->arena_bytes,
+                           .is_persistent = plan->is_persistent,
                            .workspace_offset = plan->arena_bytes - plan->workspace_bytes,
                            .workspace_bytes = plan->workspace_bytes};
     program.launches = launches_of(printing, plan, &program.launch_count);

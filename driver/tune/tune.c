@@ -42,7 +42,8 @@ static void say(const Tuning *tuning, const char *line) {
 
 static bool is_shape_key(const ConfigKey *key) {
     static const char *const names[] = {"batch_size", "block_size", "vocab_size", "gradient_accumulation_steps",
-                                        "grad_clip",  "dtype",      "tf32",       "activation_budget"};
+                                        "grad_clip",  "dtype",      "tf32",       "activation_budget",
+                                        "persistent"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (text_equal(names[i], key->name)) return true;
     return key->from_spec;

@@ -92,8 +92,14 @@ Emulated emulated;
 #define copies_wait(count) emulated.copies_wait(count)
 #define WHOLE_BLOCK() emulated.meet_block(0)
 #define PART_OF_BLOCK(threads) emulated.meet_block(threads)
+// NO_GRID_BARRIER: a slip, for tests.
+#ifdef NO_GRID_BARRIER
+#define count_arrival(count, add) 0u
+#define await_flip(count, before) (void)(before)
+#else
 #define count_arrival(count, add) emulated.count_arrival(count, add)
 #define await_flip(count, before) emulated.await_flip(count, before)
+#endif
 
 static inline __attribute__((always_inline)) void load_matrices(unsigned *to, const void *line) {
     EmulatedMatrices matrices = {to, line, false};

@@ -129,6 +129,30 @@ static void kernels_begin_early(void **state) {
     expect(0, "kernels may begin while those before them end", "info");
 }
 
+// A step as two kernels with barriers of the grid: the same bits, run after run, several steps a launch or one; by
+// key or by choice. Barriers that do nothing are seen.
+static void persistent_kernels(void **state) {
+    (void)state;
+#define PERSISTENT "train " MODEL "--device=cuda --max_iters=9 "
+    with_gpu("few", 0, "", PERSISTENT "--out_dir=launched");
+    with_gpu("few", 0, "launches: 2 kernels for the plan's", PERSISTENT "--persistent=True --out_dir=persistent");
+    assert_true(same_tensors("launched", "persistent"));
+    assert_true(same_lines("\"iter\":[0-9]*,\"loss\":[^,]*", "launched/metrics.jsonl", "persistent/metrics.jsonl"));
+    with_gpu("few", 0, "4 steps a launch", PERSISTENT "--persistent=True --steps_per_launch=4 --out_dir=fours");
+    assert_true(same_tensors("launched", "fours"));
+    write_text("one.choices", "make \"persistent kernel\"\n");
+    with_gpu("few", 0, "launches: 2 kernels", PERSISTENT "--choices=one.choices --out_dir=chosen");
+    assert_true(same_tensors("launched", "chosen"));
+    setenv("SINTER_FAKE_GPU", "few", 1);
+    setenv("SINTER_FAKE_NVRTC", "-DNO_GRID_BARRIER", 1);
+    int code = run_sinter(PERSISTENT "--persistent=True --cache=False --out_dir=slip");
+    unsetenv("SINTER_FAKE_NVRTC");
+    unsetenv("SINTER_FAKE_GPU");
+    assert_true(code != 0 || !same_tensors("launched", "slip"));
+    expect(0, "grid_barrier(", "lower " MODEL "--emit=cuda --target=sm_90a --persistent=True");
+    expect(0, "persistent kernel: a candidate: ", "lower " MODEL "--emit=ledger --target=sm_90a");
+}
+
 // A checkpoint has f32 only: copies in bf16 are made of it.
 static void trains_in_bf16(void **state) {
     (void)state;
@@ -392,6 +416,7 @@ int main(void) {
         cmocka_unit_test(trains_and_resumes_exactly),
         cmocka_unit_test(several_steps_a_launch),
         cmocka_unit_test(kernels_begin_early),
+        cmocka_unit_test(persistent_kernels),
         cmocka_unit_test(trains_in_bf16),
         cmocka_unit_test(products_by_a_library),
         cmocka_unit_test(trains_in_f16),
