@@ -1,8 +1,8 @@
 // choose_persistent: whether a GPU runs the program as one kernel, whose blocks meet at barriers of the whole grid.
 //
 // requires  memory, flops and bytes of steps
-// ensures   plan->is_persistent when the key `persistent` or a choice asks for it, all of memory lies in the cache of
-//           all, and steps take so little that starting a kernel for each counts
+// ensures   plan->is_persistent when the key `persistent` or a choice asks for it, what is alive of its memory lies in
+//           the cache of all, and steps take so little that starting a kernel for each counts
 // does nothing on a processor
 // ledger    made; or a candidate for tuning, with its figures; or the first condition that failed
 //
@@ -20,11 +20,29 @@ static const double small_seconds = 4e-6;
 typedef struct {
     uint32_t launches;
     double seconds;    // of one, on the average, by its roofline
-    double megabytes;  // of memory
+    double megabytes;  // states, and the most of other values that is alive at one time
 } Measured;
 
+// The arena may be larger: what is dead in it needs no cache.
+static double alive_bytes(const Plan *plan) {
+    Arena *scratch = arena_create();
+    const uint32_t *writers = plan_writers(plan, scratch), *readers = plan_last_readers(plan, scratch);
+    double *alive = ARENA_ARRAY(scratch, double, plan->step_count + 1), most = 0;
+    for (ValueId id = 0; id < plan->value_count; id++) {
+        const Value *value = &plan->values[id];
+        if (value->space != SPACE_ARENA || value->is_over) continue;
+        uint32_t first = writers[id] == STEP_NONE ? 0 : writers[id], last = readers[id];
+        if (last == STEP_NONE || last < first) last = first;
+        if (value->kind == VALUE_OUTPUT) last = plan->step_count;
+        for (uint32_t s = first; s <= last; s++) alive[s] += (double)value->bytes;
+    }
+    for (uint32_t s = 0; s <= plan->step_count; s++) most = fmax(most, alive[s]);
+    arena_free(scratch);
+    return most;
+}
+
 static Measured measure(const Plan *plan, const Target *target) {
-    Measured measured = {.megabytes = 1e-6 * ((double)plan->arena_bytes + (double)plan->state_bytes)};
+    Measured measured = {.megabytes = 1e-6 * (alive_bytes(plan) + (double)plan->state_bytes)};
     for (uint32_t first = 0, end; first < plan->step_count; first = end, measured.launches++) {
         double flops = 0, bytes = 0;
         end = plan_strand_end(plan, first);
@@ -42,7 +60,8 @@ static const char *refusal(const Plan *plan, const Target *target, const Measure
     double room = 1e-6 * target->l3_bytes;
     if (measured->launches < 2) return "there are no launches to put together";
     if (measured->megabytes > room)
-        return arena_format(plan->arena, "its memory takes %.1f MB, and the cache of all has %.1f MB",
+        return arena_format(plan->arena,
+                            "states and what is alive at one time take %.1f MB, the cache of all has %.1f MB",
                             measured->megabytes, room);
     if (measured->seconds > small_seconds)
         return arena_format(plan->arena, "a launch takes %.1f us on the average, and from %.1f us on little is gained",
