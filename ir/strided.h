@@ -8,9 +8,10 @@
 #ifndef SINTER_IR_STRIDED_H
 #define SINTER_IR_STRIDED_H
 
-#include "ir/plan.h"
+#include "ir/epilogue.h"
 
-enum { STRIDED_ROWS, STRIDED_LANES, STRIDED_RESULT, STRIDED_MATRICES };
+// The last two are of an epilogue; where it has none they lie as the result does.
+enum { STRIDED_ROWS, STRIDED_LANES, STRIDED_RESULT, STRIDED_ADDED, STRIDED_BIAS, STRIDED_MATRICES };
 
 typedef struct {
     int64_t extent;
@@ -23,11 +24,17 @@ typedef struct {
     StridedAxis loops[4 * MAX_RANK];    // outermost first
     int loop_count;
     int64_t calls;                      // product of the loops' extents
+    bool has_added, has_bias, is_gelu;  // the epilogue
+    View added_view, bias_view;
 } StridedProduct;
 
 // NULL, or the first condition that failed: an epilogue, an operand or a result that does not lie by strides, summed
 // dims that are several strides (looped over they would be several sums), a matrix of whose two strides none is 1.
 const char *strided_product(const Plan *plan, const Step *step, StridedProduct *product);
+// The same, with an epilogue that libraries have: what is added lies as the result does, a bias along its lines.
+const char *strided_product_with_epilogue(const Plan *plan, const Step *step, StridedProduct *product);
+// Whether the result's lanes lie side by side, line after line; else its rows do.
+bool strided_by_rows(const StridedProduct *product);
 // Dims in the order in which they lie in a matrix, outermost first.
 DimList strided_order(DimList dims, const int64_t *stride);
 

@@ -12,7 +12,7 @@
 //                                          # warpgroups
 //     chunk  layer[*].u 4                  # pieces of a step; `over B,T`: of these dims
 //     strand 6                             # pieces of the strand, `groups 2` of them; `strand off`: none
-//     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt
+//     engine layer[*].u openblas           # or tiles, or on a GPU cublaslt; `plain`: without any epilogue
 //     precision layer[*].u f32             # what a value is stored in; on a GPU bf16 or f16, too
 //     redo   layer[*].p in eval            # in one program only: step, micro, eval or logits
 //     in eval                              # and so are all the lines that follow, up to the next such line
@@ -60,6 +60,7 @@ typedef struct {
     const char *over;                     // chunk: the dims, "B,T"; NULL: as few of the outermost as have so many rows
     uint32_t groups;                      // strand; 0: as many as the Target has cores
     const char *engine;                   // engine: "tiles", or a library's name
+    bool is_plain;                        // engine: of products without an epilogue alone
     DType precision;                      // precision
     const char *text;                     // the line as written, without comment
     uint32_t met, followed;               // decisions that it matched; that went, or would have gone, its way

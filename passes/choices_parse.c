@@ -239,6 +239,8 @@ static bool parse_engine(Line *line, Choice *choice) {
     if (!is_known) return usage_error(line, choice, "'tiles', 'openblas' or 'cublaslt'");
     choice->engine = name;
     line->next++;
+    choice->is_plain = peek(line, 0) && text_equal(peek(line, 0), "plain");
+    line->next += choice->is_plain;
     return true;
 }
 

@@ -1,6 +1,7 @@
 // In: a step, one of its outputs and one of its operands. Out: whether the two may be one memory (see write_over.h).
 #include "passes/write_over.h"
 
+#include "ir/strided.h"
 #include "passes/access.h"
 
 // A longer sum is walked in blocks, and what the blocks so far have left would lie where the epilogue reads.
@@ -63,11 +64,28 @@ static bool is_operand(const Graph *region, NodeId base, uint32_t k) {
            graph_node(region, base)->attr.integer == (int32_t)k;
 }
 
+static bool is_alike(const StridedAxis *axis) {
+    return axis->extent == 1 || axis->stride[STRIDED_ADDED] == axis->stride[STRIDED_RESULT];
+}
+
+// Whether operand k is what a library adds to its product, lies as the result does, and is nothing else: then both may
+// be one matrix.
+static bool is_added(const Plan *plan, const Step *step, uint32_t k) {
+    StridedProduct product;
+    if (strided_product_with_epilogue(plan, step, &product) || !product.has_added) return false;
+    bool alike = is_alike(&product.rows) && is_alike(&product.lanes) && is_alike(&product.batch);
+    for (int i = 0; i < product.loop_count; i++) alike &= is_alike(&product.loops[i]);
+    bool is_other = product.rows_view.operand == k || product.lanes_view.operand == k ||
+                    (product.has_bias && product.bias_view.operand == k);
+    return alike && !is_other && product.added_view.operand == k && product.added_view.offset == 0;
+}
+
 bool step_may_write_over(const Plan *plan, const Step *step, uint32_t output, uint32_t k, OperandAccess access,
                          Arena *scratch) {
     DimSet dims = dim_list_set(&plan->values[step->operands[k]].order);
     bool is_own = !(dims & ~access.own), is_own_summed = !(dims & ~access.own_summed);
-    if (step->engine != ENGINE_TILES || cut_sums_rounds(plan, step)) return false;
+    if (step->engine != ENGINE_TILES) return is_added(plan, step, k);
+    if (cut_sums_rounds(plan, step)) return false;
     Scattering scattering = scattering_of(step->region);
     if (scattering.scatter != NODE_NONE) return is_operand(step->region, scattering.base, k) && is_own;
     if (step->form == FORM_ROW)

@@ -3,7 +3,8 @@
 //     y[B,T,F] = sum(C) x[B,T,C] w[C,F]    ->    F x (B*T) = (w: F x C, leading F) * (x: C x (B*T), leading C)
 //
 // Libraries store matrices column by column. Where a result's lanes lie side by side, so do the columns of its
-// transpose: that is what is computed, from the factors the other way round.
+// transpose: that is what is computed, from the factors the other way round. A bias over the result's lanes is the
+// library's, one number for each of its rows.
 #include "codegen/cuda/library.h"
 #include "ir/strided.h"
 
@@ -34,7 +35,7 @@ static CudaMatrix matrix_of(const StridedProduct *product, int matrix, const Str
 }
 
 // Where each call's matrices begin, elements behind those of the first one.
-static const CudaCall *calls_of(Arena *arena, const StridedProduct *product, const int order[STRIDED_MATRICES]) {
+static const CudaCall *calls_of(Arena *arena, const StridedProduct *product, const int order[3]) {
     CudaCall *calls = ARENA_ARRAY(arena, CudaCall, (size_t)product->calls);
     for (int64_t call = 0; call < product->calls; call++) {
         int64_t rest = call;
@@ -43,6 +44,7 @@ static const CudaCall *calls_of(Arena *arena, const StridedProduct *product, con
             calls[call].first += index * product->loops[i].stride[order[0]];
             calls[call].second += index * product->loops[i].stride[order[1]];
             calls[call].result += index * product->loops[i].stride[order[2]];
+            calls[call].added += index * product->loops[i].stride[STRIDED_ADDED];
         }
     }
     return calls;
@@ -62,12 +64,19 @@ static void place(CudaMatrix *matrix, const Plan *plan, const Step *step, const 
     matrix->element = element_of(&plan->values[step->operands[view->operand]]);
 }
 
+static void place_epilogue(CudaProduct *product, const Plan *plan, const Step *step, const StridedProduct *found) {
+    product->has_added = found->has_added;
+    product->has_bias = found->has_bias;
+    product->is_gelu = found->is_gelu;
+    if (found->has_added) place(&product->added, plan, step, &found->added_view);
+    if (found->has_bias) place(&product->bias, plan, step, &found->bias_view);
+}
+
 const CudaProduct *cuda_product_of(Arena *arena, const Plan *plan, const Step *step) {
     StridedProduct found;
-    const char *refusal = strided_product(plan, step, &found);
+    const char *refusal = strided_product_with_epilogue(plan, step, &found);
     if (refusal) BUG("a library's product at %s: %s", step->place, refusal);
-    bool by_rows = is_dense(&found.lanes, STRIDED_RESULT) &&
-                   (found.rows.extent == 1 || found.rows.stride[STRIDED_RESULT] >= found.lanes.extent);
+    bool by_rows = strided_by_rows(&found);
     const StridedAxis *down = by_rows ? &found.lanes : &found.rows, *across = by_rows ? &found.rows : &found.lanes;
     int first = by_rows ? STRIDED_LANES : STRIDED_ROWS, second = by_rows ? STRIDED_ROWS : STRIDED_LANES;
     CudaProduct *product = ARENA_NEW(arena, CudaProduct);
@@ -78,10 +87,12 @@ const CudaProduct *cuda_product_of(Arena *arena, const Plan *plan, const Step *s
                              .first = matrix_of(&found, first, down, &found.summed),
                              .second = matrix_of(&found, second, &found.summed, across),
                              .result = matrix_of(&found, STRIDED_RESULT, down, across),
+                             .added = matrix_of(&found, STRIDED_ADDED, down, across),
                              .calls = calls_of(arena, &found, (int[]){first, second, STRIDED_RESULT}),
                              .call_count = (uint32_t)found.calls,
                              .rounding = rounding_of(step->tensor.kind)};
-    CHECK(!product->result.is_turned);
+    CHECK(!product->result.is_turned && !product->added.is_turned);
+    place_epilogue(product, plan, step, &found);
     place(&product->first, plan, step, by_rows ? &found.lanes_view : &found.rows_view);
     place(&product->second, plan, step, by_rows ? &found.rows_view : &found.lanes_view);
     product->result.buffer = step->operand_count;

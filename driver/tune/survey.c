@@ -38,6 +38,7 @@ TuneWays tune_ways(Arena *arena, const Target *target, TensorKind tensor, bool w
     bool has_tensor = tensor != TENSOR_NONE, has_library = with_numeric && target->library_bytes > 0;
     bool has_warpgroups = with_numeric && tensor == TENSOR_BF16 && target_has_wgmma(target);
     if (has_library) add_way(&ways, "engine * cublaslt");
+    if (has_library) add_way(&ways, "engine * cublaslt plain"); // where an epilogue keeps the program from running
     if (has_warpgroups) add_blocks(&ways, of_warpgroups, " wgmma");
     if (has_warpgroups) add_blocks(&ways, in_turns, " wgmma turns");
     if (has_tensor) add_blocks(&ways, blocks, "");

@@ -50,17 +50,19 @@ typedef struct {
 } CudaMatrix;
 
 typedef struct {
-    int64_t first, second, result;   // where this call's matrices begin, elements behind those of the first call
+    int64_t first, second, result, added;   // where this call's matrices begin, elements behind those of the first call
 } CudaCall;
 
 // What factors that are f32 may be rounded to. Sums are f32.
 typedef enum { CUDA_ROUND_NOT, CUDA_ROUND_TF32, CUDA_ROUND_BF16 } CudaRounding;
 
-// result[rows x columns] = first[rows x summed] * second[summed x columns], `batch` times in each call. Calls follow
-// one another.
+// result[rows x columns] = gelu(first[rows x summed] * second[summed x columns] + added[rows x columns] + bias[rows]),
+// `batch` times in each call. Calls follow one another. What is added may lie where the result does.
 typedef struct {
     int64_t rows, columns, summed, batch;
     CudaMatrix first, second, result;
+    bool has_added, has_bias, is_gelu;
+    CudaMatrix added, bias;          // never turned; a bias is one column, the same for all
     const CudaCall *calls;
     uint32_t call_count;
     CudaRounding rounding;

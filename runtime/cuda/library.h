@@ -23,6 +23,13 @@ enum {
     LT_COMPUTE_F32_TF32 = 77,
     LT_OPERATION_TURN_FIRST = 3,   // attributes of an operation: int32
     LT_OPERATION_TURN_SECOND = 4,
+    LT_OPERATION_EPILOGUE = 7,     // uint32: what is computed of the sum
+    LT_OPERATION_BIAS = 8,         // const void *: one number for each row of the result, of its type
+    LT_EPILOGUE_NONE = 1,
+    LT_EPILOGUE_BIAS = 4,
+    // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), of the sum and the bias. NVIDIA's documentation says GELU(x);
+    // that it is this form PyTorch's developers found (github.com/pytorch/pytorch/pull/104061).
+    LT_EPILOGUE_GELU = 32,
     LT_NOT_TURNED = 0,
     LT_TURNED = 1,
     LT_MATRIX_BATCH = 5,           // of a matrix: int32

@@ -15,7 +15,7 @@ typedef struct {
     const CudaLaunch *launch;
     const CudaProduct *product;
     LtOperation operation;
-    LtMatrix first, second, result;
+    LtMatrix first, second, result, added;   // added: the result's, when nothing is
     LtPreference preference;
     LtWay way;
     Diags *diags;
@@ -35,6 +35,17 @@ static int compute_of(const CudaProduct *product) {
     return product->rounding == CUDA_ROUND_TF32 ? LT_COMPUTE_F32_TF32 : LT_COMPUTE_F32_BF16;
 }
 
+static LtStatus describe_epilogue(const Capture *capture) {
+    const CudaLibrary *library = capture->library;
+    const CudaProduct *product = capture->product;
+    uint32_t epilogue = (product->has_bias ? LT_EPILOGUE_BIAS : 0) | (product->is_gelu ? LT_EPILOGUE_GELU : 0);
+    if (epilogue == 0) return LT_OK;
+    LtStatus status = library->operation_set(capture->operation, LT_OPERATION_EPILOGUE, &epilogue, sizeof epilogue);
+    if (status != LT_OK || !product->has_bias) return status;
+    const void *bias = (const void *)(uintptr_t)address_of(capture, &product->bias, 0);
+    return library->operation_set(capture->operation, LT_OPERATION_BIAS, &bias, sizeof bias);
+}
+
 static LtStatus describe_operation(Capture *capture) {
     const CudaProduct *product = capture->product;
     int32_t first = product->first.is_turned ? LT_TURNED : LT_NOT_TURNED;
@@ -44,7 +55,7 @@ static LtStatus describe_operation(Capture *capture) {
         status = capture->library->operation_set(capture->operation, LT_OPERATION_TURN_FIRST, &first, sizeof first);
     if (status == LT_OK)
         status = capture->library->operation_set(capture->operation, LT_OPERATION_TURN_SECOND, &second, sizeof second);
-    return status;
+    return status == LT_OK ? describe_epilogue(capture) : status;
 }
 
 static LtStatus describe_matrix(const Capture *capture, const CudaMatrix *matrix, int64_t rows, int64_t columns,
@@ -69,6 +80,13 @@ static uint32_t alignment_of(CudaAddress address) {
 
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
+// The library wants a matrix there, also when it is not to be added.
+static CudaAddress address_of_added(const Capture *capture, const CudaCall *call) {
+    const CudaProduct *product = capture->product;
+    return product->has_added ? address_of(capture, &product->added, call->added)
+                              : address_of(capture, &product->result, call->result);
+}
+
 // One way for all calls: what each of their matrices is aligned to.
 static LtStatus prefer_alignments(const Capture *capture) {
     const CudaProduct *product = capture->product;
@@ -77,7 +95,8 @@ static LtStatus prefer_alignments(const Capture *capture) {
         const CudaCall *call = &product->calls[i];
         least[0] = smaller(least[0], alignment_of(address_of(capture, &product->first, call->first)));
         least[1] = smaller(least[1], alignment_of(address_of(capture, &product->second, call->second)));
-        least[2] = least[3] = smaller(least[3], alignment_of(address_of(capture, &product->result, call->result)));
+        least[3] = smaller(least[3], alignment_of(address_of(capture, &product->result, call->result)));
+        least[2] = smaller(least[2], alignment_of(address_of_added(capture, call)));
     }
     LtStatus status = LT_OK;
     for (int i = 0; i < 4 && status == LT_OK; i++)
@@ -110,6 +129,8 @@ static bool refuse(const Capture *capture, LtStatus status, const char *what) {
     return false;
 }
 
+static LtMatrix added_of(const Capture *capture) { return capture->added ? capture->added : capture->result; }
+
 static bool find_way(Capture *capture) {
     enum { NOT_SUPPORTED = 15 };
     const CudaProduct *product = capture->product;
@@ -121,11 +142,13 @@ static bool find_way(Capture *capture) {
         status = describe_matrix(capture, &product->second, product->summed, product->columns, &capture->second);
     if (status == LT_OK)
         status = describe_matrix(capture, &product->result, product->rows, product->columns, &capture->result);
+    if (status == LT_OK && product->has_added)
+        status = describe_matrix(capture, &product->added, product->rows, product->columns, &capture->added);
     if (status == LT_OK) status = describe_preference(capture);
     if (status == LT_OK)
         status = capture->library->find_ways(capture->session->library, capture->operation, capture->first,
-                                             capture->second, capture->result, capture->result, capture->preference, 1,
-                                             &capture->way, &found);
+                                             capture->second, added_of(capture), capture->result, capture->preference,
+                                             1, &capture->way, &found);
     if (status == LT_OK && found == 0) status = NOT_SUPPORTED;
     if (status == LT_OK) status = capture->way.status;
     return status == LT_OK || refuse(capture, status, "compute");
@@ -142,9 +165,10 @@ static LtStatus multiply(const Capture *capture) {
         const void *first = (const void *)(uintptr_t)address_of(capture, &product->first, call->first);
         const void *second = (const void *)(uintptr_t)address_of(capture, &product->second, call->second);
         void *result = (void *)(uintptr_t)address_of(capture, &product->result, call->result);
+        const void *added = (const void *)(uintptr_t)address_of_added(capture, call);
         status = capture->library->multiply(capture->session->library, capture->operation, &one, first, capture->first,
-                                            second, capture->second, &zero, result, capture->result, result,
-                                            capture->result, capture->way.algorithm, memory,
+                                            second, capture->second, product->has_added ? &one : &zero, added,
+                                            added_of(capture), result, capture->result, capture->way.algorithm, memory,
                                             capture->program->workspace_bytes, capture->session->compute);
     }
     return status;
@@ -165,6 +189,7 @@ static CudaResult capture_calls(const Capture *capture, CudaGraph *graph) {
 static void forget(const Capture *capture) {
     const CudaLibrary *library = capture->library;
     if (capture->preference) library->preference_destroy(capture->preference);
+    if (capture->added) library->matrix_destroy(capture->added);
     if (capture->result) library->matrix_destroy(capture->result);
     if (capture->second) library->matrix_destroy(capture->second);
     if (capture->first) library->matrix_destroy(capture->first);

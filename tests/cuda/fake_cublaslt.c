@@ -19,9 +19,13 @@ enum { OK = 0, NOT_INITIALIZED = 1, INVALID = 7, FAILED = 13, NOT_SUPPORTED = 15
 enum { REAL_F32 = 0, REAL_BF16 = 14, COMPUTE_F32 = 68, COMPUTE_BF16 = 75, COMPUTE_TF32 = 77, REDUCTION_IN_PLACE = 1 };
 enum { MOST_ALIGNED = 4 };
 
+enum { EPILOGUE_NONE = 1, EPILOGUE_BIAS = 4, EPILOGUE_GELU = 32 };
+
 struct Operation {
     int compute, scale;
     int32_t turned[2];
+    uint32_t epilogue;
+    const void *bias;
 };
 struct Matrix {
     int type;
@@ -45,8 +49,8 @@ enum { MARK = 0x51 };
 
 typedef struct {
     struct Operation operation;
-    struct Matrix first, second, result;
-    const void *from[2];
+    struct Matrix first, second, result, added;
+    const void *from[2], *from_added;   // NULL: nothing is added
     void *to, *workspace;
     size_t workspace_bytes;
     int64_t rows, columns, summed;
@@ -97,6 +101,20 @@ static void store(const Product *product, int64_t at, float value) {
     ((uint16_t *)product->to)[at] = (uint16_t)(bits >> 16);
 }
 
+static float gelu(float x) {
+    return 0.5f * x * (1 + tanhf(0.7978845608028654f * (x + 0.044715f * x * x * x)));
+}
+
+// Of the sum, at a row and a column of the result.
+static float finished(const Product *product, float sum, int64_t batch, int64_t row, int64_t column) {
+    const struct Operation *operation = &product->operation;
+    const struct Matrix *added = &product->added;
+    if (product->from_added)
+        sum += element(added, product->from_added, batch * added->batch_stride + row + column * added->leading);
+    if (operation->epilogue & EPILOGUE_BIAS) sum += element(&product->result, operation->bias, row);
+    return operation->epilogue & EPILOGUE_GELU ? gelu(sum) : sum;
+}
+
 static void multiply(void **arguments, unsigned block, unsigned blocks) {
     const Product *product = arguments[0];
     (void)block, (void)blocks;
@@ -111,7 +129,8 @@ static void multiply(void **arguments, unsigned block, unsigned blocks) {
                                factor(product, &product->second, product->from[1], product->operation.turned[1], k,
                                       column, batch),
                                sum);
-                store(product, batch * product->result.batch_stride + row + column * product->result.leading, sum);
+                store(product, batch * product->result.batch_stride + row + column * product->result.leading,
+                      finished(product, sum, batch, row, column));
             }
 }
 
@@ -125,8 +144,14 @@ static bool is_sound(const struct Matrix *matrix) {
            matrix->batch >= 1;
 }
 
+static bool is_epilogue(const struct Operation *operation) {
+    uint32_t epilogue = operation->epilogue;
+    bool is_known = epilogue == EPILOGUE_NONE || (epilogue & ~(uint32_t)(EPILOGUE_BIAS | EPILOGUE_GELU)) == 0;
+    return is_known && (operation->bias != NULL) == ((epilogue & EPILOGUE_BIAS) != 0);
+}
+
 static bool make_product(const struct Operation *operation, const struct Matrix *first, const struct Matrix *second,
-                         const struct Matrix *result, Product *product) {
+                         const struct Matrix *added, const struct Matrix *result, Product *product) {
     uint64_t rows = operation->turned[0] ? first->columns : first->rows;
     uint64_t summed = operation->turned[0] ? first->rows : first->columns;
     uint64_t others = operation->turned[1] ? second->columns : second->rows;
@@ -139,10 +164,14 @@ static bool make_product(const struct Operation *operation, const struct Matrix 
     if (first->type != second->type || (result->type != REAL_F32 && result->type != first->type)) return false;
     if (summed != others || result->rows != rows || result->columns != columns) return false;
     if (first->batch != result->batch || second->batch != result->batch) return false;
+    if (added->type != result->type || added->rows != rows || added->columns != columns ||
+        added->batch != result->batch || !is_sound(added) || !is_epilogue(operation))
+        return false;
     *product = (Product){.operation = *operation,
                          .first = *first,
                          .second = *second,
                          .result = *result,
+                         .added = *added,
                          .rows = (int64_t)rows,
                          .columns = (int64_t)columns,
                          .summed = (int64_t)summed};
@@ -184,11 +213,14 @@ static int set(void *field, size_t wanted, const void *value, size_t bytes) {
 }
 
 int cublasLtMatmulDescCreate(struct Operation **operation, int compute, int scale) {
-    *operation = copied(&(struct Operation){.compute = compute, .scale = scale}, sizeof **operation);
+    struct Operation made = {.compute = compute, .scale = scale, .epilogue = EPILOGUE_NONE};
+    *operation = copied(&made, sizeof made);
     return OK;
 }
 int cublasLtMatmulDescDestroy(struct Operation *operation) { return given_back(operation); }
 int cublasLtMatmulDescSetAttribute(struct Operation *operation, int attribute, const void *value, size_t bytes) {
+    if (attribute == 7) return set(&operation->epilogue, sizeof(uint32_t), value, bytes);
+    if (attribute == 8) return set(&operation->bias, sizeof(void *), value, bytes);
     if (attribute != 3 && attribute != 4) return INVALID;
     return set(&operation->turned[attribute - 3], sizeof(int32_t), value, bytes);
 }
@@ -225,8 +257,8 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, struct Operation *operation, st
                                    struct Preference *preference, int wanted, Way *ways, int *found) {
     Product product;
     *found = 0;
-    if (!handle || wanted < 1 || added != result) return INVALID;
-    if (!make_product(operation, first, second, result, &product)) return INVALID;
+    if (!handle || wanted < 1) return INVALID;
+    if (!make_product(operation, first, second, added, result, &product)) return INVALID;
     if (strcmp(kind(), "refuses") == 0 || preference->reductions & REDUCTION_IN_PLACE) return NOT_SUPPORTED;
     uint64_t parts = (uint64_t)product.rows * (uint64_t)product.columns * sizeof(float);
     *ways = (Way){.workspace = parts < preference->workspace ? parts : preference->workspace, .waves = 1};
@@ -245,12 +277,16 @@ int cublasLtMatmul(void *handle, struct Operation *operation, const float *alpha
                    const uint64_t *algorithm, void *workspace, size_t workspace_bytes, void *stream) {
     Product product;
     if (strcmp(kind(), "broken") == 0) return FAILED;
-    if (!handle || *alpha != 1 || *beta != 0 || from_added != to || added != result) return INVALID;
+    bool adds = *beta == 1, is_over = from_added == to;
+    if (!handle || *alpha != 1 || (!adds && *beta != 0) || (!adds && !is_over)) return INVALID;
+    if (is_over && adds && (added->leading != result->leading || added->batch_stride != result->batch_stride))
+        return INVALID;
     if (algorithm[0] != MARK || algorithm[1] > workspace_bytes || !is_aligned(workspace, 256)) return INVALID;
     if (!is_aligned(from_first, algorithm[2]) || !is_aligned(from_second, algorithm[3]) ||
-        !is_aligned(to, algorithm[5]))
+        !is_aligned(from_added, algorithm[4]) || !is_aligned(to, algorithm[5]))
         return INVALID;
-    if (!make_product(operation, first, second, result, &product)) return INVALID;
+    if (!make_product(operation, first, second, added, result, &product)) return INVALID;
+    product.from_added = adds ? from_added : NULL;
     product.from[0] = from_first;
     product.from[1] = from_second;
     product.to = to;

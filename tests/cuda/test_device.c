@@ -188,6 +188,7 @@ static void products_by_a_library(void **state) {
     assert_true(log_has("product, cublaslt"));
     run_ok("check " MODEL "--device=cuda --full --n_embd=32 --block_size=16 --choices=library.choices --tf32=True");
     run_ok("check " MODEL "--device=cuda --full --n_embd=32 --fuse=op --dtype=bfloat16");
+    run_ok("check " MODEL "--device=cuda --full --bias=True --gelu=tanh --choices=library.choices");   // with epilogues
     setenv("SINTER_FAKE_LIBRARY", "refuses", 1);
     expect(5, "cuBLASLt cannot compute", SHORT "--fuse=op --out_dir=refused");
     unsetenv("SINTER_FAKE_LIBRARY");

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <dlfcn.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,8 +134,8 @@ static ValueId find_value(const Plan *plan, const char *name) {
     return 0;
 }
 
-// Whether a run gives the reference's outputs.
-static bool run_is_right(Case *test) {
+// Whether a run gives the reference's outputs, but for so much.
+static bool run_is_near(Case *test, double tolerance) {
     CudaRunResult result;
     bool is_done, is_right = true;
     double **wanted = ARENA_ARRAY(test->arena, double *, test->plan->value_count);
@@ -149,10 +150,12 @@ static bool run_is_right(Case *test) {
         float *found = ARENA_ARRAY(test->arena, float, slot->bytes / sizeof *found + 1);
         const double *right = wanted[find_value(test->plan, slot->name)];
         assert_true(cuda_session_read(test->session, found, slot->buffer, slot->bytes, test->diags));
-        for (int64_t k = 0; k < slot_elements(slot); k++) is_right &= (double)found[k] == right[k];
+        for (int64_t k = 0; k < slot_elements(slot); k++) is_right &= fabs((double)found[k] - right[k]) <= tolerance;
     }
     return is_right;
 }
+
+static bool run_is_right(Case *test) { return run_is_near(test, 0); }
 
 // ---- products in every position
 
@@ -242,6 +245,112 @@ static void factors_in_bf16(void **state) {
     assert_true(open_session(&test));
     assert_true(run_is_right(&test));
     end(&test);
+}
+
+// ---- epilogues
+
+#define SUM INPUTS("B,T,C", "C,F") "%2 = contract f32[B,T,F] %0 %1 over(C)\n"
+#define BIAS "%3 = input f32[F] \"b\" stored(F)\n"
+#define ADDED "%4 = input f32[B,T,F] \"r\" stored(B,T,F)\n"
+#define GELU(h)                                                                                                        \
+    "%10 = const f32[] 0.5\n%11 = mul f32[B,T,F] " h " %10\n%12 = mul f32[B,T,F] " h " " h "\n"                        \
+    "%13 = mul f32[B,T,F] " h " %12\n%14 = const f32[] 0.044715\n%15 = mul f32[B,T,F] %13 %14\n"                      \
+    "%16 = add f32[B,T,F] " h " %15\n%17 = const f32[] 0.7978845608028654\n%18 = mul f32[B,T,F] %16 %17\n"            \
+    "%19 = tanh f32[B,T,F] %18\n%20 = const f32[] 1\n%21 = add f32[B,T,F] %19 %20\n%22 = mul f32[B,T,F] %11 %21\n"    \
+    "output \"y\" %22\n"
+
+static const struct {
+    const char *what, *text;
+    bool has_added, has_bias, is_gelu;
+    uint32_t calls;
+} epilogues[] = {
+    {"a bias", "graph \"c\"\ndim B=4 T=5 C=12 F=7\n" SUM BIAS "%5 = add f32[B,T,F] %3 %2\noutput \"y\" %5\n", false,
+     true, false, 1},
+    {"a matrix", "graph \"c\"\ndim B=4 T=5 C=12 F=7\n" SUM ADDED "%5 = add f32[B,T,F] %2 %4\noutput \"y\" %5\n", true,
+     false, false, 1},
+    {"both",
+     "graph \"c\"\ndim B=4 T=5 C=12 F=7\n" SUM BIAS ADDED
+     "%5 = add f32[B,T,F] %3 %2\n%6 = add f32[B,T,F] %4 %5\noutput \"y\" %6\n",
+     true, true, false, 1},
+    {"gelu", "graph \"c\"\ndim B=4 T=5 C=12 F=7\n" SUM GELU("%2"), false, false, true, 1},
+    {"a bias and gelu",
+     "graph \"c\"\ndim B=4 T=5 C=12 F=7\n" SUM BIAS "%5 = add f32[B,T,F] %3 %2\n" GELU("%5"), false, true, true, 1},
+    {"a part of a larger matrix",
+     "graph \"c\"\ndim B=4 T=5 C=12 F=7 Z=3\n" SUM "%3 = input f32[B,T,Z,F] \"r\" stored(B,T,Z,F)\n"
+     "%4 = select f32[B,T,F] %3 from Z at 1\n%5 = add f32[B,T,F] %2 %4\noutput \"y\" %5\n",
+     true, false, false, 1},
+    {"heads, in several calls",
+     "graph \"c\"\ndim B=3 H=2 T=6 S=5 D=4\n" INPUTS("B,T,H,D", "B,S,H,D") "%2 = contract f32[B,H,T,S] %0 %1 over(D)\n"
+     "%3 = input f32[B,H,T,S] \"r\" stored(B,H,T,S)\n%4 = input f32[S] \"b\" stored(S)\n"
+     "%5 = add f32[B,H,T,S] %2 %3\n%6 = add f32[B,H,T,S] %5 %4\noutput \"y\" %6\n",
+     true, true, false, 2},
+};
+enum { EPILOGUES = sizeof epilogues / sizeof *epilogues };
+
+static void epilogues_of_all_kinds(void **state) {
+    (void)state;
+    for (size_t i = 0; i < EPILOGUES; i++) {
+        Case test = begin(epilogues[i].text, TENSOR_NONE);
+        if (products_of(&test) != 1 || program_of(&test)->launch_count != 1)
+            fail_msg("%s: %u products", epilogues[i].what, products_of(&test));
+        const CudaProduct *product = program_of(&test)->launches[0].product;
+        assert_int_equal(product->has_added, epilogues[i].has_added);
+        assert_int_equal(product->has_bias, epilogues[i].has_bias);
+        assert_int_equal(product->is_gelu, epilogues[i].is_gelu);
+        assert_int_equal(product->call_count, epilogues[i].calls);
+        assert_true(open_session(&test));
+        if (!run_is_near(&test, epilogues[i].is_gelu ? 1e-5 : 0)) fail_msg("%s: wrong values", epilogues[i].what);
+        end(&test);
+    }
+}
+
+// What nobody reads later is written over: the matrix that is added and the result are one.
+static void over_what_is_added(void **state) {
+    (void)state;
+    static const char text[] = "graph \"c\"\ndim B=8 C=8 F=16\n"
+                               "%0 = input f32[B,C] \"x\" stored(B,C)\n%1 = input f32[C,F] \"w\" stored(C,F)\n"
+                               "%2 = input f32[C,F] \"v\" stored(C,F)\n%3 = contract f32[B,F] %0 %1 over(C)\n"
+                               "%4 = contract f32[B,F] %0 %2 over(C)\n%5 = add f32[B,F] %3 %4\noutput \"y\" %5\n";
+    Case test = begin(text, TENSOR_NONE);
+    assert_int_equal(products_of(&test), 2);
+    const CudaLaunch *last = &program_of(&test)->launches[program_of(&test)->launch_count - 1];
+    assert_true(last->product && last->product->has_added);
+    const ProgramBuffer *buffers = last->buffers;
+    assert_int_equal(buffers[last->product->added.buffer].offset, buffers[last->product->result.buffer].offset);
+    assert_true(open_session(&test));
+    assert_true(run_is_right(&test));
+    assert_true(run_is_right(&test));
+    end(&test);
+}
+
+typedef enum { NO_MATRIX, NO_BIAS, OTHER_BIAS, OTHER_LINES, OTHER_BATCH, OTHER_CALL, NO_FAULT } EpilogueFault;
+
+static void plant_in_epilogue(CudaProduct *product, EpilogueFault fault, CudaCall *calls) {
+    switch (fault) {
+    case NO_MATRIX: product->has_added = false; break;
+    case NO_BIAS: product->has_bias = false; break;
+    case OTHER_BIAS: product->bias.offset++; break;
+    case OTHER_LINES: product->added.leading++; break;
+    case OTHER_BATCH: product->added.batch_stride--; break;
+    case OTHER_CALL: calls[1].added--; break;
+    case NO_FAULT: break;
+    }
+}
+
+static void what_is_wrong_in_an_epilogue_shows(void **state) {
+    (void)state;
+    for (EpilogueFault fault = NO_MATRIX; fault <= NO_FAULT; fault++) {
+        Case test = begin(epilogues[EPILOGUES - 1].text, TENSOR_NONE);
+        CudaLaunch *launch = (CudaLaunch *)&program_of(&test)->launches[0];
+        CudaProduct product = *launch->product;
+        CudaCall calls[2] = {product.calls[0], product.calls[1]};
+        plant_in_epilogue(&product, fault, calls);
+        product.calls = calls;
+        launch->product = &product;
+        bool is_right = open_session(&test) && run_is_right(&test);
+        if (is_right != (fault == NO_FAULT)) fail_msg("fault %d: %s", (int)fault, is_right ? "unseen" : "wrong");
+        end(&test);
+    }
 }
 
 // ---- faults
@@ -357,6 +466,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_position),         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(factors_in_bf16),        cmocka_unit_test(what_is_wrong_shows),
+        cmocka_unit_test(over_what_is_added),
+        cmocka_unit_test(epilogues_of_all_kinds), cmocka_unit_test(what_is_wrong_in_an_epilogue_shows),
         cmocka_unit_test(refusals_are_sentences), cmocka_unit_test(failing_calls_leave_nothing),
         cmocka_unit_test(versions),
     };

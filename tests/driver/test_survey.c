@@ -149,7 +149,7 @@ static void ways_are_choices(void **state) {
     assert_false(has_way(&tf32, "block * 128x256 wgmma"));
     for (size_t i = 0; i < all.count; i++)
         assert_true(choices_add(choices_create(arena), "test", all.lines[i], diags_create(arena)));
-    assert_int_equal(tune_ways(arena, &target, TENSOR_NONE, true).count, 2);
+    assert_int_equal(tune_ways(arena, &target, TENSOR_NONE, true).count, 3);
     assert_int_equal(tune_ways(arena, &target, TENSOR_NONE, false).count, 0);
 }
 
