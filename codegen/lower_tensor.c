@@ -7,7 +7,8 @@
 //               loop C:  tile += x[rows] * w[lanes]    by the backend: 128 bytes of C at a time, through shared memory
 //               store epilogue(tile)
 //
-// A sum that is cut in groups is a block of threads for each group, which stores its part.
+// A sum that is cut in groups is a block of threads for each group, which stores its part. A step of a chain has tiles
+// of its piece's rows, or adds its piece's share of the sum to what the pieces before left.
 //
 // The loops are those of a register tile, only larger; what tensor cores need beside them the program's `tensor` says.
 // All loops down to the tile are independent of each other. Inside of it, the innermost loop is the one whose rounds
@@ -40,15 +41,38 @@ static void open_lanes(Lowering *lowering, DimList lanes, uint32_t step) {
         lower_open(lowering, LOOP_LANES, lanes, 0, step, false);
 }
 
-static void open_tile(Lowering *lowering, const Contraction *contraction) {
-    const TensorTile *tensor = &lowering->step->tensor;
-    if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
-    lower_open_each(lowering, contraction->batch);
+static DimId along_of(const Lowering *lowering) {
+    const DimList *cut = &lowering->step->cut.dims;
+    return cut->dims[cut->rank - 1];
+}
+
+// The rows of a piece that is a range of them.
+static void open_range_of_rows(Lowering *lowering, const CutRanges *ranges) {
+    DimId along = along_of(lowering);
+    const char *name = graph_dim_name(lowering->plan->dims, along);
+    TileValue row =
+        tile_loop(lowering->builder, LOOP_ROWS, name, ranges->rows, 0, lowering->step->tensor.rows, false);
+    lowering->env[along] = tile_index_plus(lowering->share, row, 1);
+}
+
+static void open_rows(Lowering *lowering, DimList rows) {
+    rows = rows_beside_band(lowering, rows);
+    lower_open(lowering, LOOP_ROWS, rows, 0, lowering->step->tensor.rows, false);
+}
+
+// `ranges`: of a chain's cut, rows 0 where there is none.
+static void open_tile(Lowering *lowering, const Contraction *contraction, CutRanges *ranges) {
+    bool is_summed = cut_is_summed(lowering->plan, lowering->step);
+    DimSet cut = 0;
+    if (lower_open_range(lowering, ranges)) cut = dim_list_set(&lowering->step->cut.dims);
+    else *ranges = (CutRanges){0};
+    if (is_summed && !ranges->rows) lower_open_summed_cut(lowering);
+    lower_open_each(lowering, dim_list_without(contraction->batch, cut));
     int merged = lower_merged_suffix(lowering, contraction->lanes), rank = contraction->lanes.rank;
     lower_open_each(lowering, dim_list_slice(contraction->lanes, 0, rank - merged));
-    DimList rows = rows_beside_band(lowering, contraction->rows);
-    lower_open(lowering, LOOP_ROWS, rows, 0, tensor->rows, false);
-    open_lanes(lowering, dim_list_slice(contraction->lanes, rank - merged, rank), tensor->lanes);
+    if (ranges->rows && !is_summed) open_range_of_rows(lowering, ranges);
+    else open_rows(lowering, dim_list_without(contraction->rows, cut));
+    open_lanes(lowering, dim_list_slice(contraction->lanes, rank - merged, rank), lowering->step->tensor.lanes);
 }
 
 // ---- the sum
@@ -95,10 +119,26 @@ static void open_sum(Lowering *lowering, DimList summed) {
         open_group(lowering, longest);
 }
 
-static void multiply(Lowering *lowering, const Contraction *contraction) {
+// A piece's range of the sum, which goes on with what the ranges before it left; the other dims are placed.
+static void open_range_of_sum(Lowering *lowering, const CutRanges *ranges) {
+    DimId along = along_of(lowering);
+    if (lower_in_band(lowering, along)) {
+        lower_band_loop(lowering, LOOP_PLAIN, along, lowering->share, ranges->rows, 0);
+        return;
+    }
+    const char *name = graph_dim_name(lowering->plan->dims, along);
+    TileValue k = tile_loop(lowering->builder, LOOP_PLAIN, name, ranges->rows, 0, 0, false);
+    lowering->env[along] = tile_index_plus(lowering->share, k, 1);
+}
+
+static void multiply(Lowering *lowering, const Contraction *contraction, const CutRanges *ranges) {
     TileValue tile = tile_zero(lowering->builder, SHAPE_ROWS | SHAPE_LANES, 0, 0);
+    bool sums_range = ranges->rows && cut_is_summed(lowering->plan, lowering->step);
+    TileValue before = sums_range ? lower_before(lowering, 0) : TILE_NONE;
+    if (before != TILE_NONE) tile_accumulate(lowering->builder, OP_SUM, tile, before);
     int depth = tile_open_loops(lowering->builder);
-    open_sum(lowering, contraction->summed);
+    if (sums_range) open_range_of_sum(lowering, ranges);
+    else open_sum(lowering, contraction->summed);
     TileValue a = evaluator_value(lowering->evaluator, contraction->rows_operand, lowering->env);
     TileValue b = evaluator_value(lowering->evaluator, contraction->lanes_operand, lowering->env);
     TileOp step = {.kind = TILE_MULTIPLY_ACCUMULATE, .dtype = DTYPE_F32, .operands = {tile, a, b}, .operand_count = 3};
@@ -109,8 +149,9 @@ static void multiply(Lowering *lowering, const Contraction *contraction) {
 
 void lower_tensor(Lowering *lowering) {
     Contraction contraction = contraction_of(lowering->region, contract_of(lowering), lower_output(lowering, 0)->order);
-    open_tile(lowering, &contraction);
-    multiply(lowering, &contraction);
+    CutRanges ranges;
+    open_tile(lowering, &contraction, &ranges);
+    multiply(lowering, &contraction, &ranges);
     uint32_t count = lowering->step->output_count;
     TileValue *values = ARENA_ARRAY(lowering->arena, TileValue, count);
     for (uint32_t i = 0; i < count; i++)

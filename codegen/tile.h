@@ -125,6 +125,7 @@ typedef struct {
     TileOp *ops;
     uint32_t op_count;
     TensorTile tensor;           // of tile_lower_tensor
+    bool is_chained;             // its block has one piece and takes tile after tile
 } TileProgram;
 
 // Lowers one step (engine tiles) of a plan. Never fails on a verified plan.

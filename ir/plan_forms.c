@@ -194,7 +194,8 @@ static const char *check_tensor(const Step *step) {
                                                                                 : NULL;
     if (tensor->wgmma) return NULL;
     if (tensor->in_turns) return "takes turns without wgmma";
-    if (!is_block_extent(tensor->rows) || !is_block_extent(tensor->lanes))
+    bool is_low = tensor->rows == 16 && step->cut.groups > 0;   // a chain's: pieces of few rows
+    if (!(is_low || is_block_extent(tensor->rows)) || !is_block_extent(tensor->lanes))
         return "has blocks of other extents than 32, 64, 128 and 256";
     return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;
 }

@@ -4,9 +4,9 @@
 //
 //     step by step    each product as its tensor cores or register tiles compute it, or its traffic, whichever takes
 //                     longer; large values are written to memory and read from there; a kernel each
-//     in a chain      products by register tiles of the block's workers, of which there are as many as find room on a
-//                     multiprocessor beside what the block holds; what blocks read of other steps comes from the cache
-//                     of all, each piece anew
+//     in a chain      products by register tiles of the block's workers, or by tensor cores (chain_tensor.c); as many
+//                     blocks at once as find room on a multiprocessor with what they hold; what they read of other
+//                     steps comes from the cache of all, each piece anew
 //
 // A block holds in shared memory what a piece of its steps hands on, exactly as plan_memory will place it. A step that
 // sums over pieces makes one block walk all pieces of a group.
@@ -16,13 +16,15 @@
 #include "passes/panels.h"
 #include "passes/plan_measure.h"
 
-static const double cache_speed = 2.5;        // of the cache of all, in terms of memory's
+static const double memory_speed = 0.9;       // what a copy reaches of the datasheet's rate
+static const double cache_speed = 1.5;        // of the cache of all, in terms of memory's
 static const double tensor_speed = 0.5, vector_speed = 0.4;   // parts of the peaks that kernels reach
 static const double kernel_seconds = 2e-6;    // from one kernel to the next
 static const double part_seconds = 1e-6;      // of a step of a piece: its first operands' way, and the barrier
 // The memory of all temporaries together is worth this part of the time of all products, a value its share.
 static const double memory_part = 1.0 / 8;
-enum { WORKER = 16, LINE = 64 };
+enum { WORKER = 16, LINE = 64, BANKS = 128, APART = 8 };
+enum { TENSOR_THREADS = 256, MOST_TENSOR_BLOCKS = 2, RING_LINE = 128 };   // of a chain with products on tensor cores
 
 static double whole_bytes(const Plan *plan, ValueId id) {
     const Value *value = &plan->values[id];
@@ -54,19 +56,29 @@ static bool is_read_as_it_lies(const Strands *strands, const Chain *chain, Value
     return false;
 }
 
-// Rows of whole lines, when the pieces of a value would not be: then a piece can lie in shared memory.
+// Rows of which each begins `apart` elements behind a multiple of so many bytes.
+static Layout padded(const Layout *whole, DType dtype, int64_t bytes, int64_t apart) {
+    Layout layout = *whole;
+    int64_t multiple = bytes / (int64_t)dtype_bytes(dtype), *last = &layout.pieces[layout.count - 1].extent;
+    *last += ((apart - *last) % multiple + multiple) % multiple;
+    return layout;
+}
+
+// A piece of a value can lie in shared memory when its rows are whole lines. Those of fragments begin eight elements
+// behind a multiple of all banks: then rows that are read, or written, at once lie in different ones.
 Layout chain_gpu_layout(const Strands *strands, const Chain *chain, ValueId id) {
     const Plan *plan = strands->plan;
     const Value *value = &plan->values[id];
-    Layout layout = value->layout;
-    if (!is_of_chain(strands, chain, id) || value->kind != VALUE_TEMPORARY || layout.count <= chain->dims.rank ||
-        !layout_is_plain(plan->dims, &layout) || cut_leads_layout(plan->dims, &chain->cut, &layout, value->dtype) ||
-        touches_map(strands, chain, id) || is_read_as_it_lies(strands, chain, id))
-        return layout;
-    int64_t line = LINE / (int64_t)dtype_bytes(value->dtype);
-    int64_t *last = &layout.pieces[layout.count - 1].extent;
-    *last = (*last + line - 1) / line * line;
-    return cut_leads_layout(plan->dims, &chain->cut, &layout, value->dtype) ? layout : value->layout;
+    const Layout *whole = &value->layout;
+    if (!is_of_chain(strands, chain, id) || value->kind != VALUE_TEMPORARY || whole->count <= chain->dims.rank ||
+        !layout_is_plain(plan->dims, whole) || touches_map(strands, chain, id) ||
+        is_read_as_it_lies(strands, chain, id))
+        return *whole;
+    Layout apart = padded(whole, value->dtype, BANKS, APART), lines = padded(whole, value->dtype, LINE, 0);
+    bool is_apart = chain_has_tensor(strands, chain);
+    if (is_apart && cut_leads_layout(plan->dims, &chain->cut, &apart, value->dtype)) return apart;
+    if (cut_leads_layout(plan->dims, &chain->cut, whole, value->dtype)) return *whole;
+    return cut_leads_layout(plan->dims, &chain->cut, &lines, value->dtype) ? lines : *whole;
 }
 
 // A plan of the chain's steps alone, joined, with all that can be in shared memory there. `known`: its values, as the
@@ -128,14 +140,12 @@ static double shared_bytes(const Strands *strands, const Chain *chain) {
     Plan *alone = chain_alone(strands, chain);
     PassContext context = *strands->context;
     if (!memory_prepare(alone, &context) || !memory_place(alone, &context)) return INFINITY;
-    return (double)alone->scratch_bytes;
+    if (alone->scratch_bytes == 0) return 0;
+    double ring = chain_ring_bytes(strands, chain), held = (double)alone->scratch_bytes;
+    return ring > 0 ? ceil(held / RING_LINE) * RING_LINE + ring : held;
 }
 
 // ---- products
-
-static double extent_of(const Plan *plan, DimList dims) {
-    return (double)graph_elements(plan->dims, dim_list_set(&dims));
-}
 
 typedef struct {
     uint32_t tile_rows;
@@ -145,13 +155,8 @@ typedef struct {
 // Of the piece's part of a product: lower tiles when there are fewer than workers, since a worker without one idles;
 // but a row of a tile costs a load, whatever lies beside it.
 static Tiling tiling_of(const Strands *strands, const Chain *chain, const Step *step, double workers) {
-    const Plan *plan = strands->plan;
-    Contraction contraction = product_contraction(plan, step);
-    DimSet cut = dim_list_set(&chain->dims);
-    double rows = extent_of(plan, dim_list_without(contraction.rows, cut));
-    if (dim_list_set(&contraction.rows) & dim_bit(chain->along))
-        rows *= (double)chain->cut.total / chain->cut.pieces;
-    double lanes = ceil(extent_of(plan, dim_list_without(contraction.lanes, cut)) / step->tile_lanes);
+    ChainPart part = chain_part(strands, chain, step);
+    double rows = part.rows, lanes = ceil(part.lanes / step->tile_lanes);
     double vectors = step->tile_lanes / (double)WORKER, best = step->tile_rows;
     Tiling tiling = {.tile_rows = 1};
     for (uint32_t tile = step->tile_rows; tile >= 1; tile /= 2) {
@@ -164,12 +169,30 @@ static Tiling tiling_of(const Strands *strands, const Chain *chain, const Step *
     return tiling;
 }
 
-static double flops_of(const Strands *strands, const Step *step, bool in_chain, const Tiling *tiling) {
+static double seconds_of_step(const Strands *strands, const Step *step) {
     const Target *target = strands->context->target;
-    if (step->form != FORM_PRODUCT) return step->flops / (vector_speed * target->peak_flops);
-    if (in_chain) return step->flops / (tiling->speed * target->peak_flops);
-    if (step->tensor.kind == TENSOR_NONE) return step->flops / (vector_speed * target->peak_flops);
+    if (step->form != FORM_PRODUCT || step->tensor.kind == TENSOR_NONE)
+        return step->flops / (vector_speed * target->peak_flops);
     return step->flops / (tensor_speed * target_tensor_flops(target, step->tensor.kind == TENSOR_TF32));
+}
+
+// The blocks of the chain that are on all multiprocessors at once, and workers of each.
+typedef struct {
+    double blocks, workers;
+} Room;
+
+static Room room_of(const Strands *strands, const Chain *chain) {
+    const Target *target = strands->context->target;
+    double resident = target_resident_blocks(target, chain->shared_bytes);
+    if (chain_has_tensor(strands, chain))
+        return (Room){fmin(resident, MOST_TENSOR_BLOCKS) * target->cores, (double)TENSOR_THREADS / WORKER};
+    return (Room){resident * target->cores, (double)target_block_threads(target, chain->shared_bytes) / WORKER};
+}
+
+static double chained_seconds(const Strands *strands, const Chain *chain, const Step *step, const Room *room) {
+    if (step->form != FORM_PRODUCT) return seconds_of_step(strands, step);
+    double speed = tiling_of(strands, chain, step, room->workers).speed;
+    return step->flops / (speed * strands->context->target->peak_flops);
 }
 
 // ---- traffic
@@ -185,7 +208,17 @@ static double times_read(const Strands *strands, const Chain *chain, uint32_t s,
     return times < 1 ? 1 : times;
 }
 
-static bool is_shared(const Strands *strands, const Chain *chain, ValueId id) {
+// A product's factor that all pieces read may be a part of the operand: keys, of queries, keys and values.
+static double factor_bytes(const Strands *strands, const Chain *chain, uint32_t s, uint32_t k) {
+    const Step *step = &strands->plan->steps[s];
+    const Value *value = &strands->plan->values[step->operands[k]];
+    if (step->form != FORM_PRODUCT) return INFINITY;
+    ChainPart part = chain_part(strands, chain, step);
+    double each = part.lanes * part.summed * (double)dtype_bytes(value->dtype) * chain->cut.pieces;
+    return fmax(each, chain_value_bytes(strands->plan, step->operands[k]));
+}
+
+bool chain_value_is_shared(const Strands *strands, const Chain *chain, ValueId id) {
     const Value *value = &strands->plan->values[id];
     Layout layout = chain_gpu_layout(strands, chain, id);
     if (!is_of_chain(strands, chain, id) || value->kind != VALUE_TEMPORARY) return false;
@@ -214,13 +247,14 @@ static void add_traffic(const Strands *strands, Chain *chain, uint32_t s, Traffi
     for (uint32_t k = 0; k < step->operand_count; k++) {
         ValueId id = step->operands[k];
         double bytes = chain_value_bytes(plan, id);
-        if (is_shared(strands, chain, id)) {
+        if (chain_value_is_shared(strands, chain, id)) {
             chain->moved_bytes += bytes;
         } else if (is_of_chain(strands, chain, id)) {
             traffic->cache += bytes;
         } else {
             traffic->memory += bytes;
-            traffic->cache += within * bytes * times_read(strands, chain, s, k);
+            double read = fmin(bytes * times_read(strands, chain, s, k), factor_bytes(strands, chain, s, k));
+            traffic->cache += within * read;
         }
     }
     for (uint32_t k = 0; k < step->output_count; k++) {
@@ -230,7 +264,7 @@ static void add_traffic(const Strands *strands, Chain *chain, uint32_t s, Traffi
             if (dim_in(dim_list_set(&plan->values[id].order), chain->dims.dims[i]))
                 places *= (double)graph_extent(plan->dims, chain->dims.dims[i]);
         bool is_sum = places < (double)chain->cut.total;
-        if (is_shared(strands, chain, id)) chain->moved_bytes += bytes;
+        if (chain_value_is_shared(strands, chain, id)) chain->moved_bytes += bytes;
         else traffic->memory += bytes;
         if (is_sum) traffic->cache += 2 * within * bytes / places * chain->cut.pieces;
     }
@@ -247,26 +281,24 @@ static bool has_sums(const Strands *strands, const Chain *chain) {
 
 static double chain_seconds(const Strands *strands, Chain *chain) {
     const Target *target = strands->context->target;
-    const Plan *plan = strands->plan;
-    double resident = target_resident_blocks(target, chain->shared_bytes) * (double)target->cores;
-    double workers = target_block_threads(target, chain->shared_bytes) / (double)WORKER;
+    Room room = room_of(strands, chain);
     double blocks = has_sums(strands, chain) ? chain->cut.groups : chain->cut.pieces;
-    double compute = 0, rounds = ceil(blocks / resident), steps = 0;
+    double compute = 0, rounds = ceil(blocks / room.blocks), steps = 0;
+    bool on_tensor_cores = chain_has_tensor(strands, chain);
     Traffic traffic = {0};
     chain->moved_bytes = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         if (!chain->in[s]) continue;
-        const Step *step = &plan->steps[s];
-        Tiling tiling = {1, vector_speed};
-        if (step->form == FORM_PRODUCT) tiling = tiling_of(strands, chain, step, workers);
-        compute += flops_of(strands, step, true, &tiling);
+        if (!on_tensor_cores) compute += chained_seconds(strands, chain, &strands->plan->steps[s], &room);
         add_traffic(strands, chain, s, &traffic);
         steps++;
     }
-    compute *= rounds * resident / blocks;
-    double memory = traffic.memory / target->bandwidth, cache = traffic.cache / (cache_speed * target->bandwidth);
+    if (on_tensor_cores) compute = chain_tensor_seconds(strands, chain, room.blocks / target->cores);
+    compute *= rounds * room.blocks / blocks;
+    double memory = traffic.memory / (memory_speed * target->bandwidth);
+    double cache = traffic.cache / (cache_speed * target->bandwidth);
     double wait = rounds * chain->cut.pieces / blocks * steps * part_seconds;
-    return kernel_seconds + fmax(compute, fmax(memory, cache)) + wait;
+    return kernel_seconds + fmax(compute, fmax(memory, cache)) + (on_tensor_cores ? 0 : wait);
 }
 
 static double seconds_alone(const Strands *strands, const Chain *chain) {
@@ -274,8 +306,8 @@ static double seconds_alone(const Strands *strands, const Chain *chain) {
     double seconds = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         if (!chain->in[s]) continue;
-        double compute = flops_of(strands, &strands->plan->steps[s], false, NULL);
-        seconds += kernel_seconds + fmax(compute, traffic_alone(strands, s) / target->bandwidth);
+        double compute = seconds_of_step(strands, &strands->plan->steps[s]);
+        seconds += kernel_seconds + fmax(compute, traffic_alone(strands, s) / (memory_speed * target->bandwidth));
     }
     return seconds;
 }
@@ -293,22 +325,42 @@ static bool cut_chain(const Strands *strands, Chain *chain, int64_t rows) {
     return chain->shared_bytes > 0 && chain->shared_bytes <= strands->context->target->l1_bytes;
 }
 
+typedef struct {
+    Chain best;
+    double seconds, least_bytes;
+} Candidates;
+
+static void try_rows(const Strands *strands, Chain chain, int64_t rows, Candidates *candidates) {
+    bool fits = cut_chain(strands, &chain, rows);
+    if (chain.shared_bytes > 0) candidates->least_bytes = fmin(candidates->least_bytes, chain.shared_bytes);
+    if (!fits) return;
+    double took = chain_seconds(strands, &chain);
+    if (took >= candidates->seconds) return;
+    candidates->seconds = took;
+    candidates->best = chain;
+}
+
+// All numbers of rows; on tensor cores each with wide tiles and narrow ones, and rings of three stages or two: more
+// blocks may find room beside each other then.
 static bool choose_rows(const Strands *strands, Chain *chain, double *seconds, double *least_bytes) {
+    static const struct {
+        uint32_t lanes, stages;
+    } tiles[] = {{128, 3}, {128, 2}, {64, 3}, {64, 2}};
     const Graph *dims = strands->plan->dims;
     int64_t extent = graph_extent(dims, chain->along), total = graph_elements(dims, dim_list_set(&chain->dims));
-    Chain best = *chain;
-    *seconds = *least_bytes = INFINITY;
+    size_t kinds = chain_has_tensor(strands, chain) ? sizeof tiles / sizeof *tiles : 1;
+    Candidates candidates = {*chain, INFINITY, INFINITY};
     for (int64_t rows = extent; rows >= 1 && total <= UINT32_MAX; rows--) {
         if (extent % rows != 0 || total / rows < 2) continue;
-        bool fits = cut_chain(strands, chain, rows);
-        if (chain->shared_bytes > 0) *least_bytes = fmin(*least_bytes, chain->shared_bytes);
-        if (!fits) continue;
-        double took = chain_seconds(strands, chain);
-        if (took >= *seconds) continue;
-        *seconds = took;
-        best = *chain;
+        for (size_t i = 0; i < kinds; i++) {
+            chain->most_lanes = tiles[i].lanes;
+            chain->stages = tiles[i].stages;
+            try_rows(strands, *chain, rows, &candidates);
+        }
     }
-    *chain = best;
+    *chain = candidates.best;
+    *seconds = candidates.seconds;
+    *least_bytes = candidates.least_bytes;
     return *seconds < INFINITY;
 }
 
@@ -318,9 +370,10 @@ static double seconds_of_memory(const Strands *strands, double bytes) {
     const Plan *plan = strands->plan;
     double products = 0, all = 0;
     for (uint32_t s = 0; s < plan->step_count; s++)
-        products += plan->steps[s].form == FORM_PRODUCT ? flops_of(strands, &plan->steps[s], false, NULL) : 0;
+        products += plan->steps[s].form == FORM_PRODUCT ? seconds_of_step(strands, &plan->steps[s]) : 0;
     for (ValueId id = 0; id < plan->value_count; id++)
-        if (plan->values[id].kind == VALUE_TEMPORARY) all += whole_bytes(plan, id);
+        if (plan->values[id].kind == VALUE_TEMPORARY && plan->values[id].space != SPACE_SCRATCH)
+            all += whole_bytes(plan, id);
     return all > 0 ? memory_part * products * bytes / all : 0;
 }
 
@@ -328,7 +381,7 @@ static double shared_values(const Strands *strands, const Chain *chain) {
     double bytes = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++)
         for (uint32_t k = 0; chain->in[s] && k < strands->plan->steps[s].output_count; k++)
-            if (is_shared(strands, chain, strands->plan->steps[s].outputs[k]))
+            if (chain_value_is_shared(strands, chain, strands->plan->steps[s].outputs[k]))
                 bytes += whole_bytes(strands->plan, strands->plan->steps[s].outputs[k]);
     return bytes;
 }
@@ -360,10 +413,10 @@ bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const cha
     double made = 0, kept = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         if (!chain->again[s]) continue;
-        made += flops_of(strands, &plan->steps[s], false, NULL);
+        made += seconds_of_step(strands, &plan->steps[s]);
         for (uint32_t k = 0; k < plan->steps[s].output_count; k++) kept += whole_bytes(plan, plan->steps[s].outputs[k]);
     }
-    double stored = 3 * chain->kept_bytes / strands->context->target->bandwidth;
+    double stored = 3 * chain->kept_bytes / (memory_speed * strands->context->target->bandwidth);
     double worth = seconds_of_memory(strands, kept);
     *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB; %.3g ms for memory",
                            1e3 * made, 1e3 * stored, 1e-6 * chain->kept_bytes, 1e3 * worth);
@@ -373,14 +426,14 @@ bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const cha
 void chain_join_gpu(const Strands *strands, const Chain *chain, uint32_t s) {
     Plan *plan = strands->plan;
     Step *step = &plan->steps[s];
-    const Target *target = strands->context->target;
     for (uint32_t k = 0; k < step->output_count; k++) {
         Value *value = &plan->values[step->outputs[k]];
         value->layout = chain_gpu_layout(strands, chain, step->outputs[k]);
         value->parts = 0;
     }
-    step->tensor = (TensorTile){0};
     if (step->form != FORM_PRODUCT) return;
-    double workers = target_block_threads(target, chain->shared_bytes) / (double)WORKER;
-    step->tile_rows = tiling_of(strands, chain, step, workers).tile_rows;
+    Room room = room_of(strands, chain);
+    ChainPart part = chain_part(strands, chain, step);
+    step->tile_rows = tiling_of(strands, chain, step, room.workers).tile_rows;
+    if (step->tensor.kind != TENSOR_NONE) step->tensor = chain_tile(chain, &part, step->tensor.kind);
 }

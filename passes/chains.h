@@ -1,4 +1,4 @@
-// What plan_chains.c, chain_cost.c and chain_gpu.c share. Private to them.
+// What plan_chains.c, chain_cost.c, chain_gpu.c and chain_tensor.c share. Private to them.
 #ifndef SINTER_PASSES_CHAINS_H
 #define SINTER_PASSES_CHAINS_H
 
@@ -13,6 +13,7 @@ typedef struct {
     Cut cut;
     bool pays;
     double shared_bytes;       // on a GPU: of a block
+    uint32_t most_lanes, stages;   // of the tiles of its products on tensor cores
     double moved_bytes;        // of large values that no longer pass through memory
     bool *again;               // by step: makes what is read later
     uint32_t reader;           // the first step that does; STEP_NONE: none
@@ -35,5 +36,18 @@ bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const cha
 Layout chain_gpu_layout(const Strands *strands, const Chain *chain, ValueId id);
 // The tile of a step of the chain, and the layouts of what it writes.
 void chain_join_gpu(const Strands *strands, const Chain *chain, uint32_t s);
+
+// ---- a chain on a GPU with products on tensor cores (chain_tensor.c)
+typedef struct {
+    double rows, lanes, summed;
+} ChainPart;               // of a product: what a piece has of it
+
+bool chain_has_tensor(const Strands *strands, const Chain *chain);
+ChainPart chain_part(const Strands *strands, const Chain *chain, const Step *step);
+TensorTile chain_tile(const Chain *chain, const ChainPart *part, TensorKind kind);
+double chain_ring_bytes(const Strands *strands, const Chain *chain);
+// Of all pieces, when so many blocks are on a multiprocessor at once and all multiprocessors have equally many.
+double chain_tensor_seconds(const Strands *strands, const Chain *chain, double resident);
+bool chain_value_is_shared(const Strands *strands, const Chain *chain, ValueId id);   // chain_gpu.c: in shared memory
 
 #endif

@@ -14,6 +14,7 @@
 #include "codegen/cuda/chain.h"
 
 #include "base/hash.h"
+#include "codegen/cuda/print_tensor.h"
 #include "codegen/link.h"
 
 enum { LANES = TILE_LANES, LEAST_THREADS = 32, SHARED_ALIGNMENT = 128 };
@@ -136,13 +137,66 @@ static bool sums_over_pieces(const Plan *plan, uint32_t first, uint32_t end) {
     return false;
 }
 
-// As many as the largest step has work for, but no more than the chains that find room beside each other leave for it.
-static uint32_t block_threads(const ChainKernel *chain, const Target *target) {
+enum { TENSOR_WARPS = 8, MOST_TENSOR_BLOCKS = 2 };
+
+static bool has_tensor(const ChainKernel *chain) {
+    for (uint32_t i = 0; i < chain->part_count; i++)
+        if (chain->parts[i].tensor) return true;
+    return false;
+}
+
+// As many as the largest step has work for, but no more than the chains that find room beside each other leave for it;
+// those of products on tensor cores where there are some.
+static void choose_threads(ChainKernel *chain, const Target *target) {
     int64_t units = 1, threads = LEAST_THREADS, most = target_block_threads(target, (double)chain->shared_bytes);
     for (uint32_t i = 0; i < chain->part_count; i++)
         if (chain->parts[i].spread.units > units) units = chain->parts[i].spread.units;
     while (threads < most && threads < units * LANES) threads *= 2;
-    return (uint32_t)threads;
+    int resident = target_resident_blocks(target, (double)chain->shared_bytes);
+    chain->threads = has_tensor(chain) ? 32 * TENSOR_WARPS : (uint32_t)threads;
+    chain->resident = (uint32_t)(has_tensor(chain) && resident > MOST_TENSOR_BLOCKS ? MOST_TENSOR_BLOCKS : resident);
+}
+
+static ChainPart part_of(Arena *arena, const Plan *plan, const Step *step, const Target *target, const bool *aliased) {
+    ChainPart part = {.aliased = aliased};
+    if (step->tensor.kind == TENSOR_NONE) {
+        part.program = tile_lower(arena, plan, step, target);
+        part.spread = spread_of_piece(part.program, aliased, arena);
+        return part;
+    }
+    TileProgram *program = tile_lower_tensor(arena, plan, step, target);
+    program->is_chained = true;
+    part.program = program;
+    part.spread = spread_of(program, aliased, arena);
+    return part;
+}
+
+// How its tiles are shared, which depends on what lies in shared memory. Returns the bytes of its ring.
+static size_t find_tensor(Arena *arena, ChainPart *part) {
+    if (part->spread.kind != SPREAD_TENSOR) return 0;
+    bool *is_shared = ARENA_ARRAY(arena, bool, part->program->buffer_count + 1);
+    for (uint32_t b = 0; b < part->program->buffer_count; b++) is_shared[b] = part->buffers[b].is_shared;
+    Tensor *tensor = ARENA_NEW(arena, Tensor);
+    *tensor = tensor_in_chain(arena, part->program, &part->spread, is_shared, TENSOR_WARPS);
+    part->tensor = tensor;
+    return (size_t)tensor_stage_bytes(arena, part->program, &part->spread, tensor) * tensor->tile.stages;
+}
+
+// What the plan has in scratch memory, and one ring behind it.
+static void place_shared(Arena *arena, ChainKernel *chain, const Plan *plan, uint32_t first, uint32_t end) {
+    size_t ring = 0;
+    for (uint32_t s = first; s < end; s++)
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) {
+            const Value *value = &plan->values[plan->steps[s].outputs[k]];
+            if (value->space == SPACE_SCRATCH && value->offset + value->bytes > chain->ring)
+                chain->ring = value->offset + value->bytes;
+        }
+    for (uint32_t i = 0; i < chain->part_count; i++) {
+        size_t bytes = find_tensor(arena, &chain->parts[i]);
+        if (bytes > ring) ring = bytes;
+    }
+    chain->ring = (chain->ring + SHARED_ALIGNMENT - 1) / SHARED_ALIGNMENT * SHARED_ALIGNMENT;
+    chain->shared_bytes = chain->ring + ring;
 }
 
 // ---- the name: of all that the text depends on
@@ -155,6 +209,8 @@ static const char *symbol_of(Arena *arena, const ChainKernel *chain, const Step 
     for (uint32_t i = 0; i < chain->part_count; i++) {
         const ChainPart *part = &chain->parts[i];
         text_append(&text, "%s", part->program->name);
+        TensorTile tile = part->tensor ? part->tensor->tile : (TensorTile){0};
+        text_append(&text, " %u %u %u", tile.rows, tile.lanes, tile.stages);
         for (uint32_t b = 0; b < part->program->buffer_count; b++)
             text_append(&text, " %d %u %zu %lld %d", part->buffers[b].is_shared, part->buffers[b].parameter,
                         part->buffers[b].offset, (long long)part->buffers[b].piece_elements, part->aliased[b]);
@@ -194,19 +250,11 @@ ChainKernel *chain_kernel(Arena *arena, const Plan *plan, uint32_t first, uint32
     for (uint32_t s = first; s < end; s++) {
         const Step *step = &plan->steps[s];
         ChainPart *part = &chain->parts[s - first];
-        part->program = tile_lower(arena, has_windows(step) ? window : plan, step, target);
-        part->aliased = step_aliased(arena, plan, step);
-        part->spread = spread_of_piece(part->program, part->aliased, arena);
+        *part = part_of(arena, has_windows(step) ? window : plan, step, target, step_aliased(arena, plan, step));
         fill_buffers(arena, &parameters, step, part);
-        for (uint32_t k = 0; k < step->output_count; k++) {
-            const Value *value = &plan->values[step->outputs[k]];
-            if (value->space == SPACE_SCRATCH && value->offset + value->bytes > chain->shared_bytes)
-                chain->shared_bytes = value->offset + value->bytes;
-        }
     }
-    chain->shared_bytes = (chain->shared_bytes + SHARED_ALIGNMENT - 1) / SHARED_ALIGNMENT * SHARED_ALIGNMENT;
-    chain->threads = block_threads(chain, target);
-    chain->resident = (uint32_t)target_resident_blocks(target, (double)chain->shared_bytes);
+    place_shared(arena, chain, plan, first, end);
+    choose_threads(chain, target);
     find_aliased(&parameters);
     chain->symbol = symbol_of(arena, chain, &plan->steps[first + 1]);
     return chain;

@@ -20,6 +20,7 @@ typedef struct {
     const bool *aliased;           // by its buffers
     const ChainBuffer *buffers;
     Spread spread;                 // what workers of a block deal out
+    const struct Tensor *tensor;   // of a product in tensor cores, else NULL
 } ChainPart;
 
 typedef struct {
@@ -40,7 +41,7 @@ typedef struct {
     uint32_t parameter_count;
     uint32_t blocks, pieces;       // a block takes pieces/blocks successive pieces, in order
     uint32_t threads, resident;    // resident: blocks that find registers on a multiprocessor at once
-    size_t shared_bytes;
+    size_t shared_bytes, ring;     // ring: where that of products on tensor cores begins
 } ChainKernel;
 
 // Steps first .. end-1 of the plan.

@@ -72,3 +72,42 @@ INLINE void HALF(lanes_by_depth)(Halves *b, const unsigned char *panel, int pitc
     int line = 16 * part + (WARP_LANE & 15), piece = (row >> 3) + (WARP_LANE >> 4);
     HALF(load_halves_turned)(b, panel + PLACE_OF_HALVES(line, piece, pitch));
 }
+
+// ---- rows that lie in a chain's shared memory
+
+INLINE void HALF(placed_rows)(Halves *a, const unsigned char *lines, int pitch, int row, int part) {
+    HALF(load_halves)(a, lines + (row + (WARP_LANE & 15)) * pitch + 16 * (2 * part + (WARP_LANE >> 4)));
+}
+
+INLINE void HALF(placed_columns)(Halves *a, const unsigned char *lines, int pitch, int row, int part) {
+    int line = 16 * part + (WARP_LANE & 7) + 8 * (WARP_LANE >> 4), piece = (row >> 3) + (WARP_LANE >> 3 & 1);
+    HALF(load_halves_turned)(a, lines + line * pitch + 16 * piece);
+}
+
+INLINE void HALF(placed_rows_f32)(Halves *a, const unsigned char *lines, int pitch, int row, int part) {
+    const unsigned char *first = lines + (row + (WARP_LANE >> 2)) * pitch + 4 * (16 * part + 2 * (WARP_LANE & 3));
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const float2 both = *(const float2 *)(first + 8 * (i & 1) * pitch + 32 * (i >> 1));
+        a[i] = HALF(round)(both.x, both.y);
+    }
+}
+
+INLINE void HALF(placed_columns_f32)(Halves *a, const unsigned char *lines, int pitch, int row, int part) {
+    const unsigned char *first = lines + (16 * part + 2 * (WARP_LANE & 3)) * pitch + 4 * (row + (WARP_LANE >> 2));
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const unsigned char *upper = first + 8 * (i >> 1) * pitch + 32 * (i & 1);
+        a[i] = HALF(round)(*(const float *)upper, *(const float *)(upper + pitch));
+    }
+}
+
+// Zeros for a row's elements (of the thread's upper or lower row) whose summed indices are not from `begin` to `end`.
+INLINE void HALF(keep)(Halves *a, int lower, int begin, int end, int part) {
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        const int depth = 16 * part + 8 * i + 2 * (WARP_LANE & 3);
+        a[2 * i + lower] = halves_kept(a[2 * i + lower], depth >= begin && depth < end,
+                                       depth + 1 >= begin && depth + 1 < end);
+    }
+}

@@ -14,6 +14,7 @@
 // parts, and between the last part of a piece and the first one of the next.
 #include "base/diag.h"
 #include "codegen/cuda/chain.h"
+#include "codegen/cuda/print_tensor.h"
 
 static const CudaParameter *parameters_of(Arena *arena, const ChainKernel *chain) {
     CudaParameter *parameters = ARENA_ARRAY(arena, CudaParameter, chain->parameter_count + 1);
@@ -64,13 +65,53 @@ static const char *part_symbol(const Printer *printer, const ChainKernel *chain,
     return arena_format(printer->arena, "%s_%u", chain->symbol, number);
 }
 
-static void print_part(Printer *printer, const ChainKernel *chain, uint32_t number) {
+static void print_part(Printer *printer, const ChainKernel *chain, uint32_t number, bool is_filled) {
     const ChainPart *part = &chain->parts[number];
     print_line(printer, "{");
     print_buffers(printer, part);
     Printer own = part_printer(printer, part, part_symbol(printer, chain, number), chain->threads);
-    print_piece(&own);
+    own.tensor = part->tensor;
+    if (part->tensor) print_turns(&own, chain->ring, is_filled);
+    else print_piece(&own);
     print_line(printer, "}");
+}
+
+// ---- a ring that is filled while the part before its product is at work
+
+// Behind a part that has no ring itself, and where nothing is copied that the chain has made.
+static bool fills_early(const ChainKernel *chain, uint32_t number) {
+    if (number == 0 || chain->parts[number - 1].tensor || !chain->parts[number].tensor) return false;
+    const ChainPart *part = &chain->parts[number];
+    for (uint32_t b = 0; b < part->program->buffer_count; b++) {
+        const ChainBuffer *buffer = &part->buffers[b];
+        bool is_made = buffer->is_shared || chain->parameters[buffer->parameter].written;
+        if (part->tensor->is_copied[b] && is_made) return false;
+    }
+    return true;
+}
+
+static void print_early_stages(Printer *printer, const ChainKernel *chain, uint32_t number) {
+    const ChainPart *part = &chain->parts[number];
+    print_line(printer, "int coming = 0, next = 0, ahead = 0;");
+    print_line(printer, "{");
+    print_buffers(printer, part);
+    Printer own = part_printer(printer, part, part_symbol(printer, chain, number), chain->threads);
+    own.tensor = part->tensor;
+    print_first_stages(&own, chain->ring);
+    print_line(printer, "}");
+}
+
+static void print_parts(Printer *printer, const ChainKernel *chain) {
+    for (uint32_t i = 0; i < chain->part_count; i++) {
+        bool is_filled = fills_early(chain, i);
+        if (i > 0) print_line(printer, "block_barrier();");
+        if (i + 1 < chain->part_count && fills_early(chain, i + 1)) {
+            print_line(printer, "{");
+            print_early_stages(printer, chain, i + 1);
+        }
+        print_part(printer, chain, i, is_filled);
+        if (is_filled) print_line(printer, "}");
+    }
 }
 
 static const char *tables_of(Printer *printer, const ChainKernel *chain, Arena *arena, bool *any) {
@@ -96,10 +137,7 @@ const CudaText *print_chain(Arena *arena, const ChainKernel *chain) {
     Text body = text_create(arena);
     printer.out = &body;
     bool is_loop = open_pieces(&printer, chain);
-    for (uint32_t i = 0; i < chain->part_count; i++) {
-        if (i > 0) print_line(&printer, "block_barrier();");
-        print_part(&printer, chain, i);
-    }
+    print_parts(&printer, chain);
     if (is_loop) {
         print_line(&printer, "block_barrier();");
         print_line(&printer, "}");

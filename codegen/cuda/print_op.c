@@ -195,7 +195,11 @@ static void print_write(Printer *printer, uint32_t number) {
     const TileOp *op = printer_op(printer, number);
     bool wide = printer->shapes[number] & SHAPE_LANES, adds = op->kind == TILE_SCATTER_ADD;
     if (wide && !(address_shape(printer, op) & SHAPE_LANES)) BUG("lanes of %s meet in one element", printer->symbol);
-    if (printer->tensor && address_shape(printer, op) != (SHAPE_ROWS | SHAPE_LANES))
+    // A loop of one round, whose other rows or lanes are masked, may be in no address.
+    uint8_t alone = !printer->tensor ? 0
+                                     : (printer_op(printer, printer->rows_loop)->extent == 1 ? SHAPE_ROWS : 0) |
+                                           (printer_op(printer, printer->lanes_loop)->extent == 1 ? SHAPE_LANES : 0);
+    if (printer->tensor && (address_shape(printer, op) | alone) != (SHAPE_ROWS | SHAPE_LANES))
         BUG("threads of %s meet in one element", printer->symbol);
     if (wide && adds && !lanes_are_apart(printer, op)) BUG("lanes of %s add in no order", printer->symbol);
     const char *value = value_text(printer, op->operands[0]);

@@ -95,8 +95,12 @@ static Panel panel_of(const Printer *printer, const Summing *summing, TileValue 
     if (is_rows && summing->masks_rows && band_cuts_beginnings(printer_op(printer, depth), panel.by_depth))
         panel.is_whole = false;
     panel.lines = panel.by_depth ? tensor->depth : panel.extent;
-    panel.pitch = panel.element * (panel.by_depth ? panel.extent : tensor->depth);
+    panel.across = panel.by_depth ? panel.extent : tensor->depth;
+    // Pieces change places within 128 bytes, or 64, of a line: one of few rows has room behind it.
+    int least = panel.element == 2 ? 64 : 128;
+    panel.pitch = panel.element * panel.across > least ? panel.element * panel.across : least;
     panel.bytes = panel.lines * panel.pitch;
+    find_placed(printer, summing, &panel);
     return panel;
 }
 
@@ -127,7 +131,7 @@ Summing summing_of(Printer *printer, uint32_t loop) {
 
 // ---- stages
 
-static const TileOp *depth_loop(const Printer *printer, const Summing *summing) {
+const TileOp *depth_loop(const Printer *printer, const Summing *summing) {
     return printer_op(printer, summing->loops[summing->loop_count - 1]);
 }
 
@@ -160,20 +164,20 @@ void print_steps(Printer *printer, const Summing *summing) {
     print_line(printer, "const int steps = int_maximum(0, end - begin + %d) / %d;", depth - 1, depth);
 }
 
-// Where stage `ahead` is: `depth`, and the outer loops of the sum.
-static void print_where(Printer *printer, const Summing *summing) {
+void print_stage_place(Printer *printer, const Summing *summing) {
     const TileOp *loop = depth_loop(printer, summing);
     int depth = printer->tensor->depth;
     int64_t rounds = (loop->extent + depth - 1) / depth, inner = rounds;
+    const char *at = printer->tensor->at;
     for (int i = summing->loop_count - 1; i-- > 0;) {
         const TileOp *outer = printer_op(printer, summing->loops[i]);
         const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)outer->extent) : "";
-        print_line(printer, "const int %s = ahead / %lld%s;", loop_base(printer, summing->loops[i]), (long long)inner,
+        print_line(printer, "const int %s = %s / %lld%s;", loop_base(printer, summing->loops[i]), at, (long long)inner,
                    wrap);
         inner *= outer->extent;
     }
     const char *round =
-        summing->loop_count > 1 ? arena_format(printer->arena, "(ahead %% %lld)", (long long)rounds) : "ahead";
+        summing->loop_count > 1 ? arena_format(printer->arena, "(%s %% %lld)", at, (long long)rounds) : at;
     print_line(printer, "const int depth = %s%d * %s;", loop->bounded ? "begin + " : "", depth, round);
 }
 
@@ -277,29 +281,34 @@ static const char *place_text(const Printer *printer, const Summing *summing, co
         place = arena_format(printer->arena, "%s_BY_ROWS(%s)", pairs, piece);
     if (at_once == 1)
         place = arena_format(printer->arena, "%s + %d * (along %% %d)", place, panel->element, panel->wide);
-    return panel->is_rows ? place : arena_format(printer->arena, "%d + %s", summing->panels[0].bytes, place);
+    int before = panel->is_rows ? 0 : summing->panels[0].bytes;
+    return before == 0 ? place : arena_format(printer->arena, "%d + %s", before, place);
 }
 
 static void print_panel(Printer *printer, const Summing *summing, const Panel *panel) {
-    int at_once = panel->is_whole ? panel->wide : 1, in_line = panel->pitch / panel->element / at_once;
-    int each = panel->bytes / panel->element / at_once / printer->tensor->threads, bytes = panel->element * at_once;
+    int at_once = panel->is_whole ? panel->wide : 1, in_line = panel->across / at_once;
+    int pieces = panel->lines * in_line, threads = printer->tensor->threads;
+    int each = (pieces + threads - 1) / threads, bytes = panel->element * at_once;
     const char *depth = loop_base(printer, summing->loops[summing->loop_count - 1]);
     const char *base = loop_base(printer, panel->loop), *element = loop_element(printer, panel->loop);
     print_line(printer, "UNROLL");
     print_line(printer, "for (int i = 0; i < %d; i++) {", each);
     print_line(printer, "const int piece = (int)threadIdx.x + %d * i, line = piece / %d, along = %d * (piece %% %d);",
-               printer->tensor->threads, in_line, at_once, in_line);
+               threads, in_line, at_once, in_line);
+    if (pieces % threads) print_line(printer, "if (piece >= %d) break;", pieces);
     print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
                depth, panel->by_depth ? "line" : "along");
     const char *place = place_text(printer, summing, panel, at_once);
     const char *address = print_element(printer, printer_op(printer, panel->load), summing->loops[0]);
     const char *count = count_text(printer, summing, panel, at_once);
+    int buffer = printer_op(printer, panel->load)->buffer;
+    const char *copy = printer->tensor->is_shared && printer->tensor->is_shared[buffer] ? "move" : "copy";
     if (!count) {
-        print_line(printer, "copy_%d(stage + %s, %s, %d);", bytes, place, address, bytes);
+        print_line(printer, "%s_%d(stage + %s, %s, %d);", copy, bytes, place, address, bytes);
     } else {
         print_line(printer, "const int count = %s;", count);
-        print_line(printer, "copy_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", bytes, place,
-                   address, printer_op(printer, panel->load)->buffer, panel->element);
+        print_line(printer, "%s_%d(stage + %s, count > 0 ? %s : b%d, %d * int_maximum(count, 0));", copy, bytes, place,
+                   address, buffer, panel->element);
     }
     print_line(printer, "}");
 }
@@ -307,6 +316,7 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
 void print_stage(Printer *printer, const Summing *summing) {
     print_line(printer, "unsigned char *stage = ring + ahead %% %u * %d;", printer->tensor->tile.stages,
                summing->stage_bytes);
-    print_where(printer, summing);
-    for (int p = 0; p < 2; p++) print_panel(printer, summing, &summing->panels[p]);
+    print_stage_place(printer, summing);
+    for (int p = 0; p < 2; p++)
+        if (!summing->panels[p].is_placed) print_panel(printer, summing, &summing->panels[p]);
 }

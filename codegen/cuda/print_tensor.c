@@ -56,6 +56,7 @@ Tensor tensor_of(const TileProgram *program) {
     tensor.together = is_tf32 ? 8 : 16;
     tensor.word = is_tf32 ? "unsigned" : "Halves";
     tensor.number = "block";
+    tensor.at = "ahead";
     tensor.leave = "return";
     CHECK(tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
     return tensor;
@@ -93,7 +94,8 @@ int64_t tensor_rounds(const TileOp *loop) {
 int64_t tensor_blocks(const TileProgram *program) {
     int64_t blocks = 1;
     for (uint32_t i = 0; program->ops[i].kind != TILE_ZERO; i++)
-        if (program->ops[i].kind == TILE_LOOP) blocks *= tensor_rounds(&program->ops[i]);
+        if (program->ops[i].kind == TILE_LOOP && !(program->is_chained && loop_is_piece(&program->ops[i])))
+            blocks *= tensor_rounds(&program->ops[i]);
     return blocks;
 }
 
@@ -155,12 +157,11 @@ static void print_base(Printer *printer, uint32_t loop, int64_t inner, bool is_o
                    text_string(&text));
 }
 
-uint32_t print_tiles(Printer *printer) {
+uint32_t print_tiles_from(Printer *printer, uint32_t first) {
     int64_t inner = tensor_blocks(printer->program);
-    uint32_t first = outermost(printer), loop = first;
+    uint32_t loop = first;
     bool is_split = printer->tensor->tile.wgmma;
     if (inner > INT32_MAX) BUG("kernel %s has %lld blocks", printer->symbol, (long long)inner);
-    if (!is_split) print_range(printer, 0, first);
     for (;;) {
         const TileOp *op = printer_op(printer, loop);
         inner /= tensor_rounds(op);
@@ -172,6 +173,12 @@ uint32_t print_tiles(Printer *printer) {
         if (!is_split) print_range(printer, loop + 1, next);
         loop = next;
     }
+}
+
+uint32_t print_tiles(Printer *printer) {
+    uint32_t first = outermost(printer);
+    if (!printer->tensor->tile.wgmma) print_range(printer, 0, first);
+    return print_tiles_from(printer, first);
 }
 
 void print_between_tiles(Printer *printer) {
@@ -204,18 +211,30 @@ static bool is_scarce(const Printer *printer, const Summing *summing) {
     return is_large && summing->panels[0].by_depth && summing->panels[0].element == 4 && tensor->together == 16;
 }
 
-static void print_multiplication(Printer *printer, const Summing *summing) {
+// Where the panels are of the stage that is multiplied: in the ring, but for rows that lie in shared memory.
+static void print_panels(Printer *printer, const Summing *summing) {
+    const char *stage = arena_format(printer->arena, "ring + (ahead + 1) %% %u * %d", printer->tensor->tile.stages,
+                                     summing->stage_bytes);
+    if (summing->panels[0].is_placed) {
+        print_placed(printer, summing);
+        print_line(printer, "const unsigned char *lanes_panel = %s;", stage);
+        return;
+    }
+    print_line(printer, "const unsigned char *rows_panel = %s;", stage);
+    print_line(printer, "const unsigned char *lanes_panel = rows_panel + %d;", summing->panels[0].bytes);
+}
+
+void print_stage_products(Printer *printer, const Summing *summing) {
     const Tensor *tensor = printer->tensor;
     const TileOp *multiply = printer_op(printer, summing->multiply);
     int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
-    print_line(printer, "const unsigned char *rows_panel = ring + (ahead + 1) %% %u * %d;", tensor->tile.stages,
-               summing->stage_bytes);
-    print_line(printer, "const unsigned char *lanes_panel = rows_panel + %d;", summing->panels[0].bytes);
+    const char *own_rows = arena_format(printer->arena, "%d * (WARP / %d)", rows, tensor->warps_lanes);
+    print_panels(printer, summing);
     print_line(printer, is_scarce(printer, summing) ? "ROLLED" : "UNROLL");
     print_line(printer, "for (int part = 0; part < %d; part++) {", tensor->depth / tensor->together);
     print_line(printer, "%s a[%d][4], b[%d][4];", tensor->word, tensor->row_tiles, tensor->lane_tiles / 2);
-    print_fragments(printer, &summing->panels[0], "a",
-                    arena_format(printer->arena, "%d * (WARP / %d)", rows, tensor->warps_lanes), tensor->row_tiles);
+    if (summing->panels[0].is_placed) print_placed_fragments(printer, summing, own_rows);
+    else print_fragments(printer, &summing->panels[0], "a", own_rows, tensor->row_tiles);
     print_fragments(printer, &summing->panels[1], "b",
                     arena_format(printer->arena, "%d * (WARP %% %d)", lanes, tensor->warps_lanes),
                     tensor->lane_tiles / 2);
@@ -242,7 +261,7 @@ static void print_ring(Printer *printer, const Summing *summing) {
     print_line(printer, "}");
     print_line(printer, "copies_end();");
     print_line(printer, "if (ahead < %u) continue;", stages - 1);
-    print_multiplication(printer, summing);
+    print_stage_products(printer, summing);
     print_line(printer, "}");
 }
 
@@ -257,14 +276,15 @@ void print_exchange(Printer *printer, TileValue sums) {
 
 // ---- the kernel
 
-static void print_own_part(Printer *printer) {
+void print_own_part(Printer *printer) {
     const Tensor *tensor = printer->tensor;
     int rows = (int)tensor->tile.rows / tensor->warps_rows, lanes = (int)tensor->tile.lanes / tensor->warps_lanes;
-    print_line(printer, "unsigned char *const ring = shared_memory;");
+    bool has_idle = 32 * tensor->warps_rows * tensor->warps_lanes < tensor->threads;
+    const char *wrap = has_idle ? arena_format(printer->arena, " %% %d", tensor->warps_rows) : "";
     print_line(
         printer,
-        "const int own_row = %d * (WARP / %d) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + FIRST_LANE;",
-        rows, tensor->warps_lanes, lanes, tensor->warps_lanes);
+        "const int own_row = %d * (WARP / %d%s) + WARP_LANE / 4, own_lane = %d * (WARP %% %d) + FIRST_LANE;",
+        rows, tensor->warps_lanes, wrap, lanes, tensor->warps_lanes);
 }
 
 void print_tensor(Printer *printer) {
@@ -272,6 +292,7 @@ void print_tensor(Printer *printer) {
         print_warpgroup(printer);
         return;
     }
+    print_line(printer, "unsigned char *const ring = shared_memory;");
     print_own_part(printer);
     uint32_t loop = print_tiles(printer);
     uint32_t sum = loop + 1;
@@ -283,4 +304,6 @@ void print_tensor(Printer *printer) {
     print_exchange(printer, printer_op(printer, summing.multiply)->operands[0]);
     print_range(printer, printer->ends[sum] + 1, printer->ends[loop]);
     printer->rows = printer->vectors = 1;
+    printer->rows_loop = printer->lanes_loop = TILE_NONE;
+    printer->row_count = printer->lane_limit = NULL;
 }

@@ -3,6 +3,8 @@
 //     print_tensor.c   the kernel: loops around the tile, the ring of stages, fragments
 //     print_stage.c    what copies one stage: which address each thread takes
 //     print_fours.c    what the tile reads and writes besides, four lanes at a time
+//     print_turns.c    products of a chain: a block takes their tiles in turn
+//     print_placed.c   factors that lie in shared memory, read from there
 //     print_warpgroup.c, boxes.c   the same by wgmma: a ring of boxes, and which tensor each box is of
 #ifndef SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
 #define SINTER_CODEGEN_CUDA_PRINT_TENSOR_H
@@ -21,6 +23,9 @@ typedef struct Tensor {
     int depth, together;         // summed indices of a stage, and of one product of fragments
     const char *word;            // what a register of a fragment is in the text
     const char *number, *leave;  // of a tile: what counts it, and how one is left that has nothing to do
+    const char *at;              // which of the tile's stages is copied
+    const bool *is_shared;       // by buffer: it lies in the chain's shared memory; NULL: none does
+    const bool *is_copied;       // in a chain, by buffer: stages are copied from there
 } Tensor;
 
 Tensor tensor_of(const TileProgram *program);
@@ -35,7 +40,9 @@ typedef struct {
     int element, wide;           // bytes of one, in memory and here; how many are 16 bytes
     bool by_depth;               // lines are summed indices, not rows
     bool is_whole;               // 16 bytes are side by side in memory, and begin at a multiple of 16
-    int lines, pitch, bytes;     // in shared memory
+    int lines, across;           // in shared memory: lines, elements of each
+    int pitch, bytes;            // bytes of a line, with what lies behind it, and of all
+    bool is_placed;              // it lies there already, in lines of `pitch` bytes: no copies, and no bytes of a stage
 } Panel;
 
 typedef struct {
@@ -88,5 +95,24 @@ void box_panels(const TileProgram *program, BoxPanel panels[2]);
 void print_warpgroup(Printer *printer);
 // Rows and lanes of the block's tile: blocks side by side share what they read. False: another loop, nothing is done.
 bool print_raster(Printer *printer, uint32_t loop);
+// From loop `first` on, as tile `Tensor.number` has them.
+uint32_t print_tiles_from(Printer *printer, uint32_t first);
+void print_own_part(Printer *printer);        // which rows and lanes of a tile a thread has
+void print_stage_products(Printer *printer, const Summing *summing);   // the stage that lies behind `ahead` in the ring
+
+// ---- products of a chain
+// The tensor of a chain's product for blocks of so many warps. `is_shared`: by buffer.
+Tensor tensor_in_chain(Arena *arena, const TileProgram *program, const Spread *spread, const bool *is_shared,
+                       int warps);
+int tensor_stage_bytes(Arena *arena, const TileProgram *program, const Spread *spread, const Tensor *tensor);
+// All tiles of `piece`; where the ring is in shared memory. `is_filled`: print_first_stages has been there before.
+void print_turns(Printer *printer, size_t ring, bool is_filled);
+void print_first_stages(Printer *printer, size_t ring);
+void find_placed(const Printer *printer, const Summing *summing, Panel *panel);   // whether it lies in shared memory
+// Where stage `Tensor.at` is: `depth`, and the outer loops.
+void print_stage_place(Printer *printer, const Summing *summing);
+void print_placed(Printer *printer, const Summing *summing);  // `rows_panel` of the stage at `step`
+void print_placed_fragments(Printer *printer, const Summing *summing, const char *own_rows);
+const TileOp *depth_loop(const Printer *printer, const Summing *summing);
 
 #endif

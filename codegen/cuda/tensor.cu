@@ -65,6 +65,11 @@ INLINE Halves round_f16(float first, float second) {
     return both;
 }
 
+// Both, or a zero for one that is not there.
+INLINE Halves halves_kept(Halves both, bool first, bool second) {
+    return both & ((first ? 0xffffu : 0u) | (second ? 0xffff0000u : 0u));
+}
+
 INLINE void multiply_bf16(float *low, float *high, const Halves *a, const Halves *b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(low[0]), "+f"(low[1]), "+f"(high[0]), "+f"(high[1])
@@ -107,6 +112,24 @@ INLINE unsigned round_tf32(unsigned bits) {
 // A single element of 16 bits, or zero. It is there when the asynchronous copies of its stage are: behind a barrier.
 INLINE void copy_2(void *to, const void *from, int bytes) {
     *(unsigned short *)to = bytes > 0 ? *(const unsigned short *)from : (unsigned short)0;
+}
+
+// From shared memory to shared memory, of which the first `bytes` are read, zeros for the others; there behind a barrier,
+// too.
+INLINE void move_2(void *to, const void *from, int bytes) { copy_2(to, from, bytes); }
+INLINE void move_4(void *to, const void *from, int bytes) {
+    *(unsigned *)to = bytes > 0 ? *(const unsigned *)from : 0u;
+}
+INLINE void move_16(void *to, const void *from, int bytes) {
+    if (bytes == 16) {
+        unsigned words[4];
+        read_16(words, from);
+        write_16(to, words);
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        ((unsigned short *)to)[i] = 2 * i < bytes ? ((const unsigned short *)from)[i] : (unsigned short)0;
 }
 
 #define WARP_LANE ((int)(threadIdx.x & 31))
@@ -199,6 +222,29 @@ INLINE void lanes_by_depth_tf32(unsigned *b, const unsigned char *panel, int pit
     int first = row + (WARP_LANE >> 2), line = 8 * part + (WARP_LANE & 3);
     UNROLL
     for (int i = 0; i < 4; i++) b[i] = round_tf32(word_by_depth(panel, pitch, first + 8 * (i >> 1), line + 4 * (i & 1)));
+}
+
+// ---- rows that lie in a chain's shared memory, line after line: by rows, or, by columns, a line for each summed index
+
+INLINE void placed_rows_tf32(unsigned *a, const unsigned char *lines, int pitch, int row, int part) {
+    load_matrices(a, lines + (row + (WARP_LANE & 15)) * pitch + 16 * (2 * part + (WARP_LANE >> 4)));
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = round_tf32(a[i]);
+}
+
+INLINE void placed_columns_tf32(unsigned *a, const unsigned char *lines, int pitch, int row, int part) {
+    const unsigned char *first = lines + (8 * part + (WARP_LANE & 3)) * pitch + 4 * (row + (WARP_LANE >> 2));
+    UNROLL
+    for (int i = 0; i < 4; i++) a[i] = round_tf32(*(const unsigned *)(first + 4 * (i >> 1) * pitch + 32 * (i & 1)));
+}
+
+// Zeros for a row's elements (of the thread's upper or lower row) whose summed indices are not from `begin` to `end`.
+INLINE void keep_tf32(unsigned *a, int lower, int begin, int end, int part) {
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+        const int depth = 8 * part + 4 * i + (WARP_LANE & 3);
+        if (depth < begin || depth >= end) a[2 * i + lower] = 0u;
+    }
 }
 
 // ---- fragments of 16-bit factors are in halves.cu

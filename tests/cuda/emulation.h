@@ -124,6 +124,10 @@ typedef struct {
     float x, y;
 } float2;
 
+static inline Halves halves_kept(Halves both, bool first, bool second) {
+    return (Halves){first ? both.first : 0, second ? both.second : 0};
+}
+
 #define f16_of(value) f16_from_float(value)
 #define float_of_f16(half) float_from_f16(half)
 

@@ -59,15 +59,14 @@ static int64_t elements_of(const Value *value) {
     return layout_elements(&value->layout) * (value->parts > 1 ? value->parts : 1);
 }
 
-// Of scratch memory what a piece has written.
-static void round_outputs(const SideBySide *side, const Step *step, bool of_scratch) {
+// Of scratch memory what a piece has written. What is rounded stays as it is when it is rounded again.
+static void round_outputs(const SideBySide *side, const Step *step) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         const Value *value = &side->plan->values[step->outputs[k]];
         bool is_scratch = value->space == SPACE_SCRATCH;
         int64_t count = is_scratch ? (int64_t)(value->bytes / dtype_bytes(value->dtype)) : elements_of(value);
         float *numbers = (float *)cpu_data(side, step->outputs[k]);
-        if (is_scratch != of_scratch || !is_half(value->dtype)) continue;
-        for (int64_t i = 0; i < count; i++)
+        for (int64_t i = 0; is_half(value->dtype) && i < count; i++)
             numbers[i] = widened(value->dtype, narrowed(value->dtype, numbers[i]));
     }
 }
@@ -269,12 +268,13 @@ static void run_cpu_piece(const SideBySide *side, const ProgramStep *step, int64
 
 // The steps of one launch: piece by piece all of them.
 static void run_cpu_steps(const SideBySide *side, uint32_t first, uint32_t end) {
+    bool is_chain = end > first + 1;
     for (int64_t piece = 0; piece < side->program->steps[first].pieces; piece++)
         for (uint32_t s = first; s < end; s++) {
             run_cpu_piece(side, &side->program->steps[s], piece);
-            round_outputs(side, &side->plan->steps[s], true);
+            if (is_chain) round_outputs(side, &side->plan->steps[s]);
         }
-    for (uint32_t s = first; s < end; s++) round_outputs(side, &side->plan->steps[s], false);
+    if (!is_chain) round_outputs(side, &side->plan->steps[first]);
 }
 
 // Whether dims, from the lowest, lie side by side in all operands that have one of them.

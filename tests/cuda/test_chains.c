@@ -29,6 +29,13 @@ static uint32_t chains_of(const Plan *plan) {
     return count;
 }
 
+static uint32_t tensor_steps_of(const Plan *plan) {
+    uint32_t count = 0;
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        count += plan_in_strand(plan, s) && plan->steps[s].tensor.kind != TENSOR_NONE;
+    return count;
+}
+
 static uint32_t sums_of(const Plan *plan) {
     uint32_t count = 0;
     for (uint32_t s = 0; s < plan->step_count; s++)
@@ -36,10 +43,12 @@ static uint32_t sums_of(const Plan *plan) {
     return count;
 }
 
-// `chains`: as many there are at least. `shared_bytes` 0: those of a real GPU.
-static void run(ModelCase which, const char *choices, double shared_bytes, uint32_t chains) {
+// `chains`: as many there are at least. `shared_bytes` 0: those of a real GPU. `rounds`: tensor cores round factors.
+// `cores`: where there is one, blocks have as many rows as they find room for.
+static void run_as(ModelCase which, const char *choices, double shared_bytes, int cores, uint32_t chains, bool rounds) {
     Arena *arena = arena_create();
     Target target = small_caches(shared_bytes);
+    if (cores > 0) target.cores = cores;
     int64_t vocabulary;
     const Plan *plan = model_plan_chosen(arena, &which, choices, &target, &vocabulary);
     const char *why;
@@ -49,8 +58,9 @@ static void run(ModelCase which, const char *choices, double shared_bytes, uint3
         SKIP_TEST(why);
     }
     uint32_t found = chains_of(plan);
-    print_message("%s: %u chains, %u sums over pieces, %zu bytes of shared memory\n", which.model, found, sums_of(plan),
-                  plan->scratch_bytes);
+    side->rounds = rounds;
+    print_message("%s: %u chains, %u sums over pieces, %u products in tensor cores, %zu bytes of shared memory\n",
+                  which.model, found, sums_of(plan), tensor_steps_of(plan), plan->scratch_bytes);
     if (found < chains) fail_msg("%s has %u chains", which.model, found);
     for (int turn = 0; turn < 2; turn++) {
         side_fill(side, 7, turn, vocabulary);
@@ -59,6 +69,10 @@ static void run(ModelCase which, const char *choices, double shared_bytes, uint3
     }
     side_free(side);
     arena_free(arena);
+}
+
+static void run(ModelCase which, const char *choices, double shared_bytes, uint32_t chains) {
+    run_as(which, choices, shared_bytes, 0, chains, false);
 }
 
 #define ONE {"gradient_accumulation_steps", "1"}
@@ -118,6 +132,48 @@ static void programs_without_backward(void **state) {
     run((ModelCase){"gpt2", FUSE_ALL, MODEL_MICRO, {EVEN, {"gradient_accumulation_steps", "3"}}}, ATTENTION, 6000, 4);
 }
 
+// ---- products in tensor cores
+
+#define IN_TENSOR_CORES "make product by tensor cores\nforbid plan_chains\n" ATTENTION
+#define TF32 {"tf32", "True"}
+#define BF16 {"dtype", "bfloat16"}
+#define F16 {"dtype", "float16"}
+// Rows that whole tiles of 16 and 32 divide: what lies in shared memory is read from there.
+#define WHOLE                                                                                                          \
+    {"n_layer", "1"}, {"n_head", "2"}, {"n_embd", "32"}, {"block_size", "64"}, {"batch_size", "2"},                    \
+        {"vocab_size", "24"}, ONE
+
+static void run_tensor(ModelCase which, double shared_bytes, uint32_t chains, bool rounds) {
+    run_as(which, IN_TENSOR_CORES, shared_bytes, 1, chains, rounds);
+}
+
+static void in_tensor_cores(void **state) {
+    (void)state;
+    ModelCase tf32 = {"gpt2", FUSE_ALL, MODEL_STEP, {WHOLE, TF32}};
+    ModelCase bf16 = {"gpt2", FUSE_ALL, MODEL_STEP, {WHOLE, BF16}};
+    run_tensor(tf32, 0, 2, false);
+    run_tensor(tf32, 64000, 2, true);
+    run_tensor(bf16, 72000, 2, false);
+    run_tensor(bf16, 72000, 2, true);
+    run_tensor((ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {WHOLE, F16}}, 64000, 2, true);
+}
+
+static void in_tensor_cores_with_tails(void **state) {
+    (void)state;
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {RAGGED, TF32, {"block_size", "27"}, {"dropout", "0.2"}}};
+    ModelCase llama = {
+        "llama", FUSE_ALL, MODEL_STEP, {WHOLE, BF16, {"n_head", "4"}, {"n_kv_head", "2"}, {"n_ffn", "40"}}};
+    run_tensor(gpt2, 64000, 4, false);
+    run_tensor(llama, 64000, 2, false);
+}
+
+static void other_attentions_in_tensor_cores(void **state) {
+    (void)state;
+    run_tensor((ModelCase){"examples/window_alibi.spec", FUSE_ALL, MODEL_STEP, {WHOLE, BF16, {"window", "13"}}},
+               64000, 2, false);
+    run_tensor((ModelCase){"examples/soft_capped.spec", FUSE_ALL, MODEL_STEP, {WHOLE, F16}}, 64000, 2, false);
+}
+
 // ---- slips of the printer: each is seen
 
 // The text with the `number`-th `from` behind the beginning of the last chain around a softmax replaced.
@@ -156,14 +212,25 @@ static const char *every_worker_works(Arena *arena, const char *source) {
     return replaced(arena, source, 2, "work = BLOCK_WORKER", "work = 0");
 }
 
-static void must_be_seen(SourceEdit edit) {
-    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {EVEN, {"n_layer", "1"}}};
+static const char *ring_without_barrier(Arena *arena, const char *source) {
+    return replaced(arena, source, 0, "block_barrier();", "");
+}
+static const char *ring_without_wait(Arena *arena, const char *source) {
+    return replaced(arena, source, 0, "copies_wait(", "(void)(");
+}
+static const char *what_lies_outside_of_the_band(Arena *arena, const char *source) {
+    return replaced(arena, source, 0, "keep_bf16(", "(void)(");
+}
+static const char *one_stage_too_few(Arena *arena, const char *source) {
+    return replaced(arena, source, 0, "next == steps", "next + 1 >= steps");
+}
+
+static void must_be_seen_in(ModelCase gpt2, const char *choices, Target target, SourceEdit edit) {
     Arena *arena = arena_create();
-    Target target = small_caches(4000);
     int64_t vocabulary;
     const char *why, *wrong = NULL;
     SideBySide *side =
-        side_create(arena, model_plan_chosen(arena, &gpt2, ATTENTION, &target, &vocabulary), &target, edit, &why);
+        side_create(arena, model_plan_chosen(arena, &gpt2, choices, &target, &vocabulary), &target, edit, &why);
     if (!side) {
         arena_free(arena);
         SKIP_TEST(why);
@@ -178,6 +245,18 @@ static void must_be_seen(SourceEdit edit) {
     arena_free(arena);
 }
 
+static void must_be_seen(SourceEdit edit) {
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {EVEN, {"n_layer", "1"}}};
+    must_be_seen_in(gpt2, ATTENTION, small_caches(4000), edit);
+}
+
+static void must_be_seen_in_ring(SourceEdit edit) {
+    ModelCase gpt2 = {"gpt2", FUSE_ALL, MODEL_STEP, {WHOLE, BF16, {"batch_size", "1"}}};
+    Target target = small_caches(72000);
+    target.cores = 1;
+    must_be_seen_in(gpt2, IN_TENSOR_CORES, target, edit);
+}
+
 static void slips_are_seen(void **state) {
     (void)state;
     must_be_seen(NULL);
@@ -190,13 +269,24 @@ static void slips_are_seen(void **state) {
     must_be_seen(every_worker_works);
 }
 
+static void slips_of_the_ring_are_seen(void **state) {
+    (void)state;
+    must_be_seen_in_ring(NULL);
+    must_be_seen_in_ring(ring_without_barrier);
+    must_be_seen_in_ring(ring_without_wait);
+    must_be_seen_in_ring(what_lies_outside_of_the_band);
+    must_be_seen_in_ring(one_stage_too_few);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2_attention),   cmocka_unit_test(gpt2_with_dropout),
         cmocka_unit_test(all_that_can_be),  cmocka_unit_test(ragged_rows),
         cmocka_unit_test(grouped_queries),  cmocka_unit_test(one_token),
         cmocka_unit_test(other_attentions), cmocka_unit_test(programs_without_backward),
-        cmocka_unit_test(slips_are_seen),
+        cmocka_unit_test(in_tensor_cores),  cmocka_unit_test(in_tensor_cores_with_tails),
+        cmocka_unit_test(other_attentions_in_tensor_cores),
+        cmocka_unit_test(slips_are_seen),   cmocka_unit_test(slips_of_the_ring_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,8 +108,12 @@ static void check_chain(const CudaKernel *kernel, const CudaObject *object, cons
     int resident = target_resident_blocks(target, (double)kernel->shared_bytes);
     print_message("    %s: %u threads, %d registers, %zu bytes of shared memory, %d blocks at once\n", kernel->name,
                   kernel->threads, usage->registers, kernel->shared_bytes, resident);
+    bool is_tensor = has_text(kernel, "multiply_tf32(&") || has_text(kernel, "multiply_bf16(&") ||
+                     has_text(kernel, "multiply_f16(&");
+    if (is_tensor && resident > 2) resident = 2;
     assert_true((double)kernel->shared_bytes <= target->l1_bytes);
     assert_true(usage->registers * (int)kernel->threads * resident <= 65536);
+    if (is_tensor) assert_true(cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HMMA) > 3);
     if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
         fail_msg("%s spills", kernel->name);
 }
@@ -147,12 +151,12 @@ static void check_beginning(const CudaKernel *kernel, const CudaObject *object, 
                  touched, letting);
 }
 
-static void compile_case(const char *name, ModelCase which, const char *architecture) {
+static void compile_chosen(const char *name, ModelCase which, const char *choices, const char *architecture) {
     Arena *arena = arena_create();
     Diags *diags = diags_create(arena);
     Target target;
     assert_true(target_of_gpu(architecture, &target));
-    const Plan *plan = model_plan(arena, &which, &target, NULL);
+    const Plan *plan = model_plan_chosen(arena, &which, choices, &target, NULL);
     CudaReport report = {0};
     CudaCode *code = codegen_cuda(&plan, &name, 1, &target, &report, diags);
     assert_non_null(code);
@@ -193,6 +197,15 @@ static void compile_case(const char *name, ModelCase which, const char *architec
                       warpgroups.kernels, warpgroups.registers, warpgroups.shared_bytes);
     cuda_code_free(code);
     arena_free(arena);
+}
+
+static void compile_case(const char *name, ModelCase which, const char *architecture) {
+    compile_chosen(name, which, NULL, architecture);
+}
+
+// With the chains of attention, whatever the cost model finds; products are those of mma.sync.
+static void chained_case(const char *name, ModelCase which, const char *architecture) {
+    compile_chosen(name, which, "forbid choose_warpgroups\nmake plan_chains at *.p\n", architecture);
 }
 
 static bool takes_all(void) {
@@ -372,6 +385,15 @@ static void chains(void **state) {
     (void)state;
     ModelCase layer = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"n_layer", "1"}, {"vocab_size", "65"}}};
     ModelCase dropped = {"gpt2", FUSE_ALL, MODEL_STEP, {GPT2_124M, {"n_layer", "1"}, {"dropout", "0.1"}}};
+    ModelCase in_bf16 = {"gpt2", FUSE_ALL, MODEL_STEP,
+                         {GPT2_124M, {"n_layer", "1"}, {"vocab_size", "65"}, {"dtype", "bfloat16"}}};
+    ModelCase in_tf32 = {"gpt2", FUSE_ALL, MODEL_STEP,
+                         {GPT2_124M, {"n_layer", "1"}, {"vocab_size", "65"}, {"tf32", "True"}}};
+    ModelCase in_f16 = {"gpt2", FUSE_ALL, MODEL_STEP,
+                        {GPT2_124M, {"n_layer", "1"}, {"vocab_size", "65"}, {"dtype", "float16"}}};
+    chained_case("a layer of gpt2 124M in bf16", in_bf16, "sm_90a");
+    chained_case("a layer of gpt2 124M in f16", in_f16, "sm_90a");
+    if (takes_all()) chained_case("a layer of gpt2 124M in tf32", in_tf32, "sm_90a");
     compile_case("a layer of gpt2 124M", layer, "sm_80");
     compile_case("a layer of gpt2 124M with dropout", dropped, "sm_90a");
 }
