@@ -9,8 +9,9 @@
 // A reduction is finished when the sweep after its operand's is over; lse takes two sweeps, one for the largest
 // element.
 //
-// Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id) is j
-// modulo 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two styles give the same bits:
+// Bits: a reduction is 16 chains, chain j taking the elements whose index in the last reduced dim (by dim id), or in a
+// piece's range of it, is j modulo 16, in ascending order of the index in X; then the tree of TILE_ROW_REDUCE. Two
+// styles give the same bits:
 //     rows:     the last reduced dim runs in lanes                  x[B,T,C] summed over C
 //               several rows are swept at once, each with its own chains, so that their latencies overlap
 //     columns:  a dim of R runs in lanes, and the last reduced dim in tiles of 16 rows, each with its own accumulator
@@ -102,8 +103,31 @@ static void open_accumulators(Row *row, int sweep) {
     }
 }
 
+// Whether a piece has a range of the last dim, and one place of the others.
+static bool cuts_last(const Row *row) {
+    const Step *step = row->lowering->step;
+    return cut_is_summed(row->lowering->plan, step) && dim_in(dim_list_set(&step->cut.dims), row->last);
+}
+
+static void open_last_range(const Row *row) {
+    Lowering *lowering = row->lowering;
+    const Cut *cut = &lowering->step->cut;
+    DimList last = {.rank = 1, .dims = {row->last}};
+    int64_t extent = lower_extent(lowering, last), own = cut->total / cut->pieces;
+    lower_place(lowering, row->outer, tile_index_divide(lowering->builder, lowering->share, extent));
+    TileIndex first = tile_index_remainder(lowering->builder, lowering->share, extent);
+    LoopKind kind = row->columns ? LOOP_ROWS : LOOP_LANES;
+    uint32_t step = row->columns ? TILE_LANES : lanes_step(own, ROW_LANES);
+    TileValue loop = tile_loop(lowering->builder, kind, lower_loop_name(lowering, last), own, 0, step, false);
+    lowering->env[row->last] = tile_index_plus(first, loop, 1);
+}
+
 static void open_sweep(const Row *row) {
     Lowering *lowering = row->lowering;
+    if (cuts_last(row)) {
+        open_last_range(row);
+        return;
+    }
     if (cut_is_summed(lowering->plan, lowering->step))
         lower_open_summed(lowering, row->outer);
     else
@@ -304,8 +328,8 @@ static bool open_range(Row *row, DimId column) {
 
 static void open_rows(Row *row, DimId column) {
     Lowering *lowering = row->lowering;
-    if (open_range(row, column)) return;
     if (cut_is_summed(lowering->plan, lowering->step)) lower_open_summed_cut(lowering);
+    else if (open_range(row, column)) return;
     DimSet cut = lower_cut_set(lowering);
     DimList rest = dim_list_without(row_dims(row), cut);
     DimList panels = column == DIM_NONE ? panel_rows(row, cut | dim_list_set(&rest)) : (DimList){0};

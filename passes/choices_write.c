@@ -191,8 +191,8 @@ static void write_step(Writing *writing, const Plan *plan, const Step *step) {
 static void write_strand(Writing *writing, const Plan *plan, const Ledger *ledger) {
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Cut *cut = &plan->steps[s].cut;
-        bool is_of_chain = cut->dims.rank > 1, is_of_parts = plan->steps[s].tensor.rows > 0;
-        if (cut->groups == 0 || is_of_chain || is_of_parts) continue;
+        bool is_of_chain = cut->dims.rank > 1, is_alone = plan_strand_end(plan, s) == s + 1;
+        if (cut->groups == 0 || is_of_chain || is_alone) continue;   // alone: a sum in parts
         add_line(writing, arena_format(writing->arena, "strand %u groups %u", cut->pieces, cut->groups));
         return;
     }

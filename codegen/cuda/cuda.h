@@ -37,6 +37,7 @@ extern const char *cuda_persistent(void); // persistent.cu
 typedef enum {
     SPREAD_LOOPS,  // each outermost nest of loops deals out the rounds of its `dealt` loops
     SPREAD_PIECES, // a worker takes whole pieces
+    SPREAD_SHARED, // pieces are dealt out, too: each to as many workers as its nests have rounds
     SPREAD_NOT,    // one worker does everything
     SPREAD_TENSOR  // a block of threads takes one tile
 } SpreadKind;

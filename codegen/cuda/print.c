@@ -86,6 +86,14 @@ static void print_body(Printer *printer) {
         print_range(printer, 0, printer->program->op_count);
         print_line(printer, "}");
         return;
+    case SPREAD_SHARED:
+        print_line(printer, "for (int share = WORKER; share < %lld; share += WORKERS) {", (long long)spread->units);
+        print_line(printer, "const int piece = share / %lld;", (long long)(spread->units / spread->pieces));
+        printer->worker = arena_format(printer->arena, "share %% %lld", (long long)(spread->units / spread->pieces));
+        printer->workers = arena_format(printer->arena, "%lld", (long long)(spread->units / spread->pieces));
+        print_nests(printer, 0, printer->program->op_count);
+        print_line(printer, "}");
+        return;
     case SPREAD_NOT: print_range(printer, 0, printer->program->op_count); return;
     case SPREAD_TENSOR: print_tensor(printer); return;
     }

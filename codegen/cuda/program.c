@@ -287,13 +287,13 @@ static CudaLaunch *launches_of(Printing *printing, const Plan *plan, uint32_t *c
 
 // ---- the door
 
-// A chain in ranges is a kernel, and a sum in groups one of tensor cores; other strands are for the threads of a
-// processor.
+// A chain in ranges is a kernel, and so is a sum of which each piece, or a block of tensor cores, has a part; other
+// strands are for the threads of a processor.
 static bool is_for_threads(const Plan *plan, uint32_t s) {
     const Step *step = &plan->steps[s];
     CutRanges ranges;
     if (step->cut.groups == 0) return plan_in_strand(plan, s);
-    if (!plan_in_strand(plan, s)) return step->tensor.kind == TENSOR_NONE;
+    if (!plan_in_strand(plan, s)) return step->tensor.kind == TENSOR_NONE && step->cut.groups != step->cut.pieces;
     return step->chained || !cut_in_ranges(plan->dims, &step->cut, &ranges);
 }
 

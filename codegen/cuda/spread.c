@@ -222,6 +222,25 @@ static Spread spread_of_tiles(const TileProgram *program, const bool *aliased, A
     return (Spread){.kind = SPREAD_TENSOR, .units = tensor_blocks(program), .again = none, .over = none};
 }
 
+static bool keeps_buffers_apart(const TileProgram *program, const bool *aliased, const bool *again) {
+    for (uint32_t b = 0; b < program->buffer_count; b++)
+        if (aliased[b] || again[b]) return false;
+    return true;
+}
+
+// Pieces that are parts of a sum have nests that workers can share; others are a worker's each.
+static Spread spread_of_pieces(Spread spread, const TileProgram *program, const bool *aliased, Arena *arena) {
+    spread.kind = SPREAD_PIECES;
+    spread.units = spread.pieces;
+    if (!keeps_buffers_apart(program, aliased, spread.again)) return spread;
+    Spread within = spread_of_piece(program, aliased, arena);
+    if (within.kind != SPREAD_LOOPS || within.units == 1) return spread;
+    spread.kind = SPREAD_SHARED;
+    spread.dealt = within.dealt;
+    spread.units = within.units * spread.pieces;
+    return spread;
+}
+
 Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena) {
     Spreading spreading = {.program = program,
                            .aliased = aliased,
@@ -232,11 +251,7 @@ Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena) 
     Spread spread = {.kind = SPREAD_LOOPS, .pieces = pieces_of(program), .dealt = spreading.dealt, .units = 1};
     spread.again = again;
     spread.over = buffers_written_over(&spreading, again, arena);
-    if (spread.pieces > 1) {
-        spread.kind = SPREAD_PIECES;
-        spread.units = spread.pieces;
-        return spread;
-    }
+    if (spread.pieces > 1) return spread_of_pieces(spread, program, aliased, arena);
     if (is_one_piece(&spreading, again)) {
         spread.kind = SPREAD_NOT;
         return spread;
