@@ -95,7 +95,8 @@ static void add_of_tile(Gathering *gathering, const Choice *choice) {
 
 // A stage more or less, and twice or half as many parts of the sum.
 static void add_of_block(Gathering *gathering, const Choice *choice) {
-    const char *step = step_of(gathering, choice), *behind = choice->wgmma ? " wgmma" : "";
+    const char *step = step_of(gathering, choice);
+    const char *behind = choice->in_turns ? " wgmma turns" : choice->wgmma ? " wgmma" : "";
     double weight = weight_of(gathering, choice);
     uint32_t parts = choice->pieces;
     const uint32_t shapes[][2] = {{choice->stages - 1, parts}, {choice->stages + 1, parts},
