@@ -24,6 +24,8 @@ make_data || exit 1
 # shellcheck disable=SC2086
 if [ "$DRY" = 1 ]; then
     page "tiny model" 60 $tiny --steps=2
+    echo "engine * cublaslt" >"$WORK/choices"
+    page "tiny model in bf16, products by cuBLASLt" 30 $tiny --dtype=bfloat16 --steps=2 --choices="$WORK/choices"
 else
     page "character model, f32" 60 $char
     page "character model, tf32" 60 $char --tf32=True
@@ -33,6 +35,8 @@ else
         page "GPT-2 124M, 8 x 1024 tokens, bf16" 70 $gpt2 --dtype=bfloat16 --steps=3
         echo "forbid product by warpgroups" >"$WORK/choices"
         page "the same, products by mma.sync" 70 $gpt2 --dtype=bfloat16 --steps=3 --choices="$WORK/choices"
+        echo "engine * cublaslt" >"$WORK/choices"
+        page "the same, products by cuBLASLt where it can" 70 $gpt2 --dtype=bfloat16 --steps=3 --choices="$WORK/choices"
     fi
 fi
 exit $failed
