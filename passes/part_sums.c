@@ -3,7 +3,8 @@
 // requires  layouts
 // ensures   a row step that sums many rows to few numbers, as the gradients of gains and biases, is cut along what it
 //           sums over, and each piece has a part of the result; who reads it adds up the parts in their order
-// does nothing on a processor, for products (choose_tensor), and for what products, scatters or the runtime read
+// does nothing on a processor, for products (choose_tensor), and for what products or scatters read, or is a number that
+//           the runtime reads, as the loss
 // ledger    per such step: how many parts, with both times, or the first condition that failed
 //
 //     step 42 row "layernorm backward" cut()/1   out %g[C]
@@ -46,6 +47,7 @@ static const char *refusal(Sum *sum) {
     for (uint32_t k = 0; k < step->output_count; k++) {
         const Value *value = &plan->values[step->outputs[k]];
         if (value->next_of != VALUE_NONE || value->is_over) return "a sum of its is stored over another value";
+        if (value->kind == VALUE_OUTPUT && value->order.rank == 0) return "the runtime reads a sum of its as it lies";
         for (uint32_t s = 0; s < plan->step_count; s++) {
             if (!step_reads(&plan->steps[s], step->outputs[k])) continue;
             if (!adds_up_parts(&plan->steps[s])) return "a reader cannot add up parts";

@@ -77,6 +77,17 @@ void print_piece(Printer *printer) {
     print_line(printer, "}");
 }
 
+// Each piece by as many workers as its nests have rounds.
+static void print_shared_pieces(Printer *printer) {
+    long long all = (long long)printer->spread->units, each = all / printer->spread->pieces;
+    print_line(printer, "for (int share = WORKER; share < %lld; share += WORKERS) {", all);
+    print_line(printer, "const int piece = share / %lld;", each);
+    printer->worker = arena_format(printer->arena, "share %% %lld", each);
+    printer->workers = arena_format(printer->arena, "%lld", each);
+    print_nests(printer, 0, printer->program->op_count);
+    print_line(printer, "}");
+}
+
 static void print_body(Printer *printer) {
     const Spread *spread = printer->spread;
     switch (spread->kind) {
@@ -86,14 +97,7 @@ static void print_body(Printer *printer) {
         print_range(printer, 0, printer->program->op_count);
         print_line(printer, "}");
         return;
-    case SPREAD_SHARED:
-        print_line(printer, "for (int share = WORKER; share < %lld; share += WORKERS) {", (long long)spread->units);
-        print_line(printer, "const int piece = share / %lld;", (long long)(spread->units / spread->pieces));
-        printer->worker = arena_format(printer->arena, "share %% %lld", (long long)(spread->units / spread->pieces));
-        printer->workers = arena_format(printer->arena, "%lld", (long long)(spread->units / spread->pieces));
-        print_nests(printer, 0, printer->program->op_count);
-        print_line(printer, "}");
-        return;
+    case SPREAD_SHARED: print_shared_pieces(printer); return;
     case SPREAD_NOT: print_range(printer, 0, printer->program->op_count); return;
     case SPREAD_TENSOR: print_tensor(printer); return;
     }
