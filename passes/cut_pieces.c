@@ -8,7 +8,7 @@
 //     out f32[B=1,T=64,C]          ->   cut(B,T)/4
 //     a scalar                     ->   cut()/1
 //
-// On a GPU only scatters are cut: it deals out the rounds of loops itself.
+// On a GPU only scatters are cut, and sums in parts, as they are (part_sums): it deals out the rounds of loops itself.
 //
 // Which dims may be cut:  map: all;  row: the rows, of a scatter too;  product: batch dims and rows, since lanes
 // share a vector;  a value in panels: its batch dims, or else its lanes, into no more pieces than there are panels; a
@@ -200,6 +200,7 @@ void cut_step(const Plan *plan, Step *step, PassContext *context) {
 }
 
 bool pass_cut_pieces(Plan *plan, PassContext *context) {
-    for (uint32_t s = 0; s < plan->step_count; s++) cut_step(plan, &plan->steps[s], context);
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        if (plan->steps[s].cut.groups == 0) cut_step(plan, &plan->steps[s], context);   // else a sum in parts
     return true;
 }
