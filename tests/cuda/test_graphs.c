@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/slot.h"
 #include "tests/cuda/side_by_side.h"
 #include "tests/cuda/tensor_plan.h"
 #include "tests/fuzz/hunt.h"
@@ -45,21 +46,21 @@ static Plan *plan_of(Arena *arena, const Graph *graph, uint64_t seed, const Targ
     return passes_run(&copy, &plan, NULL, &context, NULL) ? plan : NULL;
 }
 
-// The leaves' values, in stored order; plans for a GPU store them so.
+// The leaves' values, as plans store them; a kept copy of a param holds the param's.
 static void fill(const SideBySide *side, const Graph *graph, uint64_t seed) {
     for (uint32_t i = 0; i < side->program->slot_count; i++) {
         const ProgramSlot *slot = &side->program->slots[i];
         if (slot->kind == SLOT_OUTPUT) continue;
-        CHECK(slot->is_plain && !slot->copy_of);
-        const double *values = leaf_values(side->arena, graph, graph_find_leaf_node(graph, slot->name), seed);
-        int64_t count = 1;
-        for (int d = 0; d < slot->rank; d++) count *= slot->extents[d];
-        char *memory = side_data(side, slot);
+        NodeId leaf = graph_find_leaf_node(graph, slot->copy_of ? slot->copy_of : slot->name);
+        const double *values = leaf_values(side->arena, graph, leaf, seed);
+        int64_t count = slot_elements(slot);
+        uint32_t *words = ARENA_ARRAY(side->arena, uint32_t, (size_t)count);
         for (int64_t k = 0; k < count; k++) {
             float real = (float)values[k];
             int32_t whole = slot->element == ELEMENT_I32 ? (int32_t)values[k] : 0;
-            memcpy(memory + 4 * k, slot->element == ELEMENT_I32 ? (void *)&whole : (void *)&real, 4);
+            memcpy(&words[k], slot->element == ELEMENT_I32 ? (void *)&whole : (void *)&real, sizeof words[k]);
         }
+        slot_pack(slot, words, side_data(side, slot), side->arena);
     }
 }
 
