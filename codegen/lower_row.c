@@ -14,13 +14,14 @@
 // styles give the same bits:
 //     rows:     the last reduced dim runs in lanes                  x[B,T,C] summed over C
 //               several rows are swept at once, each with its own chains, so that their latencies overlap
-//     columns:  a dim of R runs in lanes, and the last reduced dim in tiles of 16 rows, each with its own accumulator
-//                                                                   x[B,T,C] summed over B,T: lanes along C
+//     columns:  a dim of R (row_column) runs in lanes, and the      x[B,T,C] summed over B,T: lanes along C
+//               last reduced dim in tiles of 16 rows, each with its own accumulator
 #include <math.h>
 
 #include "base/diag.h"
 #include "base/planted.h"
 #include "codegen/lower.h"
+#include "ir/row_column.h"
 
 enum { ROW_LANES = 32, ROWS_AT_ONCE = 4, PANEL_ROWS = 8, SHORT_ROW = 64 };
 
@@ -233,32 +234,6 @@ static DimList row_dims(const Row *row) {
     return dims;
 }
 
-static DimId innermost_dim(const Layout *layout) {
-    for (int i = layout->count - 1; i >= 0; i--) {
-        const LayoutPiece *piece = &layout->pieces[i];
-        if (piece->extent > 1) return piece->dims.dims[piece->dims.rank - 1];
-    }
-    return DIM_NONE;
-}
-
-// The dim of R that lies innermost in more of the memory that is read than the last dim of X does; DIM_NONE: row style.
-static DimId column_dim(const Row *row) {
-    const Lowering *lowering = row->lowering;
-    int64_t weight[MAX_DIMS] = {0};
-    DimSet rows = 0, inner = lowering->step->inner;
-    for (NodeId id = 0; id < node_count(row); id++)
-        if (is_reduction(row, id)) rows |= node_at(row, id)->dims;
-    for (uint32_t i = 0; i < lowering->step->operand_count; i++) {
-        const Value *value = &lowering->plan->values[lowering->step->operands[i]];
-        DimId dim = innermost_dim(&value->layout);
-        if (dim != DIM_NONE && (dim_list_set(&value->order) & inner)) weight[dim] += layout_elements(&value->layout);
-    }
-    DimId best = row->last;
-    for (DimId dim = 0; dim < MAX_DIMS; dim++)
-        if (dim_in(rows, dim) && weight[dim] > weight[best]) best = dim;
-    return best == row->last ? DIM_NONE : best;
-}
-
 // Short rows and exponentials wait for their own results; long cheap rows only wait for memory, and more of them at
 // once are more streams than the machine prefetches.
 static bool waits_for_itself(const Row *row) {
@@ -370,7 +345,7 @@ void lower_row(Lowering *lowering) {
     find_sweeps(&row);
     row.accumulator = ARENA_ARRAY(lowering->arena, TileValue, node_count(&row));
     row.largest = ARENA_ARRAY(lowering->arena, TileValue, node_count(&row));
-    DimId column = column_dim(&row);
+    DimId column = row_column(lowering->plan, lowering->step);
     row.columns = column != DIM_NONE;
     CHECK(!row.columns || !lowering->step->band.is_set);
     open_rows(&row, column);

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "passes/pass_functions.h"
+#include "passes/plan_measure.h"
 
 // From one kernel to the next are 1 to 3 us (published figures of H100); longer steps gain little.
 static const double small_seconds = 4e-6;
@@ -26,17 +27,16 @@ typedef struct {
 // The arena may be larger: what is dead in it needs no cache.
 static double alive_bytes(const Plan *plan) {
     Arena *scratch = arena_create();
-    const uint32_t *writers = plan_writers(plan, scratch), *readers = plan_last_readers(plan, scratch);
-    double *alive = ARENA_ARRAY(scratch, double, plan->step_count + 1), most = 0;
+    const MemoryBlock *lives = memory_lives(plan);
+    uint32_t epochs = plan_epochs(plan, scratch)[plan->step_count] + 1;
+    double *alive = ARENA_ARRAY(scratch, double, epochs), most = 0;
     for (ValueId id = 0; id < plan->value_count; id++) {
         const Value *value = &plan->values[id];
         if (value->space != SPACE_ARENA || value->is_over) continue;
-        uint32_t first = writers[id] == STEP_NONE ? 0 : writers[id], last = readers[id];
-        if (last == STEP_NONE || last < first) last = first;
-        if (value->kind == VALUE_OUTPUT) last = plan->step_count;
-        for (uint32_t s = first; s <= last; s++) alive[s] += (double)value->bytes;
+        for (uint32_t epoch = lives[id].first; epoch <= lives[id].last && epoch < epochs; epoch++)
+            alive[epoch] += (double)value->bytes;
     }
-    for (uint32_t s = 0; s <= plan->step_count; s++) most = fmax(most, alive[s]);
+    for (uint32_t epoch = 0; epoch < epochs; epoch++) most = fmax(most, alive[epoch]);
     arena_free(scratch);
     return most;
 }

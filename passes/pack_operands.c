@@ -20,6 +20,7 @@
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
 #include "passes/state_layouts.h"
+#include "passes/new_step.h"
 #include "passes/step_cost.h"
 #include "passes/step_place.h"
 
@@ -91,18 +92,9 @@ static NodeId copy_views(Graph *to, const Graph *from, NodeId id) {
 static void add_copy_step(Packing *packing, const char *place, ValueId source, const Graph *region, NodeId view,
                           ValueId result) {
     Plan *plan = packing->plan;
-    Step step = {.label = "pack",
-                 .place = step_place(plan->arena, packing->steps, packing->step_count, "pack", place),
-                 .form = FORM_MAP,
-                 .region = graph_create_like(plan->arena, plan->dims),
-                 .operand_count = 1,
-                 .output_count = 1,
-                 .operands = ARENA_NEW(plan->arena, ValueId),
-                 .outputs = ARENA_NEW(plan->arena, ValueId),
-                 .edges = ARENA_NEW(plan->arena, EdgeKind),
-                 .cut = {.total = 1, .pieces = 1}};
-    step.operands[0] = source;
-    step.outputs[0] = result;
+    const char *at = step_place(plan->arena, packing->steps, packing->step_count, "pack", place);
+    Step step = new_step(plan, "pack", at, source, result);
+    step.cut = (Cut){.total = 1, .pieces = 1};
     NodeId copy = copy_views(step.region, region, view);
     graph_output(step.region, "%0", node_in_order(step.region, copy, plan->values[result].order));
     step_cost(plan, &step);

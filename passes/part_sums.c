@@ -16,6 +16,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/row_column.h"
+#include "passes/new_step.h"
 #include "passes/pass_functions.h"
 #include "passes/step_cost.h"
 #include "passes/step_place.h"
@@ -35,7 +37,6 @@ typedef struct {
 static double extent_of(const Plan *plan, DimSet dims) { return (double)graph_elements(plan->dims, dims); }
 
 static const char *refusal(const Sum *sum) {
-    if (sum->step->cut.pieces > 1) return "it is cut";
     if (sum->step->band.is_set) return "a band leaves out some of it";
     for (uint32_t k = 0; k < sum->step->output_count; k++) {
         const Value *value = &sum->plan->values[sum->step->outputs[k]];
@@ -44,19 +45,11 @@ static const char *refusal(const Sum *sum) {
     return NULL;
 }
 
-// Where numbers of the result lie side by side in what is summed, a worker has 16 of them and takes 16 rows at once;
-// else it has one, and goes along what is summed (codegen/lower_row.c).
+// Where numbers of the result run in lanes, a worker has 16 of them and takes 16 rows at once; else it has one, and
+// goes along what is summed (codegen/lower_row.c).
 static void find_workers(Sum *sum) {
-    const Plan *plan = sum->plan;
-    double results = extent_of(plan, dim_list_set(&plan->values[sum->step->outputs[0]].order)), most = 0;
-    bool by_columns = false;
-    for (uint32_t k = 0; k < sum->step->operand_count; k++) {
-        const Value *value = &plan->values[sum->step->operands[k]];
-        DimSet dims = dim_list_set(&value->order), summed = dim_list_set(&sum->summed);
-        if (!(dims & summed) || extent_of(plan, dims) <= most) continue;
-        most = extent_of(plan, dims);
-        by_columns = !dim_in(summed, value->order.dims[value->order.rank - 1]);
-    }
+    double results = extent_of(sum->plan, dim_list_set(&sum->plan->values[sum->step->outputs[0]].order));
+    bool by_columns = row_column(sum->plan, sum->step) != DIM_NONE;
     sum->workers = by_columns ? ceil(results / LANES) : results;
     sum->at_once = by_columns ? LANES : ALONG_AT_ONCE;
 }
@@ -132,17 +125,8 @@ static void add_up(Plan *plan, size_t *capacity, uint32_t s, uint32_t k, uint32_
     value.name = NULL;
     value.parts = parts;
     ValueId in_parts = plan->steps[s].outputs[k] = plan_add_value(plan, capacity, value);
-    Step step = {.label = "add up",
-                 .place = step_place(plan->arena, plan->steps, plan->step_count, "add up", plan->steps[s].place),
-                 .form = FORM_MAP,
-                 .region = graph_create_like(plan->arena, plan->dims),
-                 .operand_count = 1,
-                 .output_count = 1,
-                 .operands = ARENA_NEW(plan->arena, ValueId),
-                 .outputs = ARENA_NEW(plan->arena, ValueId),
-                 .edges = ARENA_NEW(plan->arena, EdgeKind)};
-    step.operands[0] = in_parts;
-    step.outputs[0] = whole;
+    const char *place = step_place(plan->arena, plan->steps, plan->step_count, "add up", plan->steps[s].place);
+    Step step = new_step(plan, "add up", place, in_parts, whole);
     graph_output(step.region, name, build_operand(step.region, 0, value.dtype, value.order));
     step_cost(plan, &step);
     *insert_step(plan, at) = step;

@@ -73,3 +73,18 @@ void kernel_append_rest(const CudaKernel *kernel, Text *out) {
     if (kernel->text->asks_lane) text_append(out, "    const int lane = LANE;\n");
     append_body(kernel->text, out);
 }
+
+// ---- kernels that are made of others
+
+KernelList kernel_list(Arena *arena, const CudaKernel *kernels, uint32_t count) {
+    KernelList all = {.arena = arena};
+    for (uint32_t k = 0; k < count; k++) kernel_list_add(&all, kernels[k]);
+    return all;
+}
+
+uint32_t kernel_list_add(KernelList *kernels, CudaKernel kernel) {
+    kernels->list = arena_grow(kernels->arena, kernels->list, &kernels->capacity, (size_t)kernels->count + 1,
+                               sizeof kernel);
+    kernels->list[kernels->count] = kernel;
+    return kernels->count++;
+}

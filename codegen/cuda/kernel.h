@@ -31,6 +31,19 @@ typedef struct CudaText {
     const char *body;             // lines, indented once; what it has of `block` is the same for all threads of a block
 } CudaText;
 
+// Kernels while more are made of them: first those of a code, by their numbers there.
+typedef struct {
+    Arena *arena;
+    CudaKernel *list;
+    uint32_t count;
+    size_t capacity;
+} KernelList;
+KernelList kernel_list(Arena *arena, const CudaKernel *kernels, uint32_t count);
+uint32_t kernel_list_add(KernelList *kernels, CudaKernel kernel);   // its number
+
+// Of tensor cores, or a chain: its blocks have as many threads as the text says.
+static inline bool kernel_has_fixed_blocks(const CudaKernel *kernel) { return kernel->text->resident > 0; }
+
 const char *memory_text(DType dtype);   // what an element is in memory
 // "const float *RESTRICT ", the last word only of what `may_be_alone`.
 const char *parameter_text(Arena *arena, const CudaParameter *parameter, bool may_be_alone);

@@ -28,9 +28,7 @@ typedef struct {
     CudaCode *code;
     const Target *target;
     Arena *arena, *scratch;
-    CudaKernel *kernels;      // those of the code, and merged ones
-    uint32_t kernel_count;
-    size_t kernel_capacity;
+    KernelList kernels;      // those of the code, and merged ones
 } Merging;
 
 // Launches of one level that become one, equal kernels side by side.
@@ -43,18 +41,16 @@ typedef struct {
 // ---- kernels
 
 static const CudaKernel *kernel_of(const Merging *merging, const CudaLaunch *launch) {
-    return &merging->kernels[launch->kernel];
+    return &merging->kernels.list[launch->kernel];
 }
-
-// Of tensor cores, or a chain: its blocks have as many threads as the text says.
-static bool has_fixed_blocks(const CudaKernel *kernel) { return kernel->text->resident > 0; }
 
 // Maps of tensors are parameters of another kind.
 static bool is_mergeable(const CudaKernel *kernel) { return kernel->map_count == 0 && !kernel->is_cooperative; }
 
 // Kernels of one bundle have equal blocks where these are fixed.
 static int compare_classes(const CudaKernel *a, const CudaKernel *b) {
-    uint32_t a_threads = has_fixed_blocks(a) ? a->threads : 0, b_threads = has_fixed_blocks(b) ? b->threads : 0;
+    uint32_t a_threads = kernel_has_fixed_blocks(a) ? a->threads : 0;
+    uint32_t b_threads = kernel_has_fixed_blocks(b) ? b->threads : 0;
     if (a->text->resident != b->text->resident) return a->text->resident < b->text->resident ? -1 : 1;
     return a_threads == b_threads ? 0 : a_threads < b_threads ? -1 : 1;
 }
@@ -146,7 +142,8 @@ static const CudaText *text_of(const Merging *merging, const Bundle *bundle, con
 // A part of few workers has small blocks, so that all multiprocessors have some.
 static uint32_t threads_of(const Merging *merging, const Bundle *bundle) {
     uint32_t least = MOST_THREADS, blocks = 0;
-    if (has_fixed_blocks(kernel_of(merging, bundle->parts[0]))) return kernel_of(merging, bundle->parts[0])->threads;
+    const CudaKernel *first = kernel_of(merging, bundle->parts[0]);
+    if (kernel_has_fixed_blocks(first)) return first->threads;
     for (uint32_t p = 0; p < bundle->count; p++) {
         uint32_t threads = kernel_of(merging, bundle->parts[p])->threads;
         if (threads < least) least = threads < LEAST_THREADS ? LEAST_THREADS : threads;
@@ -165,8 +162,8 @@ static const char *symbol_of(const Merging *merging, const Bundle *bundle) {
 
 static uint32_t find_or_add(Merging *merging, const Bundle *bundle) {
     const char *symbol = symbol_of(merging, bundle);
-    for (uint32_t i = merging->code->kernel_count; i < merging->kernel_count; i++)
-        if (text_equal(merging->kernels[i].name, symbol)) return i;
+    for (uint32_t i = merging->code->kernel_count; i < merging->kernels.count; i++)
+        if (text_equal(merging->kernels.list[i].name, symbol)) return i;
     uint32_t number = 0;
     size_t shared_bytes = 0;
     CudaBuffer *buffers = ARENA_ARRAY(merging->arena, CudaBuffer, bundle->buffer_count + 1);
@@ -181,10 +178,7 @@ static uint32_t find_or_add(Merging *merging, const Bundle *bundle) {
                          .buffers = buffers,
                          .threads = bundle->threads,
                          .shared_bytes = shared_bytes};
-    merging->kernels = arena_grow(merging->arena, merging->kernels, &merging->kernel_capacity,
-                                  (size_t)merging->kernel_count + 1, sizeof(CudaKernel));
-    merging->kernels[merging->kernel_count] = merged;
-    return merging->kernel_count++;
+    return kernel_list_add(&merging->kernels, merged);
 }
 
 static CudaLaunch merge(Merging *merging, Bundle *bundle) {
@@ -419,15 +413,12 @@ void cuda_merge_launches(CudaCode *code, const Target *target) {
                        .target = target,
                        .arena = code->arena,
                        .scratch = arena_create(),
-                       .kernel_count = code->kernel_count};
-    merging.kernels = arena_grow(merging.arena, NULL, &merging.kernel_capacity, (size_t)code->kernel_count + 1,
-                                 sizeof(CudaKernel));
-    memcpy(merging.kernels, code->kernels, code->kernel_count * sizeof(CudaKernel));
+                       .kernels = kernel_list(code->arena, code->kernels, code->kernel_count)};
     CudaProgram *programs = ARENA_ARRAY(code->arena, CudaProgram, (size_t)code->program_count + 1);
     for (int p = 0; p < code->program_count; p++) programs[p] = merge_program(&merging, &code->programs[p]);
     code->programs = programs;
-    code->kernels = merging.kernels;
-    code->kernel_count = merging.kernel_count;
+    code->kernels = merging.kernels.list;
+    code->kernel_count = merging.kernels.count;
     cuda_keep_launched(code);
     arena_free(merging.scratch);
 }

@@ -38,9 +38,7 @@ typedef struct {
     CudaCode *code;
     const Target *target;
     Arena *arena, *scratch;
-    CudaKernel *kernels;      // those of the code, and persistent ones
-    uint32_t kernel_count;
-    size_t kernel_capacity;
+    KernelList kernels;      // those of the code, and persistent ones
     size_t count_offset;      // of the barrier's count, in the arena
     // of the program that is at work
     const CudaProgram *program;
@@ -49,7 +47,7 @@ typedef struct {
 } Persisting;
 
 static const CudaKernel *kernel_of(const Persisting *persisting, const CudaLaunch *launch) {
-    return &persisting->kernels[launch->kernel];
+    return &persisting->kernels.list[launch->kernel];
 }
 
 static bool is_cooperative(const Persisting *persisting, const CudaLaunch *launch) {
@@ -57,8 +55,6 @@ static bool is_cooperative(const Persisting *persisting, const CudaLaunch *launc
 }
 
 // ---- phases
-
-static bool has_fixed_blocks(const CudaKernel *kernel) { return kernel->text->resident > 0; }
 
 static bool stays(const Persisting *persisting, const CudaLaunch *launch) {
     return launch->product || kernel_of(persisting, launch)->map_count > 0;
@@ -68,7 +64,7 @@ static uint32_t threads_of(const Persisting *persisting) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < persisting->program->launch_count; i++) {
         const CudaLaunch *launch = &persisting->program->launches[i];
-        if (stays(persisting, launch) || !has_fixed_blocks(kernel_of(persisting, launch))) continue;
+        if (stays(persisting, launch) || !kernel_has_fixed_blocks(kernel_of(persisting, launch))) continue;
         if (kernel_of(persisting, launch)->threads > most) most = kernel_of(persisting, launch)->threads;
     }
     return most ? most : PLAIN_THREADS;
@@ -120,11 +116,11 @@ static bool note_bodies(const Persisting *persisting, uint32_t segment, uint32_t
 
 // By phase of one segment: how many kernels begin before it. Returns how many there are.
 static uint32_t cut_segment(const Persisting *persisting, uint32_t segment, uint32_t *kernel_of_phase) {
-    bool *noted = ARENA_ARRAY(persisting->scratch, bool, (size_t)persisting->kernel_count + 1), is_there = true;
+    bool *noted = ARENA_ARRAY(persisting->scratch, bool, (size_t)persisting->kernels.count + 1), is_there = true;
     uint32_t count = 0, kernels = 1;
     for (uint32_t phase = 0;; phase++) {
         if (!note_bodies(persisting, segment, phase, noted, &count, &is_there)) {
-            memset(noted, 0, persisting->kernel_count * sizeof *noted);
+            memset(noted, 0, persisting->kernels.count * sizeof *noted);
             count = 0;
             kernels++;
             note_bodies(persisting, segment, phase, noted, &count, &is_there);
@@ -174,7 +170,7 @@ static uint32_t body_of(Body *body, uint32_t kernel) {
 // As many as its own threads fill, or one for each multiprocessor, as long as each has a warp of workers with work.
 static uint32_t blocks_of(const Persisting *persisting, const CudaLaunch *launch) {
     const CudaKernel *kernel = kernel_of(persisting, launch);
-    if (has_fixed_blocks(kernel)) return launch->blocks;
+    if (kernel_has_fixed_blocks(kernel)) return launch->blocks;
     uint32_t threads = launch->blocks * kernel->threads;
     uint32_t full = (threads + persisting->threads - 1) / persisting->threads, thin = (threads + WARP - 1) / WARP;
     uint32_t wide = thin < (uint32_t)persisting->target->cores ? thin : (uint32_t)persisting->target->cores;
@@ -231,7 +227,7 @@ static void append_phases(const Persisting *persisting, Body *body, uint32_t seg
 static void append_function(const Persisting *persisting, const CudaKernel *kernel, const char *name, Text *out) {
     text_append(out, "\n");
     kernel_append_before(kernel, out);
-    bool is_part = has_fixed_blocks(kernel) && kernel->threads < persisting->threads;
+    bool is_part = kernel_has_fixed_blocks(kernel) && kernel->threads < persisting->threads;
     if (is_part)
         text_append(out, "#undef block_barrier\n#define block_barrier() PART_OF_BLOCK(%u)\n", kernel->threads);
     text_append(out, "// %s\nBODY(%s) {\n", kernel->name, name);
@@ -247,7 +243,7 @@ static const char *before_of(const Persisting *persisting, const Body *body, con
     Text text = text_create(persisting->arena);
     text_append(&text, "#undef WORKER\n#define WORKER BY_WARPS\n");
     for (uint32_t i = 0; i < body->body_count; i++)
-        append_function(persisting, &persisting->kernels[body->bodies[i]],
+        append_function(persisting, &persisting->kernels.list[body->bodies[i]],
                         arena_format(persisting->scratch, "%s_%u", symbol, i), &text);
     text_append(&text, "#undef WORKER\n#define WORKER BY_BLOCKS\n");
     text_append(&text, "\nTABLE Work %s_works[%u] = {\n    %s};\n", symbol, body->work_count,
@@ -261,7 +257,7 @@ static const char *before_of(const Persisting *persisting, const Body *body, con
 
 // Those of a block's threads that the body is for.
 static const char *who_calls(const Persisting *persisting, const CudaKernel *kernel) {
-    if (kernel->threads == LANES || (has_fixed_blocks(kernel) && kernel->threads < persisting->threads))
+    if (kernel->threads == LANES || (kernel_has_fixed_blocks(kernel) && kernel->threads < persisting->threads))
         return arena_format(persisting->scratch, "if (threadIdx.x < %u) ", kernel->threads);
     return "";
 }
@@ -269,7 +265,7 @@ static const char *who_calls(const Persisting *persisting, const CudaKernel *ker
 // A block's shared memory is free when all of its threads are done with it.
 static void append_case(const Persisting *persisting, const Body *body, const char *symbol, uint32_t number,
                         Text *out) {
-    const CudaKernel *kernel = &persisting->kernels[body->bodies[number]];
+    const CudaKernel *kernel = &persisting->kernels.list[body->bodies[number]];
     text_append(out, "            case %u: %s%s_%u(buffers, own, blocks); %sbreak;\n", number,
                 who_calls(persisting, kernel), symbol, number, kernel->shared_bytes ? "block_barrier(); " : "");
 }
@@ -307,7 +303,7 @@ static const CudaText *text_of(const Persisting *persisting, const Body *body, c
 static const char *symbol_of(const Persisting *persisting, const Body *body) {
     Text key = text_create(persisting->scratch);
     for (uint32_t i = 0; i < body->body_count; i++)
-        text_append(&key, "%s\n", persisting->kernels[body->bodies[i]].name);
+        text_append(&key, "%s\n", persisting->kernels.list[body->bodies[i]].name);
     text_append(&key, "%s\n%s\n%s\n%u", text_string(&body->works), text_string(&body->places),
                 text_string(&body->phases), persisting->threads);
     return arena_format(persisting->arena, "persistent_%016llx",
@@ -327,24 +323,21 @@ static uint32_t add_kernel(Persisting *persisting, const Body *body) {
                          .threads = persisting->threads,
                          .shared_bytes = body->shared_bytes,
                          .is_cooperative = true};
-    persisting->kernels = arena_grow(persisting->arena, persisting->kernels, &persisting->kernel_capacity,
-                                     (size_t)persisting->kernel_count + 1, sizeof(CudaKernel));
-    persisting->kernels[persisting->kernel_count] = kernel;
-    return persisting->kernel_count++;
+    return kernel_list_add(&persisting->kernels, kernel);
 }
 
 // ---- launches
 
 static CudaLaunch launch_of(Persisting *persisting, uint32_t segment) {
     const CudaProgram *program = persisting->program;
-    Body body = {.bodies = ARENA_ARRAY(persisting->scratch, uint32_t, (size_t)persisting->kernel_count + 1),
+    Body body = {.bodies = ARENA_ARRAY(persisting->scratch, uint32_t, (size_t)persisting->kernels.count + 1),
                  .works = text_create(persisting->scratch),
                  .places = text_create(persisting->scratch),
                  .phases = text_create(persisting->scratch)};
     append_phases(persisting, &body, segment);
     for (uint32_t i = 0; i < body.body_count; i++)
-        if (persisting->kernels[body.bodies[i]].shared_bytes > body.shared_bytes)
-            body.shared_bytes = persisting->kernels[body.bodies[i]].shared_bytes;
+        if (persisting->kernels.list[body.bodies[i]].shared_bytes > body.shared_bytes)
+            body.shared_bytes = persisting->kernels.list[body.bodies[i]].shared_bytes;
     ProgramBuffer *buffers = ARENA_ARRAY(persisting->arena, ProgramBuffer, BUFFERS);
     buffers[0] = (ProgramBuffer){.memory = MEMORY_STATE};
     buffers[1] = (ProgramBuffer){.memory = MEMORY_ARENA};
@@ -423,11 +416,8 @@ void cuda_persist(CudaCode *code, const Target *target) {
                              .target = target,
                              .arena = code->arena,
                              .scratch = arena_create(),
-                             .kernel_count = code->kernel_count};
+                             .kernels = kernel_list(code->arena, code->kernels, code->kernel_count)};
     bool any = false;
-    persisting.kernels = arena_grow(code->arena, NULL, &persisting.kernel_capacity, (size_t)code->kernel_count + 1,
-                                    sizeof(CudaKernel));
-    memcpy(persisting.kernels, code->kernels, code->kernel_count * sizeof(CudaKernel));
     CudaProgram *programs = ARENA_ARRAY(code->arena, CudaProgram, (size_t)code->program_count + 1);
     for (int p = 0; p < code->program_count; p++) {
         programs[p] = code->programs[p];
@@ -441,8 +431,8 @@ void cuda_persist(CudaCode *code, const Target *target) {
     if (any) {
         code->common = arena_format(code->arena, "%s%s", code->common, cuda_persistent());
         code->programs = programs;
-        code->kernels = persisting.kernels;
-        code->kernel_count = persisting.kernel_count;
+        code->kernels = persisting.kernels.list;
+        code->kernel_count = persisting.kernels.count;
         cuda_keep_launched(code);
     }
     arena_free(persisting.scratch);

@@ -16,13 +16,23 @@
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
-// Bytes of an element of the rows' factor (k = 1), or of the lanes'.
-static int factor_bytes(const TileProgram *program, int k) {
+const TileOp *tensor_factor(const TileProgram *program, int k) {
     uint32_t multiply = 0;
     while (program->ops[multiply].kind != TILE_MULTIPLY_ACCUMULATE) multiply++;
     const TileOp *load = &program->ops[program->ops[multiply].operands[k]];
     if (load->kind != TILE_LOAD) BUG("a factor of %s is not stored", program->name);
-    return (int)dtype_bytes(program->buffers[load->buffer].dtype);
+    return load;
+}
+
+static int factor_bytes(const TileProgram *program, int k) {
+    return (int)dtype_bytes(program->buffers[tensor_factor(program, k)->buffer].dtype);
+}
+
+uint32_t sum_loop(const TileProgram *program) {
+    uint32_t i = 0;
+    while (program->ops[i].kind != TILE_ZERO) i++;
+    while (program->ops[i].kind != TILE_LOOP) i++;
+    return i;
 }
 
 // One warpgroup that copies, and one for each 64 rows; two for 256 rows, and two that take turns.
@@ -295,8 +305,7 @@ void print_tensor(Printer *printer) {
     print_line(printer, "unsigned char *const ring = shared_memory;");
     print_own_part(printer);
     uint32_t loop = print_tiles(printer);
-    uint32_t sum = loop + 1;
-    while (printer_op(printer, sum)->kind != TILE_LOOP) sum++;
+    uint32_t sum = sum_loop(printer->program);
     print_range(printer, loop + 1, sum);
     Summing summing = summing_of(printer, sum);
     print_steps(printer, &summing);

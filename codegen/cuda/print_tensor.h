@@ -31,6 +31,8 @@ typedef struct Tensor {
 Tensor tensor_of(const TileProgram *program);
 size_t tensor_shared_bytes(const TileProgram *program);
 int64_t tensor_blocks(const TileProgram *program);
+const TileOp *tensor_factor(const TileProgram *program, int k);   // the load of the rows' factor (1), or the lanes' (2)
+uint32_t sum_loop(const TileProgram *program);   // the outermost loop of the sum: the first one in the tile
 
 typedef struct {
     bool is_rows;                // else it is of lanes

@@ -24,23 +24,10 @@
 
 // ---- who does what
 
-static const TileOp *factor(const TileProgram *program, int k) {
-    uint32_t multiply = 0;
-    while (program->ops[multiply].kind != TILE_MULTIPLY_ACCUMULATE) multiply++;
-    return &program->ops[program->ops[multiply].operands[k]];
-}
-
 static uint32_t loop_of_kind(const TileProgram *program, LoopKind kind) {
     for (uint32_t i = 0; program->ops[i].kind != TILE_ZERO; i++)
         if (program->ops[i].kind == TILE_LOOP && program->ops[i].loop == kind) return i;
     BUG("a product of a chain has no %s", kind == LOOP_ROWS ? "rows" : "lanes");
-}
-
-static uint32_t loop_of_sum(const TileProgram *program) {
-    uint32_t i = 0;
-    while (program->ops[i].kind != TILE_ZERO) i++;
-    while (program->ops[i].kind != TILE_LOOP) i++;
-    return i;
 }
 
 // The sum and its panels, outside of any text.
@@ -50,7 +37,7 @@ static Summing summing_alone(Arena *arena, const TileProgram *program, const Spr
     printer.tensor = tensor;
     printer.rows_loop = loop_of_kind(program, LOOP_ROWS);
     printer.lanes_loop = loop_of_kind(program, LOOP_LANES);
-    return summing_of(&printer, loop_of_sum(program));
+    return summing_of(&printer, sum_loop(program));
 }
 
 // A stage has 128 bytes of the wider factor that is copied, or half of that where the sum is no longer.
@@ -81,8 +68,6 @@ Tensor tensor_in_chain(Arena *arena, const TileProgram *program, const Spread *s
     tensor.row_tiles = (int)tile->rows / tensor.warps_rows / 16;
     tensor.lane_tiles = (int)tile->lanes / tensor.warps_lanes / 8;
     CHECK(tensor.row_tiles > 0 && tensor.lane_tiles > 0 && tensor.lane_tiles % 2 == 0);
-    if (factor(program, 1)->kind != TILE_LOAD || factor(program, 2)->kind != TILE_LOAD)
-        BUG("a factor of %s is not stored", program->name);
     Summing summing = summing_alone(arena, program, spread, &tensor);
     tensor.depth = depth_of(program, &summing);
     bool *is_copied = ARENA_ARRAY(arena, bool, program->buffer_count + 1);
@@ -110,7 +95,7 @@ static void print_coming(const Printer *printer, uint32_t first, int64_t tiles) 
     for (size_t i = 0; i < count; i++) copier.cells[i] = printer->cells[i];
     print_line(&copier, "for (; coming < %lld; coming++, next = 0) {", (long long)tiles);
     print_tiles_from(&copier, first);
-    Summing summing = summing_of(&copier, loop_of_sum(printer->program));
+    Summing summing = summing_of(&copier, sum_loop(printer->program));
     print_steps(&copier, &summing);
     print_line(&copier, "if (next == steps) continue;");
     print_stage(&copier, &summing);
@@ -142,7 +127,7 @@ static bool goes_on(const Printer *printer, uint32_t loop, uint32_t sum) {
 static void print_tile(Printer *printer, uint32_t first, int64_t tiles) {
     int ahead = (int)printer->tensor->tile.stages - 1;
     const Printer before = *printer;
-    uint32_t loop = print_tiles_from(printer, first), sum = loop_of_sum(printer->program);
+    uint32_t loop = print_tiles_from(printer, first), sum = sum_loop(printer->program);
     print_range(printer, loop + 1, sum);
     Summing summing = summing_of(printer, sum);
     TileValue sums = printer_op(printer, summing.multiply)->operands[0];

@@ -279,16 +279,8 @@ static void print_consumers(Printer *printer, const Boxes *boxes, uint32_t sum) 
 
 // ---- the kernel
 
-// The outermost loop of the sum: the first one behind the tile.
-static uint32_t sum_of(const Printer *printer) {
-    uint32_t i = 0;
-    while (printer_op(printer, i)->kind != TILE_ZERO) i++;
-    while (printer_op(printer, i)->kind != TILE_LOOP) i++;
-    return i;
-}
-
 void print_warpgroup(Printer *printer) {
-    uint32_t sum = sum_of(printer);
+    uint32_t sum = sum_loop(printer->program);
     Boxes boxes = boxes_of(printer, sum);
     print_line(printer, "unsigned char *const ring = shared_boxes;");
     print_ring_head(printer, &boxes);

@@ -17,7 +17,6 @@ typedef struct {
     CudaNode *nodes;       // by launch, of the run that is being added
     CudaNode *before;      // room for the nodes that one waits for
     bool is_early;         // whether kernels begin before these have ended
-    bool is_cooperative;   // the node that is being added: all of its blocks are there at once
     CudaEdge *edges;       // room, as `before`
     CudaNode *behind;
     bool *is_waited_for;   // by launch
@@ -53,20 +52,30 @@ static CudaResult add_early_edges(Building *building, const CudaNode *before, si
                                                                building->edges, count);
 }
 
-static CudaResult add_node(Building *building, CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
-                           void **arguments, const CudaNode *before, size_t count, CudaNode *node) {
+static CudaKernelNode node_of(CudaFunction function, unsigned blocks, unsigned threads, size_t shared,
+                              void **arguments) {
+    return (CudaKernelNode){.function = function,
+                            .grid = {blocks, 1, 1},
+                            .block = {threads, 1, 1},
+                            .shared_bytes = (unsigned)shared,
+                            .arguments = arguments};
+}
+
+static CudaResult add_node(Building *building, const CudaKernelNode *kernel, const CudaNode *before, size_t count,
+                           CudaNode *node) {
     const CudaDriver *driver = building->session->settings.driver;
-    CudaKernelNode kernel = {.function = function,
-                             .grid = {blocks, 1, 1},
-                             .block = {threads, 1, 1},
-                             .shared_bytes = (unsigned)shared,
-                             .arguments = arguments};
+    size_t waits = building->is_early ? 0 : count;
+    CudaResult result = driver->graph_add_kernel(node, building->graph, before, waits, kernel);
+    return result == CUDA_OK && building->is_early ? add_early_edges(building, before, count, *node) : result;
+}
+
+// One whose blocks all are there at once; it begins when those before it have ended.
+static CudaResult add_cooperative_node(Building *building, const CudaKernelNode *kernel, const CudaNode *before,
+                                       size_t count, CudaNode *node) {
+    const CudaDriver *driver = building->session->settings.driver;
     const CudaKernelAttribute at_once = {.is_cooperative = 1};
-    bool is_early = building->is_early && !building->is_cooperative;
-    CudaResult result = driver->graph_add_kernel(node, building->graph, before, is_early ? 0 : count, &kernel);
-    if (result == CUDA_OK && building->is_cooperative)
-        result = driver->graph_set_kernel(*node, CUDA_KERNEL_COOPERATIVE, &at_once);
-    return result == CUDA_OK && is_early ? add_early_edges(building, before, count, *node) : result;
+    CudaResult result = driver->graph_add_kernel(node, building->graph, before, count, kernel);
+    return result == CUDA_OK ? driver->graph_set_kernel(*node, CUDA_KERNEL_COOPERATIVE, &at_once) : result;
 }
 
 static CudaResult add_take(Building *building, CudaNode *node) {
@@ -85,8 +94,8 @@ static CudaResult add_take(Building *building, CudaNode *node) {
         take.moves[i] = (CudaMove){slot->buffer.offset, bound->inputs[i].entry_offset, (slot->bytes + 3) / 4 * 4};
     }
     void *arguments[] = {&take};
-    return add_node(building, session->take, CUDA_TAKE_BLOCKS, CUDA_SERVICE_THREADS, 0, arguments, &building->last,
-                    building->last != NULL, node);
+    CudaKernelNode kernel = node_of(session->take, CUDA_TAKE_BLOCKS, CUDA_SERVICE_THREADS, 0, arguments);
+    return add_node(building, &kernel, &building->last, building->last != NULL, node);
 }
 
 static uint64_t output_offset(const CudaProgram *program, const char *name) {
@@ -109,7 +118,8 @@ static CudaResult add_give_behind(Building *building, const CudaNode *before, si
                      .grad_norm = output_offset(program, "grad_norm"),
                      .loss_scale = output_offset(program, "loss_scale")};
     void *arguments[] = {&give};
-    return add_node(building, session->give, 1, 1, 0, arguments, before, before_count, &building->last);
+    CudaKernelNode kernel = node_of(session->give, 1, 1, 0, arguments);
+    return add_node(building, &kernel, before, before_count, &building->last);
 }
 
 static CudaResult add_give(Building *building, CudaNode take) {
@@ -142,13 +152,12 @@ static CudaResult add_launch_behind(Building *building, uint32_t number, const C
         if (result != CUDA_OK) return result;
         arguments[kernel->buffer_count + i] = maps[i];
     }
-    uint32_t blocks = launch->blocks, resident = session->resident[launch->kernel];
-    building->is_cooperative = kernel->is_cooperative;
-    if (kernel->is_cooperative && blocks > resident) blocks = resident;
-    CudaResult result = add_node(building, session->functions[launch->kernel], blocks, kernel->threads,
-                                 kernel->shared_bytes, arguments, before, before_count, &building->nodes[number]);
-    building->is_cooperative = false;
-    return result;
+    CudaFunction function = session->functions[launch->kernel];
+    CudaKernelNode node = node_of(function, launch->blocks, kernel->threads, kernel->shared_bytes, arguments);
+    if (!kernel->is_cooperative) return add_node(building, &node, before, before_count, &building->nodes[number]);
+    uint32_t resident = session->resident[launch->kernel];
+    if (node.grid[0] > resident) node.grid[0] = resident;
+    return add_cooperative_node(building, &node, before, before_count, &building->nodes[number]);
 }
 
 static CudaResult add_launch(Building *building, uint32_t number, CudaNode take) {
@@ -188,7 +197,8 @@ static CudaResult add_event(Building *building, uint32_t number) {
 
 static CudaResult add_nothing(Building *building) {
     CudaNode before = building->last;
-    return add_node(building, building->session->nothing, 1, 1, 0, NULL, &before, 1, &building->last);
+    CudaKernelNode kernel = node_of(building->session->nothing, 1, 1, 0, NULL);
+    return add_node(building, &kernel, &before, 1, &building->last);
 }
 
 static CudaResult add_timed_run(Building *building) {
