@@ -280,16 +280,46 @@ static uint32_t *count_readers(const Drawing *drawing) {
     return readers;
 }
 
-// Every reader recomputes: it reads the cone's operands. Or: written once, read by each reader.
+// What takes as long as tens of the others.
+static bool is_series(Op op) {
+    switch (op) {
+    case OP_EXP:
+    case OP_LOG:
+    case OP_TANH:
+    case OP_ERF:
+    case OP_SIN:
+    case OP_COS: return true;
+    default: return false;
+    }
+}
+
+// What becomes of a number when no more is computed of it alone.
+static bool is_number_for_others(const Drawing *drawing, NodeId id) {
+    if (graph_node(drawing->graph, id)->dims) return false;
+    for (uint32_t i = 0; i < drawing->user_count[id]; i++)
+        if (graph_node(drawing->graph, drawing->users[id][i])->dims) return true;
+    return false;
+}
+
+// Every reader recomputes: it reads the cone's operands. Or: written once, read by each reader. Numbers are small
+// either way; what counts is that every piece of every reader would compute them before it begins.
 static bool storing_is_cheaper(Drawing *drawing, NodeId id, uint32_t readers, const char **reason) {
     Arena *arena = drawing->context->arena;
     Cone cone = cone_collect(drawing, (NodeList){.nodes = &id, .count = 1});
     uint32_t work = 0;
-    for (uint32_t i = 0; i < cone.inside.count; i++)
-        work += graph_node(drawing->graph, cone.inside.nodes[i])->op == OP_RANDOM ? RANDOM_NODES : 1;
+    const char *series = NULL;
+    for (uint32_t i = 0; i < cone.inside.count; i++) {
+        Op op = graph_node(drawing->graph, cone.inside.nodes[i])->op;
+        work += op == OP_RANDOM ? RANDOM_NODES : 1;
+        if (is_series(op)) series = op_name(op);
+    }
+    double size = (double)graph_elements(drawing->graph, graph_node(drawing->graph, id)->dims), reads = 0;
     *reason = arena_format(arena, "%u boxes read it, and it takes %u primitives", readers, work);
     if (work > CHEAP_NODES) return true;
-    double size = (double)graph_elements(drawing->graph, graph_node(drawing->graph, id)->dims), reads = 0;
+    if (series && is_number_for_others(drawing, id)) {
+        *reason = arena_format(arena, "%u boxes read it, a number that takes %s", readers, series);
+        return true;
+    }
     for (uint32_t i = 0; i < cone.operands.count; i++) {
         double elements =
             (double)graph_elements(drawing->graph, graph_node(drawing->graph, cone.operands.nodes[i])->dims);
