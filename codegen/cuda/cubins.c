@@ -1,8 +1,8 @@
 // All kernels of a model -> cubins: see cubins.h.
 //
-//     kernels 0 1 2 3 | 4 5 6 7 | 8 9 ..   units, each in the cache or a text for NVRTC
-//     thread 0:  unit 0   unit 3 ..        whoever is done takes the next unit: kernels take 20 to 300 ms each
-//     thread 1:  unit 1   unit 2 ..
+//     kernels 0 1 2 3 | 4 | 5 6 7 8 9 ..   units, each in the cache or a text for NVRTC
+//     thread 0:  unit 1   unit 3 ..        whoever is done takes the next unit, the longest first: the last ones are
+//     thread 1:  unit 2   unit 0 ..        short, so that all threads end at about the same time
 //
 // NVRTC compiles several programs at once since 12.3 (before, its threads wait for each other inside of it).
 #include "codegen/cuda/cubins.h"
@@ -14,9 +14,9 @@
 #include "base/clock.h"
 #include "codegen/cuda/service.h"
 
-// A unit costs 20 ms before its first kernel, and is what the cache knows, so a change of one kernel compiles its
-// neighbours too. Each thread of a compilation holds some 50 MB.
-enum { KERNELS_PER_UNIT = 4, MOST_THREADS = 16 };
+// A unit costs 30 ms before its first kernel, and is what the cache knows, so a change of one kernel compiles its
+// neighbours too. 1 KB of text takes some 20 ms. Each thread of a compilation holds some 50 MB.
+enum { UNIT_BYTES = 30 << 10, MOST_THREADS = 16 };
 
 // ---- compiling many at once
 
@@ -79,13 +79,19 @@ static void take_over(Arena *arena, CudaObject *object, Arena *from) {
 
 // ---- all units
 
-// The first kernel of each unit, and behind the last one how many kernels there are. A kernel of many bodies is a unit.
+// The first kernel of each unit, and behind the last one how many kernels there are.
 static uint32_t *find_units(Arena *arena, const CudaCode *code, uint32_t *units) {
     uint32_t *first = ARENA_ARRAY(arena, uint32_t, code->kernel_count + 1);
+    size_t bytes = 0;
     *units = 0;
     for (uint32_t k = 0; k < code->kernel_count; k++) {
-        bool is_alone = code->kernels[k].is_cooperative || (k > 0 && code->kernels[k - 1].is_cooperative);
-        if (k == 0 || is_alone || k - first[*units - 1] == KERNELS_PER_UNIT) first[(*units)++] = k;
+        Text text = text_create(arena);
+        cuda_kernels_source(code, k, 1, &text);
+        if (k == 0 || bytes + text.length > UNIT_BYTES) {
+            first[(*units)++] = k;
+            bytes = 0;
+        }
+        bytes += text.length;
     }
     first[*units] = code->kernel_count;
     return first;
@@ -107,6 +113,15 @@ static CudaSource *unit_sources(Arena *arena, const CudaCode *code, const char *
     return sources;
 }
 
+static void longest_first(const CudaSource *sources, uint32_t *units, uint32_t count) {
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t unit = units[i], at = i;
+        for (; at > 0 && strlen(sources[units[at - 1]].text) < strlen(sources[unit].text); at--)
+            units[at] = units[at - 1];
+        units[at] = unit;
+    }
+}
+
 // From the cache, or compiled.
 static bool make_units(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const CudaSource *sources, CudaObject *objects,
                        CubinReport *report, Diags *diags) {
@@ -120,6 +135,7 @@ static bool make_units(const Nvrtc *nvrtc, Cache *cache, Arena *arena, const Cud
         if (cubin_recall(nvrtc, cache, arena, &sources[u], &objects[u])) report->recalled++;
         else missing[compiling.missing_count++] = u;
     }
+    longest_first(sources, missing, compiling.missing_count);
     compile_missing(&compiling);
     bool done = true;
     for (uint32_t i = 0; i < compiling.missing_count; i++) {
