@@ -152,7 +152,7 @@ static bool compile(FakeProgram *program, const char *folder) {
     FILE *file = fopen(path, "w");
     if (!file || fputs(source_for_c(arena, program->source), file) < 0 || fclose(file) != 0) return false;
     const char *command = arena_format(
-        arena, C_COMPILER " -std=gnu17 -O1 -march=native -ffp-contract=off -fwrapv -w -shared -fPIC -DEMULATED_KERNELS "
+        arena, C_COMPILER " -std=gnu17 -O0 -march=native -ffp-contract=off -fwrapv -w -shared -fPIC -DEMULATED_KERNELS "
                           "%s -include " SOURCE_DIR "/tests/cuda/emulation.h -o %s/kernels.so %s -lm >%s/log 2>&1",
         program->macros, folder, path, folder);
     size_t bytes;
