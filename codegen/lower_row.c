@@ -235,8 +235,10 @@ static DimList row_dims(const Row *row) {
 }
 
 // Short rows and exponentials wait for their own results; long cheap rows only wait for memory, and more of them at
-// once are more streams than the machine prefetches.
+// once are more streams than the machine prefetches. A GPU hides what a worker waits for behind other workers, of which
+// there are more the fewer rows each has.
 static bool waits_for_itself(const Row *row) {
+    if (target_is_gpu(row->lowering->target)) return false;
     if (lower_extent(row->lowering, (DimList){.rank = 1, .dims = {row->last}}) <= SHORT_ROW) return true;
     for (NodeId id = 0; id < node_count(row); id++)
         if (is_reduction(row, id) && node_at(row, id)->op == OP_LSE) return true;
@@ -291,8 +293,7 @@ static bool open_range(Row *row, DimId column) {
     lower_open_each(lowering, dim_list_without(row_dims(row), dim_list_set(cut) | dim_bit(last)));
     if (last != along) open_dim(lowering, LOOP_PLAIN, along, &ranges, along, 0);
     if (column == DIM_NONE) {
-        // A GPU hides latencies by workers, of which a block has more than a range has fours of rows.
-        row->several = ranges.rows > 1 && waits_for_itself(row) && !target_is_gpu(lowering->target);
+        row->several = ranges.rows > 1 && waits_for_itself(row);
         open_dim(lowering, row->several ? LOOP_ROWS : LOOP_PLAIN, along, &ranges, along,
                  row->several ? ROWS_AT_ONCE : 0);
     } else {

@@ -8,6 +8,7 @@
 #define INLINE static __device__ __forceinline__
 #define CONSTANT static __device__ const
 #define UNROLL _Pragma("unroll")
+#define UNROLL_16 _Pragma("unroll 16")
 #define ROLLED _Pragma("unroll 1")
 // BEGINS_EARLY: a launch may begin while those it waits for are still at work (programmatic dependent launch, from sm_90
 // on). Each kernel begins with await_earlier: behind it these have ended, and what they wrote is there; only then are launches

@@ -56,6 +56,10 @@ Spread spread_of(const TileProgram *program, const bool *aliased, Arena *arena);
 Spread spread_of_piece(const TileProgram *program, const bool *aliased, Arena *arena);
 // serial.c, by a model: one unit of what is dealt out, by a worker. 0 for tensor cores and scatters.
 double unit_seconds(const TileProgram *program, const Spread *spread, Arena *scratch);
+// Whether rounds of a loop with the body begin .. end may be repeated in text, for the compiler to have their loads
+// under way at once. `rows`, `vectors`: of the tile that is open in it.
+bool rounds_go_together(const TileProgram *program, const uint8_t *shapes, uint32_t begin, uint32_t end, double rows,
+                        double vectors);
 bool loop_is_piece(const TileOp *loop);   // its one round is the piece's number
 // Rounds of a loop, or of a piece's part of it, and rows of its largest tile (1 for loops that have no tiles).
 int64_t loop_rounds(const TileOp *loop);
@@ -65,6 +69,8 @@ int64_t loop_tile(const TileOp *loop);
 typedef struct {
     int rows, vectors; // registers per thread: [rows][vectors]
     bool stored;       // declared where its run begins, since more than its own part of the run uses it
+    bool is_over;      // not declared: in the registers of `over`, sums that nobody needs any more
+    TileValue over;
 } Cell;
 
 typedef struct {
@@ -87,6 +93,9 @@ typedef struct {
     bool in_fours;                   // four lanes of a nest have been loaded, and are stored together (print_fours.c)
     const struct Tensor *tensor;     // how a block's threads share a tile; NULL: a tile is one worker's
     const char *worker, *workers;    // which one takes what is dealt out, and among how many
+    bool asks_works;                 // what is dealt out has `works` rounds, whatever their number
+    uint32_t works;                  // their number, when it has been printed
+    bool is_nameless;                // indices are called by their number alone
 } Printer;
 
 Printer printer_of(Arena *arena, Text *out, const TileProgram *program, const char *symbol, const Spread *spread);
@@ -100,10 +109,12 @@ void print_line(Printer *printer, const char *format, ...) __attribute__((format
 
 void print_range(Printer *printer, uint32_t begin, uint32_t end);       // print_loop.c
 void print_nest(Printer *printer, uint32_t loop);                       // print_loop.c: one whose rounds are dealt out
+uint32_t nest_paths(const Printer *printer, uint32_t loop);             // print_loop.c: of how many parts that is done
 void print_run(Printer *printer, uint32_t begin, uint32_t end);         // print_run.c
 uint32_t run_end(const Printer *printer, uint32_t begin, uint32_t limit);
 // print_parts.c: whether a run's nest over rows, or over vectors, is rolled; what ends its rounds then. `shape`: what
 // all operations of the nest have.
+bool rows_are_long(const Printer *printer, uint32_t begin, uint32_t end);   // they are rolled, if that finds registers
 bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end);
 bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape);
 int op_instructions(const TileOp *op);                                  // print_parts.c: of one part, about

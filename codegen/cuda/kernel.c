@@ -34,6 +34,14 @@ static void append_parameters(const CudaKernel *kernel, Text *out) {
     arena_free(scratch);
 }
 
+static void append_lane(const CudaText *text, Text *out) {
+    if (text->asks_lane) text_append(out, "    const int lane = LANE;\n");
+}
+
+static void append_works(const CudaText *text, Text *out) {
+    if (text->works) text_append(out, "    const int works = %u;\n", text->works);
+}
+
 static void append_body(const CudaText *text, Text *out) {
     static const char *const shared[] = {
         [SHARED_NOT] = "", [SHARED_BYTES] = "    SHARED_MEMORY;\n", [SHARED_BOXES] = "    SHARED_BOXES;\n"};
@@ -58,6 +66,7 @@ void kernel_append(const CudaKernel *kernel, Text *out) {
     append_parameters(kernel, out);
     text_append(out, ") {\n    const int %sblock = (int)blockIdx.x%s;\n    await_earlier();\n",
                 text->asks_lane ? "lane = LANE, " : "", text->asks_blocks ? ", blocks = (int)gridDim.x" : "");
+    append_works(text, out);
     append_body(text, out);
 }
 
@@ -65,12 +74,15 @@ void kernel_append_function(const CudaKernel *kernel, const char *name, Text *ou
     kernel_append_before(kernel, out);
     text_append(out, "INLINE void %s(", name);
     append_parameters(kernel, out);
-    text_append(out, "%sconst int block, const int blocks) {\n", kernel->buffer_count + kernel->map_count ? ", " : "");
-    kernel_append_rest(kernel, out);
+    text_append(out, "%sconst int block, const int blocks%s) {\n",
+                kernel->buffer_count + kernel->map_count ? ", " : "", kernel->text->works ? ", const int works" : "");
+    append_lane(kernel->text, out);
+    append_body(kernel->text, out);
 }
 
 void kernel_append_rest(const CudaKernel *kernel, Text *out) {
-    if (kernel->text->asks_lane) text_append(out, "    const int lane = LANE;\n");
+    append_lane(kernel->text, out);
+    append_works(kernel->text, out);
     append_body(kernel->text, out);
 }
 

@@ -27,6 +27,8 @@ typedef struct CudaText {
     const CudaParameter *parameters;   // by buffer
     uint32_t resident;            // blocks that are to share a multiprocessor's registers; 0: any number
     bool asks_lane, asks_blocks;  // beside `block`: `lane`, and how many `blocks` there are
+    uint32_t works;               // rounds of what is dealt out, which the body calls `works`; 0: it has the number
+    const char *likeness;         // of bodies that do: equal ones differ in `works` and in names of indices alone
     CudaShared shared;
     const char *body;             // lines, indented once; what it has of `block` is the same for all threads of a block
 } CudaText;
@@ -47,11 +49,12 @@ static inline bool kernel_has_fixed_blocks(const CudaKernel *kernel) { return ke
 const char *memory_text(DType dtype);   // what an element is in memory
 // "const float *RESTRICT ", the last word only of what `may_be_alone`.
 const char *parameter_text(Arena *arena, const CudaParameter *parameter, bool may_be_alone);
-// As a kernel; as a function of the same parameters and `const int block, const int blocks`.
+// As a kernel; as a function of the same parameters and `const int block, const int blocks`, with `const int works`
+// behind them where the body asks for that.
 void kernel_append(const CudaKernel *kernel, Text *out);
 void kernel_append_function(const CudaKernel *kernel, const char *name, Text *out);
-// Parts of such a function: what stands before it; all behind its first line, in which its buffers, `block` and
-// `blocks` have been declared.
+// Parts of a function: what stands before it; all behind its first line, in which its buffers, `block` and `blocks`
+// have been declared.
 void kernel_append_before(const CudaKernel *kernel, Text *out);
 void kernel_append_rest(const CudaKernel *kernel, Text *out);
 

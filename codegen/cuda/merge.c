@@ -8,7 +8,8 @@
 // of others (what writes over something waits for who reads it, too). Launches of the longest row have their lowest
 // levels. What has time joins one that it keeps from nothing, which begins when it is ready and takes as long
 // (serial.c); else it stays aside, with others that do. Each worker does what it did in its own launch: bits are the
-// same. Equal kernels of a level are one body, which takes its buffers by the block's number.
+// same. Kernels of a level that are equal, or alike but for how much there is to do, are one body, which takes its
+// buffers by the block's number.
 //
 // Method: levels of a graph of tasks, and horizontal fusion (Li et al., "Automatic horizontal fusion for GPU kernels",
 // CGO 2022), without any mixing of threads.
@@ -29,6 +30,7 @@ typedef struct {
     const Target *target;
     Arena *arena, *scratch;
     KernelList kernels;      // those of the code, and merged ones
+    const uint32_t *like;    // by kernel of the code: the first one that has its body, but for `works`
 } Merging;
 
 // Launches of one level that become one, equal kernels side by side.
@@ -62,71 +64,123 @@ static uint32_t blocks_of(const Merging *merging, const CudaLaunch *part, uint32
     return (part->blocks * kernel_of(merging, part)->threads + threads - 1) / threads;
 }
 
-static uint32_t equal_parts(const Bundle *bundle, uint32_t first) {
-    uint32_t end = first + 1;
-    while (end < bundle->count && bundle->parts[end]->kernel == bundle->parts[first]->kernel) end++;
-    return end - first;
-}
-
 // ---- the body of a merged one: functions of its parts, and which blocks call them
 //
 //     if (block < 98) {
-//         const int own = block - 96;      two launches of one kernel, with a block each
+//         int own = block - 96, blocks, works;      three launches of two kernels that are alike, with a block each
 //         float *x0;
-//         switch (own / 1) { case 0: x0 = b3; break; default: x0 = b4; break; }
-//         level_8a_1(x0, own % 1, 1);
+//         if (own < 2) {
+//             blocks = 1, works = 8;
+//             switch (own / 1) {
+//             case 0: x0 = b3; break;
+//             default: x0 = b4; break;
+//             }
+//         } else {
+//             own -= 2, blocks = 1, works = 4;
+//             x0 = b5;
+//         }
+//         level_8a_1(x0, own % blocks, blocks, works);
 //         return;
 //     }
 
-// Equal kernels side by side: their function, launches, blocks of each, where the first one's blocks and buffers begin.
+// Launches side by side that do the same: how many, blocks of each, where the first one's blocks and buffers begin.
 typedef struct {
     const CudaKernel *kernel;
-    const char *function;
     uint32_t count, blocks, begin, buffer;
+} Equal;
+
+// Kernels with one function.
+typedef struct {
+    const char *function;
+    const Equal *equals;
+    uint32_t count;
 } Alike;
 
-// Its buffers are x0, x1, ...: those of part own / blocks.
-static void append_choice(const Alike *alike, Arena *scratch, Text *out) {
-    const CudaKernel *kernel = alike->kernel;
-    for (uint32_t b = 0; b < kernel->buffer_count; b++)
-        text_append(out, "        %sx%u;\n", parameter_text(scratch, &kernel->text->parameters[b], false), b);
-    text_append(out, "        switch (own / %u) {\n", alike->blocks);
+// What is x0, x1, ...: the buffers of part own / blocks.
+static void append_choice(const Equal *equal, const char *indent, Text *out) {
+    uint32_t buffers = equal->kernel->buffer_count;
+    if (equal->count > 1) text_append(out, "%sswitch (own / %u) {\n", indent, equal->blocks);
+    for (uint32_t i = 0; i < equal->count; i++) {
+        text_append(out, "%s", indent);
+        if (i + 1 < equal->count) text_append(out, "case %u: ", i);
+        else if (equal->count > 1) text_append(out, "default: ");
+        for (uint32_t b = 0; b < buffers; b++)
+            text_append(out, "%sx%u = b%u;", b ? " " : "", b, equal->buffer + i * buffers + b);
+        text_append(out, equal->count > 1 ? " break;\n" : "\n");
+    }
+    if (equal->count > 1) text_append(out, "%s}\n", indent);
+}
+
+static void append_choices(const Alike *alike, Text *out) {
+    uint32_t first = alike->equals[0].begin;
     for (uint32_t i = 0; i < alike->count; i++) {
-        if (i + 1 < alike->count) text_append(out, "        case %u:", i);
-        else text_append(out, "        default:");
-        for (uint32_t b = 0; b < kernel->buffer_count; b++)
-            text_append(out, " x%u = b%u;", b, alike->buffer + i * kernel->buffer_count + b);
-        text_append(out, " break;\n");
+        const Equal *equal = &alike->equals[i];
+        uint32_t begin = equal->begin - first;
+        text_append(out, i ? "        } else " : "        ");
+        if (i + 1 < alike->count) text_append(out, "if (own < %u) ", begin + equal->count * equal->blocks);
+        text_append(out, "{\n            ");
+        if (begin) text_append(out, "own -= %u, ", begin);
+        text_append(out, "blocks = %u, works = %u;\n", equal->blocks, equal->kernel->text->works);
+        append_choice(equal, "            ", out);
     }
     text_append(out, "        }\n");
 }
 
 static void append_alike(const Alike *alike, Arena *scratch, Text *out) {
-    text_append(out, "    if (block < %u) {\n        const int own = block - %u;\n",
-                alike->begin + alike->count * alike->blocks, alike->begin);
-    if (alike->count > 1) append_choice(alike, scratch, out);
-    text_append(out, "        %s%s(", is_one_worker(alike->kernel) ? "if (threadIdx.x < 16) " : "", alike->function);
-    for (uint32_t b = 0; b < alike->kernel->buffer_count; b++)
-        text_append(out, "%c%u, ", alike->count > 1 ? 'x' : 'b', alike->count > 1 ? b : alike->buffer + b);
-    text_append(out, "own %% %u, %u);\n        return;\n    }\n", alike->blocks, alike->blocks);
+    const Equal *first = &alike->equals[0], *last = &alike->equals[alike->count - 1];
+    const CudaText *text = first->kernel->text;
+    bool has_choice = alike->count > 1 || first->count > 1;
+    text_append(out, "    if (block < %u) {\n", last->begin + last->count * last->blocks);
+    text_append(out, "        %sint own = block - %u%s;\n", alike->count > 1 ? "" : "const ", first->begin,
+                alike->count > 1 ? ", blocks, works" : "");
+    for (uint32_t b = 0; has_choice && b < first->kernel->buffer_count; b++)
+        text_append(out, "        %sx%u;\n", parameter_text(scratch, &text->parameters[b], false), b);
+    if (alike->count > 1) append_choices(alike, out);
+    else if (has_choice) append_choice(first, "        ", out);
+    text_append(out, "        %s%s(", is_one_worker(first->kernel) && !text->works ? "if (threadIdx.x < 16) " : "",
+                alike->function);
+    for (uint32_t b = 0; b < first->kernel->buffer_count; b++)
+        text_append(out, "%c%u, ", has_choice ? 'x' : 'b', has_choice ? b : first->buffer + b);
+    if (alike->count > 1) text_append(out, "own %% blocks, blocks, works");
+    else text_append(out, "own %% %u, %u", first->blocks, first->blocks);
+    if (alike->count == 1 && text->works) text_append(out, ", %u", text->works);
+    text_append(out, ");\n        return;\n    }\n");
+}
+
+// The launches from `first` on with one body and one number of rounds.
+static Equal equal_parts(const Merging *merging, const Bundle *bundle, uint32_t first) {
+    const CudaLaunch *part = bundle->parts[first];
+    Equal equal = {.kernel = kernel_of(merging, part), .blocks = blocks_of(merging, part, bundle->threads)};
+    uint32_t like = merging->like[part->kernel], works = equal.kernel->text->works;
+    for (; first + equal.count < bundle->count; equal.count++) {
+        part = bundle->parts[first + equal.count];
+        bool is_equal = merging->like[part->kernel] == like && kernel_of(merging, part)->text->works == works &&
+                        blocks_of(merging, part, bundle->threads) == equal.blocks;
+        if (!is_equal) break;
+    }
+    return equal;
 }
 
 static const CudaText *text_of(const Merging *merging, const Bundle *bundle, const char *symbol) {
     Text functions = text_create(merging->arena), body = text_create(merging->arena);
     CudaParameter *parameters = ARENA_ARRAY(merging->arena, CudaParameter, bundle->buffer_count + 1);
-    Alike alike = {0};
-    for (uint32_t p = 0, number = 0; p < bundle->count; p += alike.count, number++) {
-        alike.kernel = kernel_of(merging, bundle->parts[p]);
-        alike.function = arena_format(merging->scratch, "%s_%u", symbol, number);
-        alike.count = equal_parts(bundle, p);
-        alike.blocks = blocks_of(merging, bundle->parts[p], bundle->threads);
-        kernel_append_function(alike.kernel, alike.function, &functions);
+    Equal *equals = ARENA_ARRAY(merging->scratch, Equal, bundle->count + 1);
+    uint32_t buffer = 0, begin = 0;
+    for (uint32_t p = 0, number = 0; p < bundle->count; number++) {
+        uint32_t like = merging->like[bundle->parts[p]->kernel];
+        Alike alike = {.equals = equals, .function = arena_format(merging->scratch, "%s_%u", symbol, number)};
+        for (; p < bundle->count && merging->like[bundle->parts[p]->kernel] == like; p += equals[alike.count++].count) {
+            Equal equal = equal_parts(merging, bundle, p);
+            equal.begin = begin;
+            equal.buffer = buffer;
+            begin += equal.count * equal.blocks;
+            for (uint32_t b = 0; b < equal.count * equal.kernel->buffer_count; b++)
+                parameters[buffer++] = equal.kernel->text->parameters[b % equal.kernel->buffer_count];
+            equals[alike.count] = equal;
+        }
+        kernel_append_function(equals[0].kernel, alike.function, &functions);
         text_append(&functions, "\n");
         append_alike(&alike, merging->scratch, &body);
-        alike.begin += alike.count * alike.blocks;
-        for (uint32_t i = 0; i < alike.count; i++)
-            for (uint32_t b = 0; b < alike.kernel->buffer_count; b++)
-                parameters[alike.buffer++] = alike.kernel->text->parameters[b];
     }
     CudaText *text = ARENA_NEW(merging->arena, CudaText);
     *text = (CudaText){.before = text_string(&functions),
@@ -348,10 +402,12 @@ static void put(Merging *merging, const CudaProgram *program, Merged *merged, Bu
     find_after(merging, merged, bundle->parts, bundle->count);
 }
 
-// Those of one class side by side, and in these equal kernels.
+// Those of one class side by side, in these kernels that are alike, and in these equal ones.
 static bool comes_before(const Merging *merging, const CudaLaunch *a, const CudaLaunch *b) {
     int order = compare_classes(kernel_of(merging, a), kernel_of(merging, b));
-    return order != 0 ? order < 0 : a->kernel < b->kernel;
+    if (order != 0) return order < 0;
+    uint32_t a_like = merging->like[a->kernel], b_like = merging->like[b->kernel];
+    return a_like != b_like ? a_like < b_like : a->kernel < b->kernel;
 }
 
 // As many of the small ones from `begin` on as have one class and room for their buffers.
@@ -406,6 +462,18 @@ static CudaProgram merge_program(Merging *merging, const CudaProgram *program) {
     return result;
 }
 
+static bool is_like(const CudaText *a, const CudaText *b) {
+    return a->likeness && b->likeness && text_equal(a->likeness, b->likeness);
+}
+
+static const uint32_t *find_alike(const CudaCode *code, Arena *arena) {
+    uint32_t *like = ARENA_ARRAY(arena, uint32_t, (size_t)code->kernel_count + 1);
+    for (uint32_t k = 0; k < code->kernel_count; k++) {
+        while (like[k] < k && !is_like(code->kernels[like[k]].text, code->kernels[k].text)) like[k]++;
+    }
+    return like;
+}
+
 // ---- the door
 
 void cuda_merge_launches(CudaCode *code, const Target *target) {
@@ -414,6 +482,7 @@ void cuda_merge_launches(CudaCode *code, const Target *target) {
                        .arena = code->arena,
                        .scratch = arena_create(),
                        .kernels = kernel_list(code->arena, code->kernels, code->kernel_count)};
+    merging.like = find_alike(code, merging.scratch);
     CudaProgram *programs = ARENA_ARRAY(code->arena, CudaProgram, (size_t)code->program_count + 1);
     for (int p = 0; p < code->program_count; p++) programs[p] = merge_program(&merging, &code->programs[p]);
     code->programs = programs;

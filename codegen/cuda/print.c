@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/hash.h"
 #include "codegen/cuda/print_tensor.h"
 
 void print_line(Printer *printer, const char *format, ...) {
@@ -134,6 +135,36 @@ static const CudaParameter *parameters_of(Arena *arena, const TileProgram *progr
     return parameters;
 }
 
+// Whether the one nest of loops that is dealt out has nothing of how far its outermost loop goes but the number of
+// rounds: then kernels for different sizes are alike.
+static bool goes_on_alike(const Printer *printer) {
+    uint32_t loop = TILE_NONE;
+    if (printer->spread->kind != SPREAD_LOOPS) return false;
+    for (uint32_t i = 0; i < printer->program->op_count; i++) {
+        if (printer_op(printer, i)->kind != TILE_LOOP) continue;
+        if (loop != TILE_NONE) return false;
+        loop = i;
+        i = printer->ends[i];
+    }
+    if (loop == TILE_NONE) return false;
+    const TileOp *op = printer_op(printer, loop);
+    bool is_even = op->loop == LOOP_PLAIN || (op->loop != LOOP_PIECE && op->extent % op->step == 0);
+    return is_even && op->pieces <= 1 && nest_paths(printer, loop) == 1;
+}
+
+// Once more, without the names of dims, for whoever looks for kernels that are alike.
+static const char *likeness_of(Arena *arena, Printer printer, const CudaParameter *parameters) {
+    Text text = text_create(printer.arena);
+    for (uint32_t i = 0; i < printer.program->buffer_count; i++)
+        text_append(&text, "%s\n", parameter_text(printer.arena, &parameters[i], true));
+    printer.out = &text;
+    printer.is_nameless = true;
+    printer.cells = ARENA_ARRAY(printer.arena, Cell, printer.program->op_count + 1);
+    print_body(&printer);
+    WideHash hash = hash_wide(text.data, text.length);
+    return arena_format(arena, "%016llx%016llx", hash.words[0], hash.words[1]);
+}
+
 const CudaText *print_kernel(Arena *arena, const TileProgram *program, const bool *aliased, const char *symbol,
                              const Spread *spread) {
     Text tables = text_create(arena), body = text_create(arena);
@@ -154,7 +185,10 @@ const CudaText *print_kernel(Arena *arena, const TileProgram *program, const boo
     text->has_tables = print_tables(&printer);
     printer.out = &body;
     printer.depth = 1;
+    printer.asks_works = goes_on_alike(&printer);
+    if (printer.asks_works) text->likeness = likeness_of(arena, printer, text->parameters);
     print_body(&printer);
+    if (printer.asks_works) text->works = printer.works;
     text->before = text_string(&tables);
     text->body = text_string(&body);
     arena_free(scratch);

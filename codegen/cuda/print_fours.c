@@ -58,7 +58,7 @@ static void print_accesses(Printer *printer, uint32_t begin, uint32_t end, TileK
         if (op->kind != kind || !goes_by_fours(printer, i)) continue;
         print_line(printer, "{");
         print_line(printer, "const int %s = %s;", lane, lane_text(printer, "four"));
-        const char *place = print_element(printer, op, (uint32_t)printer->program->op_count);
+        const char *place = print_element(printer, op, (uint32_t)printer->program->op_count, SHAPE_LANES);
         const char *dtype = dtype_name(printer->program->buffers[op->buffer].dtype);
         if (kind == TILE_LOAD)
             print_line(printer, "load_four_%s(f%u, %s);", dtype, i, place);

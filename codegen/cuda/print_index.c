@@ -8,6 +8,7 @@
 #include "codegen/cuda/print_tensor.h"
 
 const char *loop_base(const Printer *printer, TileValue loop) {
+    if (printer->is_nameless) return arena_format(printer->arena, "i_%u", loop);
     Text name = text_create(printer->arena);
     for (const char *c = printer_op(printer, loop)->name; *c; c++) {
         bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9' && name.length);

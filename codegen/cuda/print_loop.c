@@ -57,14 +57,16 @@ static const char *number_text(const Printer *printer, int64_t number) {
     return arena_format(printer->arena, "%lld", (long long)number);
 }
 
-// Long bodies are not repeated: compilers would, for registers and for their own time too many rounds at once.
-enum { LONG_BODY = 24 };
-
 static void open_rounds(Printer *printer, uint32_t loop, const char *begin, const char *end) {
     const char *name = loop_base(printer, loop);
-    if (printer->ends[loop] - loop > LONG_BODY) print_line(printer, "ROLLED");
-    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name,
-               (long long)loop_tile(printer_op(printer, loop)));
+    const TileOp *op = printer_op(printer, loop);
+    long long tile = loop_tile(op);
+    int rows = op->loop == LOOP_ROWS ? (int)tile : printer->rows;
+    int vectors = op->loop == LOOP_LANES ? (int)op->step / TILE_LANES : printer->vectors;
+    // Left alone, compilers take for registers and for their own time too many rounds at once.
+    if (!rounds_go_together(printer->program, printer->shapes, loop + 1, printer->ends[loop], rows, vectors))
+        print_line(printer, "ROLLED");
+    print_line(printer, "for (int %s = %s; %s < %s; %s += %lld) {", name, begin, name, end, name, tile);
     open_tile(printer, loop, end);
 }
 
@@ -190,8 +192,9 @@ static void print_path(Printer *printer, const Path *path) {
     int64_t total = 1;
     for (int k = 0; k < path->count; k++) total *= loop_rounds(printer_op(printer, path->loops[k]));
     if (total > INT32_MAX / 2) BUG("kernel %s has %lld rounds", printer->symbol, (long long)total);
-    print_line(printer, "for (int work = %s; work < %lld; work += %s) {", printer->worker, (long long)total,
-               printer->workers);
+    printer->works = (uint32_t)total;
+    print_line(printer, "for (int work = %s; work < %s; work += %s) {", printer->worker,
+               printer->asks_works ? "works" : number_text(printer, total), printer->workers);
     int64_t inner = total;
     for (int k = 0; k < path->count; k++) {
         uint32_t at = path->loops[k];
@@ -202,6 +205,16 @@ static void print_path(Printer *printer, const Path *path) {
     }
     for (int k = 0; k < path->count; k++) close_tile(printer, path->loops[k]);
     print_line(printer, "}");
+}
+
+uint32_t nest_paths(const Printer *printer, uint32_t loop) {
+    uint32_t paths = 0;
+    for (uint32_t i = loop + 1; i < printer->ends[loop]; i++) {
+        if (printer_op(printer, i)->kind != TILE_LOOP) continue;
+        if (printer->spread->dealt[i]) paths += nest_paths(printer, i);
+        i = printer->ends[i];
+    }
+    return paths ? paths : 1;
 }
 
 static void print_paths(Printer *printer, Path *path, uint32_t loop) {

@@ -50,7 +50,8 @@ const char *value_text(const Printer *printer, TileValue value) {
     const Cell *cell = &printer->cells[value];
     bool by_rows = cell->stored && cell->rows > 1, by_vectors = cell->stored && cell->vectors > 1;
     bool is_at_row = printer->in_row_nest && !printer->rolled_rows;
-    return arena_format(printer->arena, "v%u%s%s", value, !by_rows ? "" : is_at_row ? "[r]" : "[0]",
+    TileValue number = cell->is_over ? cell->over : value;
+    return arena_format(printer->arena, "v%u%s%s", number, !by_rows ? "" : is_at_row ? "[r]" : "[0]",
                         !by_vectors ? "" : printer->rolled_vectors ? "[0]" : "[v]");
 }
 

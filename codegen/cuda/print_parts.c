@@ -71,11 +71,23 @@ static bool is_long(const Length *round, int rounds) {
     return rounds > 1 && rounds * round->cost > LONG_NEST && (round->loads == 0 || round->loads >= MANY_LOADS);
 }
 
-bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end) {
+bool rows_are_long(const Printer *printer, uint32_t begin, uint32_t end) {
     Length round = {0};
     add_shape(printer, begin, end, SHAPE_ROWS, 1, &round);
     add_shape(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, printer->vectors, &round);
     return is_long(&round, printer->rows);
+}
+
+// Rotated are the tile's sums and what is made of them: in a tile of tensor cores there are no registers for both.
+static bool has_room(const Printer *printer, uint32_t begin, uint32_t end) {
+    const uint8_t both = SHAPE_ROWS | SHAPE_LANES;
+    for (uint32_t i = begin; i < end && printer->tensor; i++)
+        if (printer->cells[i].stored && !printer->cells[i].is_over && printer->shapes[i] == both) return false;
+    return true;
+}
+
+bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end) {
+    return rows_are_long(printer, begin, end) && has_room(printer, begin, end);
 }
 
 bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
@@ -126,7 +138,7 @@ void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t sha
     bool by_rows = shape & SHAPE_ROWS;
     for (uint32_t value = 0; value < end; value++) {
         const Cell *cell = &printer->cells[value];
-        if (!cell->stored || (by_rows ? cell->rows : cell->vectors) == 1) continue;
+        if (!cell->stored || cell->is_over || (by_rows ? cell->rows : cell->vectors) == 1) continue;
         if (!is_touched(printer, begin, end, shape, value)) continue;
         if (by_rows) rotate_rows(printer, value);
         else rotate_vectors(printer, value);
@@ -136,7 +148,7 @@ void print_rotations(Printer *printer, uint32_t begin, uint32_t end, uint8_t sha
 void print_lane_rotations(Printer *printer, uint32_t begin, uint32_t end, int by) {
     for (uint32_t value = 0; value < end; value++) {
         const Cell *cell = &printer->cells[value];
-        if (!cell->stored || cell->vectors == 1) continue;
+        if (!cell->stored || cell->is_over || cell->vectors == 1) continue;
         if (!is_touched(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, value)) continue;
         CHECK(cell->vectors == printer->vectors);
         print_line(printer, "ROTATE_LANES(%s, v%u%s, %d, %d);", cell_type(printer_op(printer, value)), value,

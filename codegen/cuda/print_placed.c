@@ -75,7 +75,8 @@ void print_placed(Printer *printer, const Summing *summing) {
     print_line(printer, "{");
     print_line(printer, "const int %s = %s, %s = depth;", loop_element(printer, panel->loop),
                loop_base(printer, panel->loop), loop_base(printer, summing->loops[summing->loop_count - 1]));
-    const char *first = print_element(printer, printer_op(printer, panel->load), summing->loops[0]);
+    const char *first =
+        print_element(printer, printer_op(printer, panel->load), summing->loops[0], SHAPE_ROWS | SHAPE_LANES);
     print_line(printer, "rows_panel = (const unsigned char *)(%s);", first);
     print_line(printer, "}");
 }

@@ -278,7 +278,34 @@ static bool needs_barrier(const Printer *printer, uint32_t begin, uint32_t end) 
     return false;
 }
 
+static bool is_used_behind(const Printer *printer, TileValue value, uint32_t behind) {
+    for (uint32_t i = behind + 1; i < printer->program->op_count; i++)
+        if (tile_uses(printer_op(printer, i), value)) return true;
+    return false;
+}
+
+static bool is_taken(const Printer *printer, TileValue sums) {
+    for (uint32_t i = sums + 1; i < printer->program->op_count; i++)
+        if (printer->cells[i].is_over && printer->cells[i].over == sums) return true;
+    return false;
+}
+
+// A tile of tensor cores fills registers: what is kept of all its rolled parts lies where its sums did, if it is the
+// last to need them.
+static void find_registers(const Printer *printer, TileValue value) {
+    const uint8_t both = SHAPE_ROWS | SHAPE_LANES;
+    Cell *cell = &printer->cells[value];
+    bool is_whole = printer->shapes[value] == both && printer_op(printer, value)->dtype == DTYPE_F32;
+    if (!printer->tensor || !cell->stored || !is_whole) return;
+    for (TileValue sums = 0; sums < value && !cell->is_over; sums++) {
+        bool is_tile = printer_op(printer, sums)->kind == TILE_ZERO && printer->shapes[sums] == both;
+        cell->is_over = is_tile && !is_used_behind(printer, sums, value) && !is_taken(printer, sums);
+        cell->over = sums;
+    }
+}
+
 static void declare(Printer *printer, uint32_t begin, uint32_t end) {
+    bool is_long = rows_are_long(printer, begin, end);
     for (uint32_t i = begin; i < end; i++) {
         const TileOp *op = printer_op(printer, i);
         set_cell(printer, i);
@@ -287,7 +314,8 @@ static void declare(Printer *printer, uint32_t begin, uint32_t end) {
             print_zero(printer, i);
         } else if (is_value(op)) {
             printer->cells[i].stored = is_used_elsewhere(printer, i, end);
-            if (printer->cells[i].stored)
+            if (is_long) find_registers(printer, i);
+            if (printer->cells[i].stored && !printer->cells[i].is_over)
                 print_line(printer, "%s v%u%s;", dtype_text(op->dtype), i, extents_text(printer, &printer->cells[i]));
         }
     }

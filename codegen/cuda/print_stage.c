@@ -13,6 +13,9 @@
 #include "base/diag.h"
 #include "codegen/cuda/print_tensor.h"
 
+// Where each comes from, and those of 16 bits themselves, take registers, which are few.
+enum { MOST_SINGLE = 16 };
+
 // ---- how an address moves
 
 // While a loop's index goes over `wide` elements from a multiple of so many: by how much a value moves each time, and
@@ -33,6 +36,13 @@ static Motion index_motion(const Mover *mover, const TileIndex *index);
 
 static Motion map_motion(const Mover *mover, const TileOp *op);
 
+// Values that are the same for all lanes of a tile, or for all rows, whatever they are.
+static bool stays(const Mover *mover, TileValue value) {
+    uint8_t shape = mover->printer->shapes[value];
+    if (mover->loop == mover->printer->lanes_loop) return !(shape & SHAPE_LANES);
+    return mover->loop == mover->printer->rows_loop && !(shape & SHAPE_ROWS);
+}
+
 static Motion value_motion(const Mover *mover, TileValue value) {
     const TileOp *op = printer_op(mover->printer, value);
     if (value == mover->loop) return (Motion){true, 1, true};
@@ -40,8 +50,11 @@ static Motion value_motion(const Mover *mover, TileValue value) {
     case TILE_CONST: return (Motion){true, 0, (int64_t)op->number % mover->wide == 0};
     case TILE_LOOP: return (Motion){true, 0, false};
     case TILE_INDEX: return index_motion(mover, &op->index);
-    case TILE_MAP: return map_motion(mover, op);
-    default: return (Motion){0};
+    case TILE_MAP: {
+        Motion motion = map_motion(mover, op);
+        return motion.known || !stays(mover, value) ? motion : (Motion){true, 0, false};
+    }
+    default: return stays(mover, value) ? (Motion){true, 0, false} : (Motion){0};
     }
 }
 
@@ -239,29 +252,32 @@ static const char *count_text(const Printer *printer, const Summing *summing, co
 // ---- copies
 
 // The operations that an address depends on, anew for the element at hand: `v7` of it hides the one of the tile.
-static void print_address_parts(Printer *printer, const TileIndex *index, uint32_t inside, bool *printed) {
+static void print_address_parts(Printer *printer, const TileIndex *index, uint32_t inside, uint8_t anew,
+                                bool *printed) {
     for (int i = 0; i < index->count; i++) {
         TileValue value = index->terms[i].value;
         const TileOp *op = printer_op(printer, value);
-        bool moves = printer->shapes[value] != SHAPE_UNIFORM || value > inside;
+        bool moves = (printer->shapes[value] & anew) || value > inside;
         if (printed[value] || !moves || op->kind == TILE_LOOP || op->kind == TILE_CONST) continue;
         CHECK(op->kind == TILE_INDEX || op->kind == TILE_MAP);
         printed[value] = true;
-        print_address_parts(printer, &op->index, inside, printed);
+        print_address_parts(printer, &op->index, inside, anew, printed);
         for (int k = 0; k < op->operand_count; k++) {
             TileIndex operand = {.count = 1, .terms = {{op->operands[k], 1}}};
-            print_address_parts(printer, &operand, inside, printed);
+            print_address_parts(printer, &operand, inside, anew, printed);
         }
         print_op(printer, value);
     }
 }
 
-// Cells of all operations forgotten while an element's address is said.
-const char *print_element(Printer *printer, const TileOp *access, uint32_t inside) {
+// Cells of what is said anew are forgotten meanwhile.
+const char *print_element(Printer *printer, const TileOp *access, uint32_t inside, uint8_t anew) {
     size_t count = printer->program->op_count;
     Cell *cells = printer->cells;
     printer->cells = ARENA_ARRAY(printer->arena, Cell, count + 1);
-    print_address_parts(printer, &access->index, inside, ARENA_ARRAY(printer->arena, bool, count + 1));
+    for (size_t i = 0; i < count; i++)
+        if (!(printer->shapes[i] & anew)) printer->cells[i] = cells[i];
+    print_address_parts(printer, &access->index, inside, anew, ARENA_ARRAY(printer->arena, bool, count + 1));
     const char *text =
         arena_format(printer->arena, "b%d + (%s)", access->buffer, address_text(printer, &access->index));
     printer->cells = cells;
@@ -291,7 +307,7 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
     int each = (pieces + threads - 1) / threads, bytes = panel->element * at_once;
     const char *depth = loop_base(printer, summing->loops[summing->loop_count - 1]);
     const char *base = loop_base(printer, panel->loop), *element = loop_element(printer, panel->loop);
-    print_line(printer, "UNROLL");
+    print_line(printer, at_once == 1 && each > MOST_SINGLE ? "UNROLL_16" : "UNROLL");
     print_line(printer, "for (int i = 0; i < %d; i++) {", each);
     print_line(printer, "const int piece = (int)threadIdx.x + %d * i, line = piece / %d, along = %d * (piece %% %d);",
                threads, in_line, at_once, in_line);
@@ -299,7 +315,8 @@ static void print_panel(Printer *printer, const Summing *summing, const Panel *p
     print_line(printer, "const int %s = %s + %s, %s = depth + %s;", element, base, panel->by_depth ? "along" : "line",
                depth, panel->by_depth ? "line" : "along");
     const char *place = place_text(printer, summing, panel, at_once);
-    const char *address = print_element(printer, printer_op(printer, panel->load), summing->loops[0]);
+    const char *address =
+        print_element(printer, printer_op(printer, panel->load), summing->loops[0], SHAPE_ROWS | SHAPE_LANES);
     const char *count = count_text(printer, summing, panel, at_once);
     int buffer = printer_op(printer, panel->load)->buffer;
     const char *copy = printer->tensor->is_shared && printer->tensor->is_shared[buffer] ? "move" : "copy";

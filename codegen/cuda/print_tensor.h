@@ -62,9 +62,9 @@ void print_stage(Printer *printer, const Summing *summing);       // begins to c
 // Whether an address moves by 1 while the loop's index goes over `wide` elements from a multiple of so many, and begins
 // at such a multiple then.
 bool moves_by_whole(const Printer *printer, const TileIndex *index, TileValue loop, int wide);
-// Where an element lies, for loops' indices in scope: what its address is computed of is printed anew, where that has
-// rows or lanes, or stands behind operation `inside`.
-const char *print_element(Printer *printer, const TileOp *access, uint32_t inside);
+// Where an element lies, for loops' indices in scope: what its address is computed of is printed anew, where that has a
+// shape of `anew`, or stands behind operation `inside`.
+const char *print_element(Printer *printer, const TileOp *access, uint32_t inside, uint8_t anew);
 void print_tensor(Printer *printer);
 void print_exchange(Printer *printer, TileValue sums);           // four lanes side by side (tensor.cu)
 // The loops around the tile that `Tensor.number` counts; returns the innermost one. What stands between them comes

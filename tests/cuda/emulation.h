@@ -63,6 +63,7 @@ Emulated emulated;
 #define TABLE static const
 #define CONSTANT static const
 #define UNROLL
+#define UNROLL_16
 #define ROLLED
 // What others write while a kernel is there is no constant. NEVER_AWAIT: a slip, for tests.
 #if defined(BEGINS_EARLY) && !defined(NEVER_AWAIT)

@@ -11,6 +11,7 @@ KERNEL(row_sum_76e64dc9e4ca9573, 32)(const float *RESTRICT b0, float *RESTRICT b
         for (int r = 0; r < 16; r++) {
             v1[r] = 0.0f;
         }
+        ROLLED
         for (int B_2 = 0; B_2 < 4; B_2 += 1) {
             for (int T_3 = 0; T_3 < 9; T_3 += 9) {
                 UNROLL

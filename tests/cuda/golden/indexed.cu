@@ -4,7 +4,8 @@
 KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
-    for (int work = WORKER; work < 36; work += WORKERS) {
+    const int works = 36;
+    for (int work = WORKER; work < works; work += WORKERS) {
         const int B_3 = work / 9;
         const int T_4 = work % 9;
         const int v5 = b0[9*B_3 + T_4];
@@ -40,8 +41,11 @@ KERNEL(row_scatter_d53d86c3ae097179, 32)(const int *RESTRICT b0, const float *RE
             worker_barrier();
             if (lane == 0) b2[VC_1] = 0.0f;
         }
+        ROLLED
         for (int C_4 = 0; C_4 < 24; C_4 += 1) {
+            ROLLED
             for (int B_5 = 0; B_5 < 4; B_5 += 1) {
+                ROLLED
                 for (int T_6 = 0; T_6 < 9; T_6 += 1) {
                     const int v7 = b0[9*B_5 + T_6];
                     const float v8 = b1[C_4 + 216*B_5 + 24*T_6];

@@ -5,7 +5,8 @@
 KERNEL(map_neg_30c981e5e17566da, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
-    for (int work = WORKER; work < 6; work += WORKERS) {
+    const int works = 6;
+    for (int work = WORKER; work < works; work += WORKERS) {
         const int T_0 = work;
         const int G_1 = 0;
         float v3[2];

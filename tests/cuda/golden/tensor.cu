@@ -1,6 +1,6 @@
 // launch 0, product y: product_product_6cafeee5d52655e2, 4 blocks of 128 threads
 // launch 1, product z~1: product_product_6296ee045b399afd, 16 blocks of 128 threads
-// launch 2, lse z: row_lse_df47bdfeda64c761, 8 blocks of 32 threads after 1
+// launch 2, lse z: row_lse_487edbffc98eaa7d, 32 blocks of 32 threads after 1
 
 TENSOR_KERNEL(product_product_6cafeee5d52655e2, 128, 3)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int block = (int)blockIdx.x;
@@ -171,78 +171,53 @@ TENSOR_KERNEL(product_product_6296ee045b399afd, 128, 3)(const float *RESTRICT b0
     }
 }
 
-KERNEL(row_lse_df47bdfeda64c761, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
+KERNEL(row_lse_487edbffc98eaa7d, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
-    for (int work = WORKER; work < 16; work += WORKERS) {
-        const int C_1 = 4 * work;
-        float v2[4];
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-            v2[r] = -INFINITE;
-        }
+    const int works = 64;
+    for (int work = WORKER; work < works; work += WORKERS) {
+        const int C_1 = work;
+        float v2 = -INFINITE;
         for (int F_3 = 0; F_3 < 64; F_3 += 32) {
             UNROLL
-            for (int r = 0; r < 4; r++) {
-                const int C_1i = C_1 + r;
-                UNROLL
-                for (int v = 0; v < 2; v++) {
-                    const int F_3i = F_3 + 16 * v + lane;
-                    const float v4 = b0[64*C_1i + F_3i];
-                    const float v5 = b0[64*C_1i + F_3i + 4096];
-                    const float v6 = v4 + v5;
-                    const float v7 = b0[64*C_1i + F_3i + 8192];
-                    const float v8 = v6 + v7;
-                    const float v9 = b0[64*C_1i + F_3i + 12288];
-                    const float v10 = v8 + v9;
-                    v2[r] = float_maximum(v2[r], v10);
-                }
+            for (int v = 0; v < 2; v++) {
+                const int F_3i = F_3 + 16 * v + lane;
+                const float v4 = b0[64*C_1 + F_3i];
+                const float v5 = b0[64*C_1 + F_3i + 4096];
+                const float v6 = v4 + v5;
+                const float v7 = b0[64*C_1 + F_3i + 8192];
+                const float v8 = v6 + v7;
+                const float v9 = b0[64*C_1 + F_3i + 12288];
+                const float v10 = v8 + v9;
+                v2 = float_maximum(v2, v10);
             }
         }
-        float v13[4];
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-            v13[r] = reduce_max(v2[r]);
-        }
-        float v14[4];
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-            v14[r] = 0.0f;
-        }
+        float v13;
+        v13 = reduce_max(v2);
+        float v14 = 0.0f;
         for (int F_15 = 0; F_15 < 64; F_15 += 32) {
             UNROLL
-            for (int r = 0; r < 4; r++) {
-                const int C_1i = C_1 + r;
-                UNROLL
-                for (int v = 0; v < 2; v++) {
-                    const int F_15i = F_15 + 16 * v + lane;
-                    const float v16 = b0[64*C_1i + F_15i];
-                    const float v17 = b0[64*C_1i + F_15i + 4096];
-                    const float v18 = v16 + v17;
-                    const float v19 = b0[64*C_1i + F_15i + 8192];
-                    const float v20 = v18 + v19;
-                    const float v21 = b0[64*C_1i + F_15i + 12288];
-                    const float v22 = v20 + v21;
-                    const float v23 = v22 - v13[r];
-                    const float v24 = float_exp(v23);
-                    v14[r] = v14[r] + v24;
-                }
+            for (int v = 0; v < 2; v++) {
+                const int F_15i = F_15 + 16 * v + lane;
+                const float v16 = b0[64*C_1 + F_15i];
+                const float v17 = b0[64*C_1 + F_15i + 4096];
+                const float v18 = v16 + v17;
+                const float v19 = b0[64*C_1 + F_15i + 8192];
+                const float v20 = v18 + v19;
+                const float v21 = b0[64*C_1 + F_15i + 12288];
+                const float v22 = v20 + v21;
+                const float v23 = v22 - v13;
+                const float v24 = float_exp(v23);
+                v14 = v14 + v24;
             }
         }
-        float v27[4];
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-            v27[r] = reduce_sum(v14[r]);
-        }
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-            const int C_1i = C_1 + r;
-            const float v28 = float_log(v27[r]);
-            const float v29 = v13[r] + v28;
-            const float v30 = fabsf(v13[r]);
-            const bool v31 = v30 == INFINITE;
-            const float v32 = v31 ? v30 : v29;
-            if (lane == 0) b1[C_1i] = v32;
-        }
+        float v27;
+        v27 = reduce_sum(v14);
+        const float v28 = float_log(v27);
+        const float v29 = v13 + v28;
+        const float v30 = fabsf(v13);
+        const bool v31 = v30 == INFINITE;
+        const float v32 = v31 ? v30 : v29;
+        if (lane == 0) b1[C_1] = v32;
     }
 }
