@@ -22,6 +22,11 @@ typedef struct {
     bool lanes_are_cut;   // the lanes loop walks the piece's own range
 } Nest;
 
+// Two registers' lanes at once wait for their loads together. A GPU has more workers for that.
+static uint32_t map_step(const Lowering *lowering, int64_t extent) {
+    return lanes_step(extent, target_is_gpu(lowering->target) ? TILE_LANES : MAP_LANES);
+}
+
 static void emit_body(const Nest *nest) {
     Lowering *lowering = nest->lowering;
     TileValue values[64];
@@ -48,7 +53,7 @@ static void emit_run(const Nest *nest, DimId dim, int64_t run, TileIndex start) 
     Lowering *lowering = nest->lowering;
     const char *name = graph_dim_name(lowering->plan->dims, dim);
     int depth = tile_open_loops(lowering->builder);
-    TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, run, 0, lanes_step(run, MAP_LANES), false);
+    TileValue lane = tile_loop(lowering->builder, LOOP_LANES, name, run, 0, map_step(lowering, run), false);
     lowering->env[dim] = tile_index_plus(start, lane, 1);
     emit_body(nest);
     lower_close(lowering, depth);
@@ -80,7 +85,7 @@ static void emit_lanes(const Nest *nest) {
     int depth = tile_open_loops(lowering->builder);
     uint32_t pieces = nest->lanes_are_cut ? lowering->step->cut.pieces : 0;
     LoopKind kind = extent > 1 ? LOOP_LANES : LOOP_PLAIN;
-    lower_open(lowering, kind, nest->lanes, pieces, kind == LOOP_LANES ? lanes_step(extent, MAP_LANES) : 0, false);
+    lower_open(lowering, kind, nest->lanes, pieces, kind == LOOP_LANES ? map_step(lowering, extent) : 0, false);
     emit_body(nest);
     lower_close(lowering, depth);
 }

@@ -1,33 +1,23 @@
-// launch 0, gather x: map_gather_37c0a8c731d4a85b, 18 blocks of 32 threads
+// launch 0, gather x: map_gather_e15cb64960ba8e71, 36 blocks of 32 threads
 // launch 1, scatter g: row_scatter_d53d86c3ae097179, 132 blocks of 32 threads after 0
 
-KERNEL(map_gather_37c0a8c731d4a85b, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
+KERNEL(map_gather_e15cb64960ba8e71, 32)(const int *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
-    const int works = 36;
+    const int works = 72;
     for (int work = WORKER; work < works; work += WORKERS) {
-        const int B_3 = work / 9;
-        const int T_4 = work % 9;
+        const int B_3 = work / 18;
+        const int T_4 = work / 2 % 9;
         const int v5 = b0[9*B_3 + T_4];
         const int v6 = int_maximum(v5, 0);
         const int v7 = int_minimum(v6, 10);
         const bool v8 = v7 == v5;
-        const int C_9 = 0;
-        float v11[2];
-        UNROLL
-        for (int v = 0; v < 2; v++) {
-            const int C_9i = C_9 + 16 * v + lane;
-            if (C_9i < 24) {
-                const float v10 = b1[24*v7 + C_9i];
-                v11[v] = v8 ? v10 : NOT_A_NUMBER;
-            }
-        }
-        UNROLL
-        for (int v = 0; v < 2; v++) {
-            const int C_9i = C_9 + 16 * v + lane;
-            if (C_9i < 24) {
-                b2[216*B_3 + 24*T_4 + C_9i] = v11[v];
-            }
+        const int C_9 = 16 * (work % 2);
+        const int C_9i = C_9 + lane;
+        if (C_9i < 24) {
+            const float v10 = b1[24*v7 + C_9i];
+            const float v11 = v8 ? v10 : NOT_A_NUMBER;
+            b2[216*B_3 + 24*T_4 + C_9i] = v11;
         }
     }
 }
