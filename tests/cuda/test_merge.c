@@ -12,6 +12,7 @@
 #include "codegen/cuda/kernel.h"
 #include "codegen/cuda/merge.h"
 #include "passes/launch_levels.h"
+#include "tests/cuda/edited_text.h"
 #include "tests/cuda/model_plans.h"
 #include "tests/cuda/side_by_side.h"
 #include "tests/skipped.h"
@@ -214,31 +215,26 @@ static void tensor_cores(void **state) {
 
 // ---- slips
 
-static const char *replace(Arena *arena, const char *source, const char *from, const char *to) {
-    Text text = text_create(arena);
-    const char *at = strstr(source, from);
-    assert_non_null(at);
-    for (; at; source = at + strlen(from), at = strstr(source, from)) {
-        text_append_bytes(&text, source, (size_t)(at - source));
-        text_append(&text, "%s", to);
-    }
-    text_append(&text, "%s", source);
-    return text_string(&text);
-}
-
 static const char *all_blocks_alike(Arena *arena, const char *source) {
-    return replace(arena, source, "own % ", "0 * own % ");
+    return text_replaced(arena, source, "own % ", "0 * own % ");
 }
 static const char *buffers_of_the_first(Arena *arena, const char *source) {
-    return replace(arena, source, "        case 1:", "        case 1000:");
+    return text_replaced(arena, source, "        case 1:", "        case 1000:");
 }
 static const char *no_ranges(Arena *arena, const char *source) {
-    return replace(arena, source, "own = block - ", "own = block - 0 * ");
+    return text_replaced(arena, source, "own = block - ", "own = block - 0 * ");
+}
+
+static const char *ranges_of_the_first(Arena *arena, const char *source) {
+    return text_replaced(arena, source, "own -= ", "own -= 0 * ");
+}
+static const char *a_round_less(Arena *arena, const char *source) {
+    return text_replaced(arena, source, "blocks, works);", "blocks, works - 1);");
 }
 
 static void slips_are_seen(void **state) {
     (void)state;
-    const SourceEdit slips[] = {all_blocks_alike, buffers_of_the_first, no_ranges};
+    const SourceEdit slips[] = {all_blocks_alike, buffers_of_the_first, no_ranges, ranges_of_the_first, a_round_less};
     for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
         Bench bench = bench_create((ModelCase){"gpt2", FUSE_ALL, MODEL_STEP, {SMALL}}, NULL, true, slips[i]);
         const char *wrong = run(&bench);
