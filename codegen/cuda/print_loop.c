@@ -170,7 +170,9 @@ static void open_dealt(Printer *printer, uint32_t loop, int64_t inner, bool oute
     open_tile(printer, loop, number_text(printer, op->extent));
 }
 
-enum { DEEPEST = 32 };
+// Where a GPU has workers for all rounds, no worker has a second one, whose loads might be under way with those of the
+// first (program.c: some 60 thousand, with four waves).
+enum { DEEPEST = 32, MANY_WORKERS = 1 << 16 };
 
 // Dealt loops on the way to what a worker does in a round, the outermost first.
 typedef struct {
@@ -193,6 +195,7 @@ static void print_path(Printer *printer, const Path *path) {
     for (int k = 0; k < path->count; k++) total *= loop_rounds(printer_op(printer, path->loops[k]));
     if (total > INT32_MAX / 2) BUG("kernel %s has %lld rounds", printer->symbol, (long long)total);
     printer->works = (uint32_t)total;
+    if (total <= MANY_WORKERS) print_line(printer, "ROLLED");
     print_line(printer, "for (int work = %s; work < %s; work += %s) {", printer->worker,
                printer->asks_works ? "works" : number_text(printer, total), printer->workers);
     int64_t inner = total;

@@ -3,6 +3,7 @@
 KERNEL(row_sum_76e64dc9e4ca9573, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
+    ROLLED
     for (int work = WORKER; work < 2; work += WORKERS) {
         const int C_0 = 16 * work;
         const int C_0i = C_0 + lane;

@@ -5,6 +5,7 @@ KERNEL(map_gather_e15cb64960ba8e71, 32)(const int *RESTRICT b0, const float *RES
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     const int works = 72;
+    ROLLED
     for (int work = WORKER; work < works; work += WORKERS) {
         const int B_3 = work / 18;
         const int T_4 = work / 2 % 9;

@@ -3,6 +3,7 @@
 KERNEL(product_product_35d953a2ed31444b, 32)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
+    ROLLED
     for (int work = WORKER; work < 5; work += WORKERS) {
         const int BT_0 = 8 * work;
         const int rows_0 = int_minimum(8, 36 - BT_0);
@@ -46,6 +47,7 @@ KERNEL(product_product_35d953a2ed31444b, 32)(const float *RESTRICT b0, const flo
             }
         }
     }
+    ROLLED
     for (int work = WORKER; work < 5; work += WORKERS) {
         const int BT_11 = 8 * work;
         const int rows_11 = int_minimum(8, 36 - BT_11);

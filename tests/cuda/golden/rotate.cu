@@ -6,6 +6,7 @@ KERNEL(map_neg_568f2b5044a89986, 32)(const float *RESTRICT b0, float *RESTRICT b
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     const int works = 12;
+    ROLLED
     for (int work = WORKER; work < works; work += WORKERS) {
         const int T_0 = work / 2;
         const int G_1 = 16 * (work % 2);
@@ -19,6 +20,7 @@ KERNEL(map_neg_568f2b5044a89986, 32)(const float *RESTRICT b0, float *RESTRICT b
 KERNEL(map_stack_5a9c96254fe00a19, 32)(const float *RESTRICT b0, const float *RESTRICT b1, float *RESTRICT b2) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
+    ROLLED
     for (int work = WORKER; work < 12; work += WORKERS) {
         const int T_0 = work / 2;
         const int G_1 = 16 * (work % 2);
@@ -26,6 +28,7 @@ KERNEL(map_stack_5a9c96254fe00a19, 32)(const float *RESTRICT b0, const float *RE
         const float v2 = b1[32*T_0 + G_1i];
         b2[32*T_0 + G_1i] = v2;
     }
+    ROLLED
     for (int work = WORKER; work < 12; work += WORKERS) {
         const int T_6 = work / 2;
         const int G_7 = 16 * (work % 2);
@@ -38,6 +41,7 @@ KERNEL(map_stack_5a9c96254fe00a19, 32)(const float *RESTRICT b0, const float *RE
 KERNEL(map_merge_602410a3cab78dc9, 32)(const float *RESTRICT b0, float *RESTRICT b1) {
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
+    ROLLED
     for (int work = WORKER; work < 12; work += WORKERS) {
         const int T_0 = work / 2;
         const int D_1 = 16 * (work % 2);
@@ -45,6 +49,7 @@ KERNEL(map_merge_602410a3cab78dc9, 32)(const float *RESTRICT b0, float *RESTRICT
         const float v2 = b0[32*T_0 + D_1i];
         b1[64*T_0 + D_1i] = v2;
     }
+    ROLLED
     for (int work = WORKER; work < 12; work += WORKERS) {
         const int T_0 = work / 2;
         const int D_5 = 16 * (work % 2);

@@ -4,6 +4,7 @@ KERNEL(row_softmax_889bcb8726c54040, 32)(const float *RESTRICT b0, float *RESTRI
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     const int works = 20;
+    ROLLED
     for (int work = WORKER; work < works; work += WORKERS) {
         const int B_2 = work / 5;
         const int T_3 = work % 5;

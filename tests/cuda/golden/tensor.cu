@@ -175,6 +175,7 @@ KERNEL(row_lse_487edbffc98eaa7d, 32)(const float *RESTRICT b0, float *RESTRICT b
     const int lane = LANE, block = (int)blockIdx.x, blocks = (int)gridDim.x;
     await_earlier();
     const int works = 64;
+    ROLLED
     for (int work = WORKER; work < works; work += WORKERS) {
         const int C_1 = work;
         float v2 = -INFINITE;
