@@ -2,9 +2,10 @@
 //
 //     kernel map_sub_33b7 (f32 b0[98304], f32 b1[768], out f32 b2[98304])
 //     loop T.1 768                          KERNEL(map_sub_33b7, 128)(const float *RESTRICT b0, ...) {
-//       %2 = load f32 b1[T.1]         ->        const int lane = LANE;
-//       lanes C.3 128 step 32                   for (int work = WORKER; work < 3072; work += WORKERS) {
-//         ...                                       const int T_1 = work / 4; ...
+//       %2 = load f32 b1[T.1]         ->        const int lane = LANE, ..
+//       lanes C.3 128 step 16                   const int works = 6144;
+//         ...                                   for (int work = WORKER; work < works; work += WORKERS) {
+//                                                   const int T_1 = work / 8; ...
 #include <stdarg.h>
 #include <string.h>
 
