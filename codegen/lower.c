@@ -37,6 +37,7 @@ static void lower_form(Lowering *lowering, const TensorTile *tensor) {
     case FORM_MAP: lower_map(lowering); return;
     case FORM_ROW: lower_row(lowering); return;
     case FORM_PRODUCT: lower_product(lowering); return;
+    case FORM_SWEEP: BUG("a sweep has a program for its tiles, and others (lower_sweep.c)");
     }
 }
 
@@ -64,8 +65,7 @@ static const char *program_name(const TileProgram *program, Arena *arena) {
     return arena_format(arena, "%s_%016llx", program->name, program_hash(program, arena));
 }
 
-static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step, const Target *target,
-                               TensorTile tensor) {
+Lowering *lowering_begin(Arena *arena, const Plan *plan, const Step *step, const Target *target) {
     Text stem = text_create(arena);
     text_append(&stem, "%s_", form_name(step->form));
     append_identifier(&stem, step->label);
@@ -80,13 +80,24 @@ static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step,
     lowering->builder = tile_builder(arena, text_string(&stem));
     declare_buffers(lowering);
     lowering->evaluator = evaluator_create(lowering->builder, plan, step);
-    lower_form(lowering, &tensor);
+    return lowering;
+}
+
+TileProgram *lowering_end(Lowering *lowering, TensorTile tensor) {
+    const Step *step = lowering->step;
     TileProgram *program = tile_finish(lowering->builder);
     program->tensor = tensor;
     for (uint32_t k = 0; k < step->output_count; k++)
         program->buffers[step->operand_count + k].far = !lowering->revisits && lower_is_far(lowering, k);
-    program->name = program_name(program, arena);
+    program->name = program_name(program, lowering->arena);
     return program;
+}
+
+static TileProgram *lower_step(Arena *arena, const Plan *plan, const Step *step, const Target *target,
+                               TensorTile tensor) {
+    Lowering *lowering = lowering_begin(arena, plan, step, target);
+    lower_form(lowering, &tensor);
+    return lowering_end(lowering, tensor);
 }
 
 TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const Target *target) {

@@ -61,6 +61,10 @@ typedef struct {
     bool revisits; // outputs are read again by the step itself
 } Lowering;
 
+// A program of a step: its buffers are declared, and nothing else; the program, with its name, when all is lowered.
+Lowering *lowering_begin(Arena *arena, const Plan *plan, const Step *step, const Target *target);
+TileProgram *lowering_end(Lowering *lowering, TensorTile tensor);
+
 void lower_map(Lowering *lowering);
 void lower_panels(Lowering *lowering, const uint32_t *outputs, uint32_t count); // map outputs of one layout with panels
 // Outputs of one layout in panels, and what is a copy of one of them in panels along its other dims, `copy` being one.

@@ -133,6 +133,38 @@ TileProgram *tile_lower(Arena *arena, const Plan *plan, const Step *step, const 
 // A product whose step has a TensorTile, for a backend with tensor cores: one nest of loops down to one tile of
 // `tensor.rows` by `tensor.lanes`, which sums in a nest of plain loops whose body is one multiply-accumulate.
 TileProgram *tile_lower_tensor(Arena *arena, const Plan *plan, const Step *step, const Target *target);
+// A sweep: a program for one tile, and one for what becomes of each outer product's sums.
+//
+//     loop B  rows T 1024 step 128  lanes S 1024 step 64        loop B  rows T 1024 step 128  lanes D 64 step 64
+//       %5 = zero                  the first inner product        %4 = zero             the outer product
+//       ...                                                       ...
+//       store limit %9             what lse is of                 store b3[..] %8
+//       %10 = load limit           the largest of it so far
+//       store sum %12              exp(x - limit)
+//       store factor0 %14          what the outer product multiplies
+//
+// Zeros stand in the order of the products, at the beginning of the innermost loop. limit, sum and factors are local
+// buffers: a backend has them in registers.
+typedef struct {
+    int buffer;                  // -1: none
+    int64_t offset, places[MAX_RANK];   // elements; from one index of a place to the next
+    int64_t pitch;               // from one row, or column, to the next
+    int width;                   // side by side
+} SweepPanel;
+enum { SWEEP_PANELS = 2 * SWEEP_MOST };
+typedef struct {
+    const Graph *dims;
+    Sweeping sweeping;
+    TensorTile tensor;
+    Band band;
+    TileProgram *tile, *ends[SWEEP_MOST];
+    int limit, sum, factors[SWEEP_MOST];         // buffers of the tile's program; -1: none
+    SweepPanel rows[SWEEP_MOST];                 // by inner product
+    SweepPanel columns[SWEEP_PANELS];            // along the swept dim; products share them
+    int column_count, inner_columns[SWEEP_MOST], outer_columns[SWEEP_MOST];
+    SweepPanel lse;              // where a row's goes, when it is an output
+} SweepProgram;
+SweepProgram *tile_lower_sweep(Arena *arena, const Plan *plan, const Step *step, const Target *target);
 void tile_print(const TileProgram *program, Text *out);
 // Checks nesting, definition before use, shapes and types; NULL when sound.
 const char *tile_verify(const TileProgram *program, Arena *arena);

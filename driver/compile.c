@@ -162,7 +162,7 @@ double model_flops_per_token(const Plan *plan, const Config *config) {
 double model_true_flops(const Plan *plan) {
     double flops = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        if (plan->steps[i].form == FORM_PRODUCT) flops += plan->steps[i].flops;
+        if (form_multiplies(plan->steps[i].form)) flops += plan->steps[i].flops;
     }
     return flops;
 }

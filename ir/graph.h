@@ -37,6 +37,8 @@ OpClass op_class(Op op);
 static inline bool op_scatters(Op op) { return op == OP_SCATTER || op == OP_SCATTER_ONTO; }
 int op_operands(Op op);           // VARIADIC for stack
 const char *op_meaning(Op op);
+// RENAME, PREFIX, SELECT, SPLIT, MERGE: an index computation, no kernel of its own at level op.
+bool op_is_view(Op op);
 bool op_commutes(Op op);          // add, mul, maximum, minimum, eq, and, or, contract
 
 typedef uint32_t NodeId;

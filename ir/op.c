@@ -54,3 +54,7 @@ bool op_commutes(Op op) {
     default: return false;
     }
 }
+
+bool op_is_view(Op op) {
+    return op == OP_RENAME || op == OP_PREFIX || op == OP_SELECT || op == OP_SPLIT || op == OP_MERGE;
+}

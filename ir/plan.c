@@ -8,7 +8,7 @@
 #include "ir/reference/reference.h"
 
 static const char *const form_names[] = {
-    [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product"};
+    [FORM_MAP] = "map", [FORM_ROW] = "row", [FORM_PRODUCT] = "product", [FORM_SWEEP] = "sweep"};
 static const char *const engine_names[] = {[ENGINE_TILES] = "tiles", [ENGINE_BLAS] = "blas"};
 static const char *const tensor_names[] = {
     [TENSOR_NONE] = "none", [TENSOR_TF32] = "tf32", [TENSOR_BF16] = "bf16", [TENSOR_F16] = "f16"};

@@ -76,7 +76,7 @@ typedef struct {
 } Value;
 
 // ---- boxes
-typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT } Form;
+typedef enum { FORM_MAP, FORM_ROW, FORM_PRODUCT, FORM_SWEEP } Form;
 typedef enum { ENGINE_TILES, ENGINE_BLAS } Engine;   // blas: OpenBLAS, on a GPU cuBLASLt
 
 // Products on a GPU's tensor cores: what the operands are rounded to. Sums are f32 in any case.
@@ -125,14 +125,15 @@ typedef struct {
     uint32_t operand_count, output_count;
     ValueId *operands, *outputs;
     EdgeKind *edges;               // one per operand
-    DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these)
+    DimSet inner;                  // ROW: the reduced dims (all reductions inside reduce over a subset of these);
+                                   // SWEEP: the swept dim
     Band band;                     // tiles outside of it are left out: results that nobody needs, zeros in sums
     Cut cut;
     bool wait;                     // all threads must have finished every earlier step
     bool joined;                   // of one strand with the step before
     bool chained;                  // and of one chain inside of it
     uint32_t tile_rows, tile_lanes;  // PRODUCT by tiles: register tile; ROW, MAP: 0
-    TensorTile tensor;             // PRODUCT, on a GPU
+    TensorTile tensor;             // PRODUCT and SWEEP, on a GPU; of a sweep: its block's rows, columns of a tile
     double flops, bytes;           // model: true flops of the region (multiply-add = 2), bytes of operands + outputs
 } Step;
 
@@ -212,6 +213,8 @@ size_t value_round_bytes(const Value *value);
 const char *copy_name(Arena *arena, const Graph *dims, const char *param, DType dtype, const Layout *layout);
 
 const char *form_name(Form form);
+// Products and sweeps: what they do is multiply and add.
+static inline bool form_multiplies(Form form) { return form == FORM_PRODUCT || form == FORM_SWEEP; }
 const char *engine_name(Engine engine);
 const char *tensor_name(TensorKind kind);   // "tf32"; "none"
 const char *tensor_words(const TensorTile *tile);   // who multiplies: "", " wgmma", " wgmma turns"
@@ -248,6 +251,28 @@ typedef struct {
 Contraction contraction_of(const Graph *region, NodeId contract, DimList output_order);
 // Whether both factors of a product can be copied in boxes, as wgmma wants them (plan_boxes.c); NULL: they can.
 const char *step_box_refusal(const Plan *plan, const Step *step);
+
+// A sweep: products of products. For some rows, tile after tile of the swept dim: inner products make a tile, something
+// is computed of it, outer products multiply it on and sum it up over the swept dim. Tiles are never in memory.
+//     y[B,T,H,D] = sum(S) exp(s - lse) * v[B,S,H,D]     s[B,H,T,S] = sum(D) q[B,T,H,D] * k[B,S,H,D]     lse = lse(S) s
+//     ->  rows T, swept S, places (B,H), inner {s}, outer {y}; lse may be an output beside y
+// lse is that of the tiles so far while it is computed (Milakov and Gimelshein, "Online normalizer calculation for
+// softmax", 2018), so what is multiplied on must be a multiple of exp(s - lse), and nothing else may depend on it.
+enum { SWEEP_MOST = 2 };
+typedef struct {
+    DimId rows, swept;
+    DimList places;                // the tile's other dims, in the order of the first inner product
+    NodeId inner[SWEEP_MOST], outer[SWEEP_MOST];
+    NodeId inner_rows[SWEEP_MOST], inner_lanes[SWEEP_MOST];   // factors: views with rows, and with the swept dim
+    NodeId outer_tile[SWEEP_MOST], outer_lanes[SWEEP_MOST];   // what is computed of the tile, and a view
+    DimId inner_summed[SWEEP_MOST], lanes[SWEEP_MOST];        // summed by inner products; of outer results
+    int inner_count, outer_count;
+    NodeId lse, exponential;       // lse(S) x and exp(x - lse); NODE_NONE: none
+} Sweeping;
+// NULL, or what the region of a step that sweeps over `inner` lacks.
+const char *sweep_of(const Step *step, Arena *arena, Sweeping *sweep);
+// Whether its factors can be copied 16 bytes at a time as they lie, and its tiles are whole; NULL: they can.
+const char *step_sweep_refusal(const Plan *plan, const Step *step);
 
 // A scatter is the one output of its region.
 typedef struct {

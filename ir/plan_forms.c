@@ -7,6 +7,8 @@
 //              contraction
 //     product  one contraction of operands seen through views; only pointwise ops from it to every output, and sums of
 //              these along the last of its lanes, all of one length
+//     sweep    contractions of contractions over its one inner dim, as sweep_of (sweep.c) sees them; on a GPU's tensor
+//              cores
 #include "ir/plan_checks.h"
 
 // What a node is to its form.
@@ -88,18 +90,8 @@ static const char *check_loops(Region *r, DimSet inner) {
 
 // An operand of the box, through moves that only change addresses.
 static bool is_view(const Graph *region, NodeId id) {
-    for (;;) {
-        const Node *node = graph_node(region, id);
-        switch (node->op) {
-        case OP_OPERAND: return true;
-        case OP_RENAME:
-        case OP_PREFIX:
-        case OP_SELECT:
-        case OP_SPLIT:
-        case OP_MERGE: id = node->operands[0]; break;
-        default: return false;
-        }
-    }
+    while (op_is_view(graph_node(region, id)->op)) id = graph_node(region, id)->operands[0];
+    return graph_node(region, id)->op == OP_OPERAND;
 }
 
 static const char *find_contract(Region *r) {
@@ -188,6 +180,7 @@ static const char *check_tensor(const Step *step) {
     const TensorTile *tensor = &step->tensor;
     bool is_of_warpgroups = tensor->wgmma || tensor->in_turns;
     if (tensor->kind == TENSOR_NONE) return is_of_warpgroups ? "takes wgmma and no tensor cores" : NULL;
+    if (step->form == FORM_SWEEP) return NULL;
     if (step->form != FORM_PRODUCT) return "takes tensor cores and is no product";
     if (step->engine != ENGINE_TILES)
         return tensor->rows || tensor->lanes || tensor->stages || tensor->wgmma ? "is a library's and has blocks"
@@ -200,6 +193,19 @@ static const char *check_tensor(const Step *step) {
     return tensor->stages < 2 || tensor->stages > 8 ? "has a ring of less than 2 or more than 8 stages" : NULL;
 }
 
+static const char *check_sweep(const Plan *plan, const Step *step, Arena *arena) {
+    const TensorTile *tensor = &step->tensor;
+    Sweeping sweep;
+    if (step->engine != ENGINE_TILES || (tensor->kind != TENSOR_BF16 && tensor->kind != TENSOR_F16) || tensor->wgmma)
+        return "sweeps without tensor cores that take 16 bits";
+    if ((tensor->rows != 64 && tensor->rows != 128) || (tensor->lanes != 32 && tensor->lanes != 64))
+        return "sweeps in other blocks than of 64 or 128 rows and 32 or 64 columns";
+    if (tensor->stages < 2 || tensor->stages > 4) return "has a ring of less than 2 or more than 4 stages";
+    if (step->cut.pieces > 1 || step->cut.groups) return "is a sweep, and cut";
+    const char *wrong = sweep_of(step, arena, &sweep);
+    return wrong ? wrong : step_sweep_refusal(plan, step);
+}
+
 const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
     const Step *step = &plan->steps[s];
     uint32_t nodes = graph_nodes(step->region);
@@ -209,7 +215,8 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
                      .after_contract = ARENA_ARRAY(arena, bool, nodes),
                      .order = plan->values[step->outputs[0]].order,
                      .arena = arena};
-    if (step->inner && step->form != FORM_ROW) return "has inner dims and is no row";
+    if (step->inner && step->form != FORM_ROW && step->form != FORM_SWEEP)
+        return "has inner dims and is neither a row nor a sweep";
     const char *wrong = check_tensor(step);
     if (wrong) return wrong;
     switch (step->form) {
@@ -218,6 +225,7 @@ const char *plan_check_form(const Plan *plan, uint32_t s, Arena *arena) {
     case FORM_PRODUCT:
         wrong = check_product(&region);
         return !wrong && step->tensor.wgmma ? check_wgmma(plan, step) : wrong;
+    case FORM_SWEEP: return check_sweep(plan, step, arena);
     }
     return "has no form";
 }

@@ -207,7 +207,7 @@ static bool parse_form(Parser *p, Step *step) {
     int form = 0;
     for (int i = 0; i < FORM_COUNT; i++)
         words[i] = form_name((Form)i);
-    if (!parse_word_of(p, "map, row, product or chain", words, FORM_COUNT, &form)) return false;
+    if (!parse_word_of(p, "map, row, product or sweep", words, FORM_COUNT, &form)) return false;
     step->form = (Form)form;
     return true;
 }

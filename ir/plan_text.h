@@ -6,7 +6,7 @@
 #include "ir/text_format.h"
 
 enum { VALUE_KIND_COUNT = VALUE_OUTPUT + 1, SPACE_COUNT = SPACE_SCRATCH + 1, EDGE_COUNT = EDGE_ALL + 1 };
-enum { FORM_COUNT = FORM_PRODUCT + 1, ENGINE_COUNT = ENGINE_BLAS + 1 };
+enum { FORM_COUNT = FORM_SWEEP + 1, ENGINE_COUNT = ENGINE_BLAS + 1 };
 extern const char *const value_kind_words[];
 extern const char *const space_words[];
 extern const char *const edge_words[];

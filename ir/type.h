@@ -22,6 +22,7 @@ enum { MAX_DIMS = 64, MAX_RANK = 8 };
 static inline DimSet dim_bit(DimId dim) { return (DimSet)1 << dim; }
 static inline bool dim_in(DimSet set, DimId dim) { return (set >> dim) & 1; }
 static inline int dim_count(DimSet set) { return __builtin_popcountll(set); }
+static inline DimId dim_first(DimSet set) { return (DimId)__builtin_ctzll(set); }   // of a set that is not empty
 
 // An ordered list of dims. Meaning depends on the set only; the order is how a value is stored and printed.
 typedef struct {

@@ -59,9 +59,7 @@ bool view_of(const Graph *region, NodeId node, const Layout *const *operand_layo
         *view = (View){.operand = (uint32_t)attr->integer};
         return view_of_layout(region, operand_layouts[attr->integer], view);
     }
-    bool is_view =
-        n->op == OP_RENAME || n->op == OP_PREFIX || n->op == OP_SELECT || n->op == OP_SPLIT || n->op == OP_MERGE;
-    if (!is_view || !view_of(region, n->operands[0], operand_layouts, view)) return false;
+    if (!op_is_view(n->op) || !view_of(region, n->operands[0], operand_layouts, view)) return false;
     if (n->op == OP_MERGE) return view_merge(region, attr, view);
     int64_t stride = take_stride(view, attr->from);
     switch (n->op) {

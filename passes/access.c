@@ -1,10 +1,6 @@
 // Where a node reads its operands (see access.h).
 #include "passes/access.h"
 
-bool op_is_view(Op op) {
-    return op == OP_RENAME || op == OP_PREFIX || op == OP_SELECT || op == OP_SPLIT || op == OP_MERGE;
-}
-
 DimSet access_moved(const Graph *graph, NodeId id, uint32_t k, DimSet moved) {
     const Node *node = graph_node(graph, id);
     const Node *operand = graph_node(graph, node->operands[k]);

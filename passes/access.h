@@ -11,9 +11,6 @@
 
 #include "ir/graph.h"
 
-// RENAME, PREFIX, SELECT, SPLIT, MERGE: an index computation, no kernel of its own at level op.
-bool op_is_view(Op op);
-
 // Which dims of operand k are moved, when those in `moved` of `node` itself are.
 DimSet access_moved(const Graph *graph, NodeId node, uint32_t k, DimSet moved);
 

@@ -13,23 +13,13 @@
 #include <math.h>
 
 #include "passes/chains.h"
+#include "passes/gpu_seconds.h"
 #include "passes/panels.h"
 #include "passes/plan_measure.h"
 
-static const double memory_speed = 0.9;       // what a copy reaches of the datasheet's rate
-static const double cache_speed = 1.5;        // of the cache of all, in terms of memory's
-static const double tensor_speed = 0.5, vector_speed = 0.4;   // parts of the peaks that kernels reach
-static const double kernel_seconds = 2e-6;    // from one kernel to the next
 static const double part_seconds = 1e-6;      // of a step of a piece: its first operands' way, and the barrier
-// The memory of all temporaries together is worth this part of the time of all products, a value its share.
-static const double memory_part = 1.0 / 8;
 enum { WORKER = 16, LINE = 64, BANKS = 128, APART = 8 };
 enum { TENSOR_THREADS = 256, MOST_TENSOR_BLOCKS = 2, RING_LINE = 128 };   // of a chain with products on tensor cores
-
-static double whole_bytes(const Plan *plan, ValueId id) {
-    const Value *value = &plan->values[id];
-    return (double)layout_elements(&value->layout) * (double)dtype_bytes(value->dtype);
-}
 
 // ---- shared memory
 
@@ -45,12 +35,12 @@ static bool touches_map(const Strands *strands, const Chain *chain, ValueId id) 
     return false;
 }
 
-// Whether a product that takes its factors as they lie, by tensor maps or in a library, reads it.
+// Whether a product that takes its factors as they lie, by tensor maps or in a library, or a sweep reads it.
 static bool is_read_as_it_lies(const Strands *strands, const Chain *chain, ValueId id) {
     const Plan *plan = strands->plan;
     for (uint32_t s = 0; s < plan->step_count; s++) {
         const Step *step = &plan->steps[s];
-        bool takes = step->tensor.wgmma || step->engine != ENGINE_TILES;
+        bool takes = step->tensor.wgmma || step->engine != ENGINE_TILES || step->form == FORM_SWEEP;
         if (takes && !chain->in[s] && step_reads(step, id)) return true;
     }
     return false;
@@ -169,13 +159,6 @@ static Tiling tiling_of(const Strands *strands, const Chain *chain, const Step *
     return tiling;
 }
 
-static double seconds_of_step(const Strands *strands, const Step *step) {
-    const Target *target = strands->context->target;
-    if (step->form != FORM_PRODUCT || step->tensor.kind == TENSOR_NONE)
-        return step->flops / (vector_speed * target->peak_flops);
-    return step->flops / (tensor_speed * target_tensor_flops(target, step->tensor.kind == TENSOR_TF32));
-}
-
 // The blocks of the chain that are on all multiprocessors at once, and workers of each.
 typedef struct {
     double blocks, workers;
@@ -190,7 +173,7 @@ static Room room_of(const Strands *strands, const Chain *chain) {
 }
 
 static double chained_seconds(const Strands *strands, const Chain *chain, const Step *step, const Room *room) {
-    if (step->form != FORM_PRODUCT) return seconds_of_step(strands, step);
+    if (step->form != FORM_PRODUCT) return gpu_step_seconds(step, strands->context->target);
     double speed = tiling_of(strands, chain, step, room->workers).speed;
     return step->flops / (speed * strands->context->target->peak_flops);
 }
@@ -306,7 +289,7 @@ static double seconds_alone(const Strands *strands, const Chain *chain) {
     double seconds = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         if (!chain->in[s]) continue;
-        double compute = seconds_of_step(strands, &strands->plan->steps[s]);
+        double compute = gpu_step_seconds(&strands->plan->steps[s], target);
         seconds += kernel_seconds + fmax(compute, traffic_alone(strands, s) / (memory_speed * target->bandwidth));
     }
     return seconds;
@@ -364,40 +347,28 @@ static bool choose_rows(const Strands *strands, Chain *chain, double *seconds, d
     return *seconds < INFINITY;
 }
 
-// ---- what memory is worth
-
-static double seconds_of_memory(const Strands *strands, double bytes) {
-    const Plan *plan = strands->plan;
-    double products = 0, all = 0;
-    for (uint32_t s = 0; s < plan->step_count; s++)
-        products += plan->steps[s].form == FORM_PRODUCT ? seconds_of_step(strands, &plan->steps[s]) : 0;
-    for (ValueId id = 0; id < plan->value_count; id++)
-        if (plan->values[id].kind == VALUE_TEMPORARY && plan->values[id].space != SPACE_SCRATCH)
-            all += whole_bytes(plan, id);
-    return all > 0 ? memory_part * products * bytes / all : 0;
-}
+// ---- the doors
 
 static double shared_values(const Strands *strands, const Chain *chain) {
     double bytes = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++)
         for (uint32_t k = 0; chain->in[s] && k < strands->plan->steps[s].output_count; k++)
             if (chain_value_is_shared(strands, chain, strands->plan->steps[s].outputs[k]))
-                bytes += whole_bytes(strands->plan, strands->plan->steps[s].outputs[k]);
+                bytes += gpu_value_bytes(strands->plan, strands->plan->steps[s].outputs[k]);
     return bytes;
 }
 
-// ---- the doors
-
 const char *chain_weigh_gpu(const Strands *strands, Chain *chain) {
+    const Target *target = strands->context->target;
     double seconds, least, alone = seconds_alone(strands, chain);
     if (!choose_rows(strands, chain, &seconds, &least)) {
         chain->cut = (Cut){0};
         if (least == INFINITY) return "no value of it would lie in shared memory";
         return arena_format(strands->scratch,
                             "a piece of one row takes %.0f KB of shared memory, of which there are %.0f", least / 1024,
-                            strands->context->target->l1_bytes / 1024);
+                            target->l1_bytes / 1024);
     }
-    double bytes = shared_values(strands, chain), worth = seconds_of_memory(strands, bytes);
+    double bytes = shared_values(strands, chain), worth = gpu_memory_seconds(strands->plan, target, bytes);
     chain->pays = bytes > 0 && seconds - alone < worth;
     const char *blocks = has_sums(strands, chain) ? arena_format(strands->scratch, "%u sums", chain->cut.groups)
                                                   : "a block each";
@@ -410,14 +381,16 @@ const char *chain_weigh_gpu(const Strands *strands, Chain *chain) {
 
 bool chain_weigh_again_gpu(const Strands *strands, const Chain *chain, const char **reason) {
     const Plan *plan = strands->plan;
+    const Target *target = strands->context->target;
     double made = 0, kept = 0;
     for (uint32_t s = chain->first; s <= chain->last; s++) {
         if (!chain->again[s]) continue;
-        made += seconds_of_step(strands, &plan->steps[s]);
-        for (uint32_t k = 0; k < plan->steps[s].output_count; k++) kept += whole_bytes(plan, plan->steps[s].outputs[k]);
+        made += gpu_step_seconds(&plan->steps[s], target);
+        for (uint32_t k = 0; k < plan->steps[s].output_count; k++)
+            kept += gpu_value_bytes(plan, plan->steps[s].outputs[k]);
     }
-    double stored = 3 * chain->kept_bytes / (memory_speed * strands->context->target->bandwidth);
-    double worth = seconds_of_memory(strands, kept);
+    double stored = 3 * chain->kept_bytes / (memory_speed * target->bandwidth);
+    double worth = gpu_memory_seconds(plan, target, kept);
     *reason = arena_format(strands->scratch, "%.3g ms to make, %.3g ms to store and read %.3g MB; %.3g ms for memory",
                            1e3 * made, 1e3 * stored, 1e-6 * chain->kept_bytes, 1e3 * worth);
     return made - stored < worth;

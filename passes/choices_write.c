@@ -17,7 +17,7 @@
 static const char *const written[] = {"keep what is made of a product's result", "pack lanes operand",
                                       "sum in a product's epilogue", "strand", "product by tensor cores",
                                       "product by warpgroups", "store in *", "keep copy in *", "copy rounded to *",
-                                      "persistent kernel"};
+                                      "persistent kernel", "sweep"};
 enum { WRITTEN = sizeof written / sizeof *written };
 
 static bool starts_with(const char *text, const char *start) {
@@ -121,10 +121,10 @@ static void add_line(Writing *writing, const char *text) {
     if (layer_of_text(text, &layer)) layer_set_add(writing->arena, &writing->lines[at].layers, layer);
 }
 
-// Whether blocks of tensor cores compute it that a `block` can say: those of a chain are the chain's.
+// Whether blocks of tensor cores compute it that a `block` can say: those of chains and sweeps are not.
 static bool has_block(const Step *step) {
     bool is_of_chain = step->cut.groups > 0 && step->cut.dims.rank > 1;
-    return step->tensor.rows > 0 && !is_of_chain;
+    return step->tensor.rows > 0 && !is_of_chain && step->form != FORM_SWEEP;
 }
 
 static bool is_said_by_step(const Plan *plan, const Decision *decision) {
@@ -179,8 +179,10 @@ static void write_block(Writing *writing, const Plan *plan, const Step *step) {
                                    parts > 1 ? parts : 1, tensor_words(tile)));
 }
 
-// Joined steps are cut like the one before; those of a strand by the strand.
+// Joined steps are cut like the one before; those of a strand by the strand. A sweep takes the place of steps that have
+// no line, and nothing about it is chosen.
 static void write_step(Writing *writing, const Plan *plan, const Step *step) {
+    if (step->form == FORM_SWEEP) return;
     if (step->tile_rows)
         add_line(writing, arena_format(writing->arena, "tile %s at %s %ux%u", step->label,
                                        only_place(writing, plan, step), step->tile_rows, step->tile_lanes));

@@ -2,7 +2,10 @@
 //
 // requires  tensor tiles
 // ensures   a temporary that nobody reads but products in tensor cores, which only multiply by it and round to bf16, is
-//           stored in bf16; who writes it rounds it. Everything else stays f32, unless a choice says bf16
+//           stored in bf16; who writes it rounds it
+//           so is what such a product makes, whoever reads it, if nothing of its size is added to it (as autocast has
+//           it, but for residuals, which stay f32), and what maps only put together of values in bf16
+//           everything else stays f32, unless a choice says bf16
 //           a param that products multiply by and round gets a copy in bf16, which they read: a state that is made anew
 //           by the step that updates the param
 //           where products round to f16, f16 stands for bf16 in all of this
@@ -12,6 +15,7 @@
 //
 //     value %2 temporary f32[B,T,C]  (layernorm)     read by two products, tensor bf16     bf16[B,T,C]
 //     value %7 temporary f32[B,T,C]  (residual)      read by layernorm, too                f32[B,T,C]
+//     value %9 temporary f32[B,T,V]  (logits)        made by a product, tensor bf16        bf16[B,T,V]
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
 #include "passes/rounding.h"
@@ -95,6 +99,95 @@ static const char *refusal(const Storing *storing, ValueId id, DType narrow) {
     return NULL;
 }
 
+// ---- what is as good in 16 bits for everybody
+
+static bool is_narrow_kind(TensorKind kind) { return kind == TENSOR_BF16 || kind == TENSOR_F16; }
+
+static uint32_t output_of(const Step *step, ValueId id) {
+    for (uint32_t k = 0; k < step->output_count; k++)
+        if (step->outputs[k] == id) return k;
+    BUG("value %u is not among its writer's", id);
+}
+
+// Whether an operand in f32 of the result's dims goes into it otherwise than as a factor.
+static bool adds_to(const Storing *storing, const Step *step, const Node *user, NodeId operand, DimSet dims) {
+    const Node *node = graph_node(step->region, operand);
+    if (node->op != OP_OPERAND || node->dims != dims || user->op == OP_MUL || user->op == OP_CONTRACT) return false;
+    return storing->plan->values[step->operands[node->attr.integer]].dtype == DTYPE_F32;
+}
+
+// Whether a factor is stored in 16 bits, or, before anything is decided, will be as far as one can see.
+static bool is_narrow_factor(const Storing *storing, const Step *step, NodeId view) {
+    const Plan *plan = storing->plan;
+    while (op_is_view(graph_node(step->region, view)->op)) view = graph_node(step->region, view)->operands[0];
+    ValueId id = step->operands[graph_node(step->region, view)->attr.integer];
+    const Value *value = &plan->values[id];
+    if (value->dtype == storing->narrow) return true;
+    Readers readers = readers_of(plan, id);
+    if (value->dtype != DTYPE_F32 || readers.rounding == 0) return false;
+    if (value->is_param) return readers.rounding > 1;
+    if (value->kind != VALUE_TEMPORARY || storing->writers[id] == STEP_NONE) return false;
+    const Step *writer = &plan->steps[storing->writers[id]];
+    return !readers.other || (writer->form == FORM_PRODUCT && is_narrow_kind(writer->tensor.kind));
+}
+
+// What tensor cores multiply has the error of factors that they rounded; rounding it once more adds as much again. What
+// is added to something of its size, as to a residual, stays f32: there errors of all layers would add up.
+static bool is_plain_result(const Storing *storing, ValueId id) {
+    const Step *step = &storing->plan->steps[storing->writers[id]];
+    if (step->form != FORM_PRODUCT || !is_narrow_kind(step->tensor.kind)) return false;
+    const Graph *region = step->region;
+    Contraction contraction = product_contraction(storing->plan, step);
+    if (!is_narrow_factor(storing, step, contraction.rows_operand) &&
+        !is_narrow_factor(storing, step, contraction.lanes_operand))
+        return false;
+    NodeId output = graph_output_at(region, output_of(step, id))->node;
+    bool *needed = ARENA_ARRAY(storing->plan->arena, bool, graph_nodes(region));
+    needed[output] = true;
+    for (NodeId n = output + 1; n-- > 0;) {
+        const Node *node = graph_node(region, n);
+        if (!needed[n]) continue;
+        for (uint32_t i = 0; i < node->operand_count; i++) {
+            if (adds_to(storing, step, node, node->operands[i], graph_node(region, output)->dims)) return false;
+            needed[node->operands[i]] = node->op != OP_CONTRACT;
+        }
+    }
+    return graph_node(region, output)->dtype == DTYPE_F32;
+}
+
+// Of values in 16 bits, and nothing is computed.
+static bool is_put_together(const Storing *storing, ValueId id) {
+    const Step *step = &storing->plan->steps[storing->writers[id]];
+    const bool *live = graph_live(step->region, storing->plan->arena);
+    if (step->form != FORM_MAP) return false;
+    for (NodeId n = 0; n < graph_nodes(step->region); n++) {
+        const Node *node = graph_node(step->region, n);
+        if (live[n] && node->op != OP_OPERAND && op_class(node->op) != CLASS_MOVE) return false;
+    }
+    for (uint32_t k = 0; k < step->operand_count; k++)
+        if (storing->plan->values[step->operands[k]].dtype != storing->narrow) return false;
+    return true;
+}
+
+// A gradient of weights, to which another one is added where it lies.
+static bool is_added_onto(const Plan *plan, ValueId id) {
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        Scattering scattering = scattering_of(plan->steps[s].region);
+        if (scattering.base == NODE_NONE) continue;
+        const Node *base = graph_node(plan->steps[s].region, scattering.base);
+        if (base->op == OP_OPERAND && plan->steps[s].operands[base->attr.integer] == id) return true;
+    }
+    return false;
+}
+
+// Why nobody minds; NULL: somebody may.
+static const char *excuse(const Storing *storing, ValueId id, DType narrow) {
+    if (storing->writers[id] == STEP_NONE || narrow == DTYPE_F32 || storing->narrow != narrow) return NULL;
+    if (is_added_onto(storing->plan, id)) return NULL;
+    if (is_plain_result(storing, id)) return "a product makes it of rounded factors";
+    return is_put_together(storing, id) ? "it is put together of such values" : NULL;
+}
+
 // What speaks against it, but a choice may overrule: a step that would now read what is rounded.
 static const char *objection(const Storing *storing, const Readers *readers) {
     const Step *other = readers->other;
@@ -132,13 +225,16 @@ static bool decide(const Storing *storing, ValueId id, const Readers *readers, D
     *decision = (Decision){.pass = "choose_precision", .place = place_of(storing, id)};
     DType asked = asked_type(storing, decision->place);
     *narrow = asked == DTYPE_F32 ? storing->narrow : asked;
-    if (readers->rounding == 0 && asked == DTYPE_F32) return false;
+    const char *excused = excuse(storing, id, *narrow);
+    if (readers->rounding == 0 && asked == DTYPE_F32 && !excused) return false;
     decision->what = arena_format(plan->arena, "store in %s", dtype_name(*narrow));
     decision->reason = refusal(storing, id, *narrow);
     bool is_possible = !decision->reason;
-    if (is_possible) decision->reason = objection(storing, readers);
+    if (is_possible && !excused) decision->reason = objection(storing, readers);
     decision->made = !decision->reason;
-    if (decision->made)
+    if (decision->made && readers->other)
+        decision->reason = excused;
+    else if (decision->made)
         decision->reason = readers->rounding == 1 ? "one product reads it, and rounds it"
                                                   : arena_format(plan->arena, "%u products read it, and round it",
                                                                  readers->rounding);

@@ -23,6 +23,7 @@
 
 #include "passes/panels.h"
 #include "passes/pass_functions.h"
+#include "passes/step_cost.h"
 
 enum { LANES = 32, MOST_TILE_ROWS = 16 };
 // How far beyond its own band a step reads, for each of its elements: rows are swept four at once and in vectors of 32;
@@ -342,14 +343,7 @@ static void find_half(Bands *bands, Half half) {
 static void account(Bands *bands, Step *step) {
     const Graph *dims = bands->plan->dims;
     const Band *band = &step->band;
-    int64_t rows = graph_extent(dims, band->row), columns = graph_extent(dims, band->column);
-    double inside = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t first = row + band->low > 0 ? row + band->low : 0;
-        int64_t last = row + band->high < columns - 1 ? row + band->high : columns - 1;
-        if (last >= first) inside += (double)(last - first + 1);
-    }
-    double part = inside / ((double)rows * (double)columns), saved = step->flops * (1 - part);
+    double part = step_band_part(bands->plan, step), saved = step->flops * (1 - part);
     step->flops -= saved;
     const char *reason = arena_format(bands->scratch, "%.0f %% of %s by %s lie in the band", 100 * part,
                                       graph_dim_name(dims, band->row), graph_dim_name(dims, band->column));

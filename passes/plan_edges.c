@@ -9,6 +9,8 @@
 //     step 1 cut(B)/4  in %1 same     reads %1[b,..] for its own b only: thread t has those pieces already
 //     step 2 cut(C)/4  in %1 all      wait
 //
+// A sweep needs all of its operands: each of its blocks reads what other rows are made of.
+//
 // Threads take the same contiguous range of pieces in every step, so equal cuts mean equal threads.
 #include "base/planted.h"
 #include "passes/access.h"
@@ -40,7 +42,8 @@ static bool set_edges(const Edges *edges, uint32_t s) {
             continue;
         }
         const Cut *cut = plan_shared_cut(edges->plan, edges->nest, writer, s);
-        bool same = cut && (!(dim_list_set(&cut->dims) & ~own[k]) || PLANTED(edge_same_for_all));
+        bool is_own = cut && step->form != FORM_SWEEP && !(dim_list_set(&cut->dims) & ~own[k]);
+        bool same = is_own || (cut && PLANTED(edge_same_for_all));
         step->edges[k] = same ? EDGE_SAME : EDGE_ALL;
         if (!same && since_wait(edges, writer)) wait = !PLANTED(wait_forgotten);
     }

@@ -77,3 +77,16 @@ void step_cost(const Plan *plan, Step *step) {
     }
     for (uint32_t k = 0; k < step->output_count; k++) step->bytes += output_bytes(plan, step, k, &scattering);
 }
+
+double step_band_part(const Plan *plan, const Step *step) {
+    const Band *band = &step->band;
+    if (!band->is_set) return 1;
+    int64_t rows = graph_extent(plan->dims, band->row), columns = graph_extent(plan->dims, band->column);
+    double inside = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t first = row + band->low > 0 ? row + band->low : 0;
+        int64_t last = row + band->high < columns - 1 ? row + band->high : columns - 1;
+        if (last >= first) inside += (double)(last - first + 1);
+    }
+    return inside / ((double)rows * (double)columns);
+}

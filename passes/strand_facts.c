@@ -60,10 +60,12 @@ static DimList plain_sum(const Plan *plan, const Step *step) {
     return summed;
 }
 
-// Dims along which every output of a step can be cut: rows and batch dims, not lanes, panels or what is summed over.
+// Dims along which every output of a step can be cut: rows and batch dims, not lanes, panels or what is summed over. A
+// sweep has blocks of its own.
 static void find_cuttable(const Plan *plan, const Step *step, StepFacts *facts) {
     facts->rows = INT64_MAX;
-    if (step->engine != ENGINE_TILES || has_scatter(step) || facts->writes_state) return;
+    bool has_loops = step->engine == ENGINE_TILES && step->form != FORM_SWEEP;
+    if (!has_loops || has_scatter(step) || facts->writes_state) return;
     DimSet dims = ~step->inner;
     for (uint32_t k = 0; k < step->output_count; k++) {
         const Value *value = &plan->values[step->outputs[k]];

@@ -80,7 +80,7 @@ static bool sums_have_outputs(const Parts *parts) {
 static bool find_parts(Parts *parts, const Plan *plan, const Step *step, Arena *arena) {
     uint32_t nodes = graph_nodes(step->region);
     *parts = (Parts){.plan = plan, .step = step, .region = step->region};
-    if (step->form == FORM_MAP || step->engine != ENGINE_TILES) return false;
+    if (step->form == FORM_MAP || step->form == FORM_SWEEP || step->engine != ENGINE_TILES) return false;
     parts->above = ARENA_ARRAY(arena, bool, nodes);
     parts->sum = ARENA_ARRAY(arena, bool, nodes);
     parts->rest = ARENA_ARRAY(arena, bool, nodes);

@@ -84,6 +84,7 @@ bool step_may_write_over(const Plan *plan, const Step *step, uint32_t output, ui
                          Arena *scratch) {
     DimSet dims = dim_list_set(&plan->values[step->operands[k]].order);
     bool is_own = !(dims & ~access.own), is_own_summed = !(dims & ~access.own_summed);
+    if (step->form == FORM_SWEEP) return false;   // other blocks read it, too
     if (step->engine != ENGINE_TILES) return is_added(plan, step, k);
     if (cut_sums_rounds(plan, step)) return false;
     Scattering scattering = scattering_of(step->region);

@@ -181,6 +181,9 @@ static bool is_for_processors(const Plan *plan, const char *name, Diags *diags) 
         return diag_error(diags, (Place){0}, "value %u of '%s' is stored in %s: that is a plan for a GPU", id, name,
                           dtype_name(value->dtype));
     }
+    for (uint32_t s = 0; s < plan->step_count; s++)
+        if (plan->steps[s].form == FORM_SWEEP)
+            return diag_error(diags, (Place){0}, "step %u of '%s' is a sweep: that is a plan for a GPU", s, name);
     return true;
 }
 

@@ -111,3 +111,12 @@ INLINE void HALF(keep)(Halves *a, int lower, int begin, int end, int part) {
                                        depth + 1 >= begin && depth + 1 < end);
     }
 }
+
+// ---- rows that a product has left in registers, before exchange_four: of 16 lanes, which are summed indices now
+
+INLINE void HALF(rows_of_sums)(Halves *a, const float *upper, const float *lower) {
+    a[0] = HALF(round)(upper[0], upper[1]);
+    a[1] = HALF(round)(lower[0], lower[1]);
+    a[2] = HALF(round)(upper[2], upper[3]);
+    a[3] = HALF(round)(lower[2], lower[3]);
+}

@@ -37,7 +37,8 @@ static const char *lane_text(const Printer *printer, const char *part) {
 bool goes_by_fours(const Printer *printer, uint32_t number) {
     const TileOp *op = printer_op(printer, number);
     if (!printer->tensor || printer->rolled_vectors || (op->kind != TILE_LOAD && op->kind != TILE_STORE)) return false;
-    if (printer->lanes_loop == TILE_NONE || printer->shapes[number] != (SHAPE_ROWS | SHAPE_LANES)) return false;
+    if (printer->tensor->registers || printer->lanes_loop == TILE_NONE) return false;
+    if (printer->shapes[number] != (SHAPE_ROWS | SHAPE_LANES)) return false;
     if (printer->lane_limit && printer_op(printer, printer->lanes_loop)->extent % FOUR != 0) return false;
     DType dtype = printer->program->buffers[op->buffer].dtype;
     if (dtype != DTYPE_F32 && dtype != DTYPE_BF16 && dtype != DTYPE_F16) return false;

@@ -125,8 +125,18 @@ static const char *fill(const Printer *printer, const char *format, const char *
     return text_string(&text);
 }
 
+// Of a difference in one instruction more than the function takes.
+static const char *fast_exp_text(const Printer *printer, const TileOp *of, const TileOp *op) {
+    bool is_difference = of->kind == TILE_MAP && of->function == OP_SUB;
+    if (!is_difference) return arena_format(printer->arena, "fast_exp(%s)", value_text(printer, op->operands[0]));
+    return arena_format(printer->arena, "fast_exp_of(%s, %s)", value_text(printer, of->operands[0]),
+                        value_text(printer, of->operands[1]));
+}
+
 static const char *map_text(const Printer *printer, const TileOp *op) {
     const char *operands[4];
+    bool is_rounded = printer->tensor && printer->tensor->registers;
+    if (is_rounded && op->function == OP_EXP) return fast_exp_text(printer, printer_op(printer, op->operands[0]), op);
     for (int i = 0; i < op->operand_count; i++) operands[i] = value_text(printer, op->operands[i]);
     DType dtype = printer_op(printer, op->operands[0])->dtype;
     const char *format = any_format(op->function, dtype);
@@ -143,7 +153,14 @@ static const char *table_text(const Printer *printer, uint32_t number) {
     return op->dtype == DTYPE_BOOL ? arena_format(printer->arena, "%s != 0", element) : element;
 }
 
+static const RegisterText *registers_of(const Printer *printer, const TileOp *op) {
+    bool is_local = printer->program->buffers[op->buffer].local && printer->tensor;
+    return is_local ? &printer->tensor->registers[op->buffer] : NULL;
+}
+
 static const char *load_text(const Printer *printer, const TileOp *op) {
+    const RegisterText *registers = registers_of(printer, op);
+    if (registers) return registers->load;
     const char *element = arena_format(printer->arena, "b%d[%s]", op->buffer, address_text(printer, &op->index));
     DType dtype = printer->program->buffers[op->buffer].dtype;
     if (dtype == DTYPE_BF16 || dtype == DTYPE_F16)
@@ -195,6 +212,12 @@ static bool lanes_are_apart(const Printer *printer, const TileOp *op) {
 static void print_write(Printer *printer, uint32_t number) {
     const TileOp *op = printer_op(printer, number);
     bool wide = printer->shapes[number] & SHAPE_LANES, adds = op->kind == TILE_SCATTER_ADD;
+    const RegisterText *registers = registers_of(printer, op);
+    if (registers) {
+        const char *stored = value_text(printer, op->operands[0]);
+        print_line(printer, "%s", fill(printer, registers->store, &stored));
+        return;
+    }
     if (wide && !(address_shape(printer, op) & SHAPE_LANES)) BUG("lanes of %s meet in one element", printer->symbol);
     // A loop of one round, whose other rows or lanes are masked, may be in no address.
     uint8_t alone = !printer->tensor ? 0

@@ -12,7 +12,7 @@
 // After all rounds everything is back where it was. Compiling takes a quarter of the time and half of the registers;
 // and what runs once is fetched from memory as slowly as it is long.
 #include "base/diag.h"
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/print_tensor.h"
 
 // Instructions of a nest that unrolling may make; loads of a round from which on other rounds' need not be under way at
 // the same time.
@@ -71,8 +71,12 @@ static bool is_long(const Length *round, int rounds) {
     return rounds > 1 && rounds * round->cost > LONG_NEST && (round->loads == 0 || round->loads >= MANY_LOADS);
 }
 
+// The tile of a sweep: what it makes is a factor of the next product, register by register.
+static bool in_registers(const Printer *printer) { return printer->tensor && printer->tensor->registers; }
+
 bool rows_are_long(const Printer *printer, uint32_t begin, uint32_t end) {
     Length round = {0};
+    if (in_registers(printer)) return false;
     add_shape(printer, begin, end, SHAPE_ROWS, 1, &round);
     add_shape(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, printer->vectors, &round);
     return is_long(&round, printer->rows);
@@ -93,7 +97,7 @@ bool rolls_rows(const Printer *printer, uint32_t begin, uint32_t end) {
 bool rolls_vectors(const Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
     Length round = {0};
     add_shape(printer, begin, end, shape, 1, &round);
-    return printer->rows == 1 && is_long(&round, printer->vectors);
+    return printer->rows == 1 && is_long(&round, printer->vectors) && !in_registers(printer);
 }
 
 // ---- passing parts on

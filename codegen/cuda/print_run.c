@@ -141,12 +141,14 @@ static int open_row_nest(Printer *printer, uint32_t begin, uint32_t end) {
 }
 
 static int open_vector_nest(Printer *printer, uint32_t begin, uint32_t end, uint8_t shape) {
+    const Tensor *tensor = printer->tensor;
+    const char *own_lane = !tensor ? "16 * v + lane" : tensor->registers ? "PAIR_LANE(v)" : "OWN_LANE(v)";
     int open = open_parts(printer, "v", printer->vectors, printer->rolled_vectors);
     bool is_used =
         printer->lane_limit || uses_element(printer, begin, end, SHAPE_ROWS | SHAPE_LANES, shape, printer->lanes_loop);
     if (open && is_used)
         print_line(printer, "const int %s = %s + %s;", loop_element(printer, printer->lanes_loop),
-                   loop_base(printer, printer->lanes_loop), printer->tensor ? "OWN_LANE(v)" : "16 * v + lane");
+                   loop_base(printer, printer->lanes_loop), own_lane);
     if (!printer->lane_limit) return open;
     print_line(printer, "if (%s < %s) {", loop_element(printer, printer->lanes_loop), printer->lane_limit);
     return open + 1;

@@ -14,6 +14,11 @@
 enum { TENSOR_LINE = 128 };   // most bytes of the sum that are one stage of a row or lane
 enum { BARRIER_ROOM = 1024 }; // behind a ring of boxes: a multiple of what these begin at
 
+// In a sweep, what stands for a local buffer: of an element loaded, and a format for what is done with one stored.
+typedef struct {
+    const char *load, *store;
+} RegisterText;
+
 // How a block of threads shares a tile: warps side by side, each with tiles of 16 rows and 8 lanes.
 typedef struct Tensor {
     TensorTile tile;
@@ -26,6 +31,7 @@ typedef struct Tensor {
     const char *at;              // which of the tile's stages is copied
     const bool *is_shared;       // by buffer: it lies in the chain's shared memory; NULL: none does
     const bool *is_copied;       // in a chain, by buffer: stages are copied from there
+    const RegisterText *registers;   // by buffer, in the tile of a sweep: lanes are as mma.sync leaves them
 } Tensor;
 
 Tensor tensor_of(const TileProgram *program);

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "codegen/cuda/chain.h"
 #include "codegen/cuda/library.h"
-#include "codegen/cuda/print_tensor.h"
+#include "codegen/cuda/sweep.h"
 #include "codegen/link.h"
 
 // A product and a sum are two roundings; division, roots and subnormals as IEEE 754 has them.
@@ -148,6 +148,44 @@ static void add_chain(Printing *printing, const ChainKernel *chain) {
     printing->report->print_seconds += clock_seconds() - start;
 }
 
+static void add_sweep(Printing *printing, const SweepProgram *sweep, const bool *aliased, const char *symbol) {
+    Arena *arena = printing->code->arena;
+    check_program(printing, sweep->tile);
+    for (int k = 0; k < sweep->sweeping.outer_count; k++) check_program(printing, sweep->ends[k]);
+    double start = clock_seconds();
+    uint32_t count = tile_given(sweep->tile);
+    CudaBuffer *buffers = ARENA_ARRAY(arena, CudaBuffer, count + 1);
+    for (uint32_t b = 0; b < count; b++) {
+        const TileBuffer *buffer = &sweep->tile->buffers[b];
+        buffers[b] = (CudaBuffer){.bytes = (size_t)buffer->elements * dtype_bytes(buffer->dtype),
+                                  .read = !buffer->written,
+                                  .written = buffer->written};
+    }
+    SweepShape shape = sweep_shape(sweep);
+    CudaKernel *kernel = new_kernel(printing);
+    *kernel = (CudaKernel){.name = arena_copy(arena, symbol),
+                           .buffer_count = count,
+                           .buffers = buffers,
+                           .threads = (uint32_t)shape.threads,
+                           .shared_bytes = shape.shared_bytes};
+    kernel->text = print_sweep(arena, sweep, aliased, kernel->name);
+    printing->report->print_seconds += clock_seconds() - start;
+}
+
+// Its kernel, and how many blocks of it.
+static uint32_t kernel_of_sweep(Printing *printing, const Plan *plan, const Step *step, uint32_t *blocks) {
+    double start = clock_seconds();
+    const SweepProgram *sweep = tile_lower_sweep(printing->scratch, plan, step, printing->target);
+    const bool *aliased = step_aliased(printing->scratch, plan, step);
+    const char *symbol = sweep_symbol(printing->scratch, sweep, aliased);
+    *blocks = (uint32_t)sweep_shape(sweep).blocks;
+    printing->report->lower_seconds += clock_seconds() - start;
+    printing->report->kernels++;
+    uint32_t number = find_kernel(printing->code, symbol);
+    if (number == printing->code->kernel_count) add_sweep(printing, sweep, aliased, symbol);
+    return number;
+}
+
 static uint32_t kernel_of_step(Printing *printing, const Plan *plan, const Step *step) {
     double start = clock_seconds();
     bool is_tensor = step->tensor.kind != TENSOR_NONE;
@@ -218,6 +256,10 @@ static void find_after(const Plan *plan, const Order *order, uint32_t n, uint64_
 static void choose_kernel(Printing *printing, const Plan *plan, const Step *step, CudaLaunch *launch) {
     if (step->engine == ENGINE_BLAS) {
         launch->product = cuda_product_of(printing->code->arena, plan, step);
+        return;
+    }
+    if (step->form == FORM_SWEEP) {
+        launch->kernel = kernel_of_sweep(printing, plan, step, &launch->blocks);
         return;
     }
     uint32_t kernel = kernel_of_step(printing, plan, step);

@@ -104,7 +104,17 @@ INLINE unsigned round_tf32(unsigned bits) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(bits)));
     return rounded;
 }
+INLINE float fast_exp2(float x) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+}
 #endif
+
+// exp(x) and exp(x - y) as far as 16 bits can tell.
+#define LOG2_E 1.44269504f
+INLINE float fast_exp(float x) { return fast_exp2(x * LOG2_E); }
+INLINE float fast_exp_of(float x, float y) { return fast_exp2(fmaf(x, LOG2_E, -(y * LOG2_E))); }
 
 // Of all threads that a body is for.
 #define block_barrier() WHOLE_BLOCK()
@@ -137,6 +147,7 @@ INLINE void move_16(void *to, const void *from, int bytes) {
 // A thread's r-th row and v-th lane of its warp's part of the block, behind exchange_four.
 #define OWN_ROW(r) (own_row + 16 * ((r) / 2) + 8 * ((r) % 2))
 #define OWN_LANE(v) (own_lane + 16 * ((v) / 4) + (v) % 4)
+#define PAIR_LANE(v) (2 * (WARP_LANE & 3) + 8 * ((v) / 2) + (v) % 2)   // before it
 #define FIRST_LANE (2 * (WARP_LANE & 2) + 8 * (WARP_LANE & 1))
 
 // ---- sums: two of each 8 lanes as they are multiplied, four side by side for what follows
@@ -154,6 +165,16 @@ INLINE void exchange_four(float *sums) {
     sums[1] = is_odd ? second : sums[1];
     sums[2] = is_odd ? sums[2] : first;
     sums[3] = is_odd ? sums[3] : second;
+}
+
+// Of a row: the four threads that have its lanes.
+INLINE float quad_sum(float value) {
+    value += __shfl_xor_sync(0xffffffffu, value, 1, 32);
+    return value + __shfl_xor_sync(0xffffffffu, value, 2, 32);
+}
+INLINE float quad_maximum(float value) {
+    value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, 1, 32));
+    return fmaxf(value, __shfl_xor_sync(0xffffffffu, value, 2, 32));
 }
 
 // Four lanes side by side in memory, from a multiple of as many on.

@@ -9,7 +9,8 @@ static const char *colour_of(const DrawnNode *node) {
     if (node->engine == ENGINE_BLAS) return "#f3e3b3";
     switch (node->form) {
     case FORM_ROW: return "#cfe3f3";
-    case FORM_PRODUCT: return "#f8d9c4";
+    case FORM_PRODUCT:
+    case FORM_SWEEP: return "#f8d9c4";
     default: return "#c9ecdf";
     }
 }

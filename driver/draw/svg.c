@@ -20,7 +20,7 @@ static const DrawnNode *node_at(const Picture *picture, uint32_t node) {
 
 static const char *form_class(const DrawnNode *node) {
     if (node->engine == ENGINE_BLAS) return "sd-blas";
-    return node->form == FORM_ROW ? "sd-row" : node->form == FORM_PRODUCT ? "sd-product" : "sd-map";
+    return node->form == FORM_ROW ? "sd-row" : form_multiplies(node->form) ? "sd-product" : "sd-map";
 }
 
 static const char *space_class(const DrawnEdge *edge) {

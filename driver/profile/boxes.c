@@ -76,7 +76,7 @@ uint32_t *box_table_add(BoxTable *table, const Plan *plan, double runs) {
 static const double bound_from = 2.0 / 3;   // of the memory's bandwidth
 
 static Cause cause_of(const ProfileBox *box, double bandwidth) {
-    if (box->form == FORM_PRODUCT) return CAUSE_CONTRACTION;
+    if (form_multiplies(box->form)) return CAUSE_CONTRACTION;
     bool bound_by_bandwidth = box->seconds > 0 && box->far_bytes >= bound_from * bandwidth * box->seconds;
     return box->flops == 0 || bound_by_bandwidth ? CAUSE_MEMORY : CAUSE_POINTWISE;
 }

@@ -181,7 +181,7 @@ static void set_peaks(Meter *meter) {
     for (size_t i = 0; i < profile->table.count; i++) {
         ProfileBox *box = &profile->table.boxes[i];
         box->peak = gpu_roof(gpu, box->tensor);
-        if (box->form == FORM_PRODUCT) flops[box->tensor] += box->flops;
+        if (form_multiplies(box->form)) flops[box->tensor] += box->flops;
     }
     for (TensorKind kind = TENSOR_NONE; kind <= TENSOR_F16; kind++)
         if (flops[kind] > flops[most]) most = kind;

@@ -27,7 +27,7 @@ typedef struct {
 
 static double work_of(const Predictor *predictor, Form form, double flops, double bytes) {
     const ProbeResult *machine = &predictor->profile->machine;
-    return flops / machine->fma_flops + (form == FORM_PRODUCT ? 0 : bytes / machine->read_bandwidth);
+    return flops / machine->fma_flops + (form_multiplies(form) ? 0 : bytes / machine->read_bandwidth);
 }
 
 // Seconds per unit of work of the boxes of one label, or, with NULL, of one form; negative when there are none.

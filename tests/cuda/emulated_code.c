@@ -149,7 +149,7 @@ static uint32_t collect(const CudaKernel *kernel, const CudaLaunch *launch, char
 
 static void *place_of(const Region *regions, uint32_t count, const char *home) {
     for (uint32_t k = 0; k < count; k++)
-        if (home >= regions[k].home && home < regions[k].home + regions[k].bytes)
+        if (home == regions[k].home || (home > regions[k].home && home < regions[k].home + regions[k].bytes))
             return regions[k].inside + (home - regions[k].home);
     BUG("a buffer has no region");
 }

@@ -125,6 +125,8 @@ typedef struct {
     float x, y;
 } float2;
 
+static inline float fast_exp2(float x) { return exp2f(x); }
+
 static inline Halves halves_kept(Halves both, bool first, bool second) {
     return (Halves){first ? both.first : 0, second ? both.second : 0};
 }

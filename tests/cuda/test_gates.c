@@ -20,6 +20,7 @@
 #include "codegen/cuda/persist.h"
 #include "tests/cuda/cubin.h"
 #include "tests/cuda/model_plans.h"
+#include "tests/cuda/sweep_plan.h"
 #include "tests/cuda/warpgroup_plan.h"
 #include "tests/skipped.h"
 
@@ -58,14 +59,15 @@ static bool has_text(const CudaKernel *kernel, const char *what) {
     return strstr(kernel->text->body, what) || strstr(kernel->text->before, what);
 }
 
-// Three blocks of 128 threads, or one of 256, find registers on a multiprocessor; what the text says in tensor cores,
-// asynchronous copies and loads of matrices is that in machine code.
+// Three blocks of 128 threads, or one of 256, find registers on a multiprocessor, of merged sweeps two of 128; what the
+// text says in tensor cores, asynchronous copies and loads of matrices is that in machine code.
 static void check_tensor(const CudaKernel *kernel, const CudaObject *object, const Target *target, TensorGate *gate) {
     const CudaUsage *usage = usage_of(object, kernel->name);
     int products = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HMMA);
     int copies = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDGSTS);
     int matrices = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDSM);
-    int most = kernel->threads > 128 ? MOST_LARGE_REGISTERS : MOST_TENSOR_REGISTERS;
+    bool is_large = kernel->threads > 128 || has_text(kernel, "rows_of_sums_");
+    int most = is_large ? MOST_LARGE_REGISTERS : MOST_TENSOR_REGISTERS;
     if (usage->registers > most) fail_msg("%s takes %d registers", kernel->name, usage->registers);
     if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
         fail_msg("%s spills", kernel->name);
@@ -117,6 +119,28 @@ static void check_chain(const CudaKernel *kernel, const CudaObject *object, cons
     if (usage->spill_store_bytes + usage->spill_load_bytes + usage->stack_bytes > 0)
         fail_msg("%s spills", kernel->name);
 }
+
+// As many blocks as the text says find registers on a multiprocessor; products of tiles are in tensor cores, and what
+// they read is copied and loaded as matrices.
+static void check_sweep(const CudaKernel *kernel, const CudaObject *object, const Target *target) {
+    const CudaUsage *usage = usage_of(object, kernel->name);
+    int products = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_HMMA);
+    int copies = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDGSTS);
+    int matrices = cubin_count(object->cubin, object->cubin_bytes, kernel->name, OPCODE_LDSM);
+    int resident = (int)kernel->text->resident;
+    print_message("    %s: %u threads, %d blocks at once, %d registers, %zu bytes of shared memory; %d HMMA in %d "
+                  "instructions\n",
+                  kernel->name, kernel->threads, resident, usage->registers, kernel->shared_bytes, products,
+                  cubin_instructions(object->cubin, object->cubin_bytes, kernel->name));
+    assert_true(resident > 0 && usage->registers * (int)kernel->threads * resident <= ALL_REGISTERS);
+    assert_true((double)kernel->shared_bytes <= target->l1_bytes);
+    if (products < 16 || copies < 4 || matrices < 8)
+        fail_msg("%s: %d HMMA, %d LDGSTS, %d LDSM", kernel->name, products, copies, matrices);
+    if (usage->spill_store_bytes + usage->stack_bytes > 0)
+        fail_msg("%s spills %zu bytes", kernel->name, usage->spill_store_bytes);
+}
+
+static bool is_sweep(const CudaKernel *kernel) { return strncmp(kernel->name, "sweep", 5) == 0; }
 
 // What ptxas says of every kernel; the ones that spill are named, products must not.
 static const CudaUsage *check_usage(const CudaCode *code, const CudaImages *images, const CubinReport *cubins) {
@@ -183,6 +207,8 @@ static void compile_chosen(const char *name, ModelCase which, const char *choice
         const CudaObject *object = &cubins.objects[images.cubin_of[i]];
         if (strncmp(code->kernels[i].name, "chain", 5) == 0)
             check_chain(&code->kernels[i], object, &target);
+        else if (is_sweep(&code->kernels[i]))
+            check_sweep(&code->kernels[i], object, &target);
         else if (code->kernels[i].map_count > 0)
             check_warpgroup(&code->kernels[i], object, &target, &warpgroups);
         else if (code->kernels[i].shared_bytes > 0)
@@ -317,6 +343,44 @@ static void warpgroups(void **state) {
     }
 }
 
+// Attention of long sequences, forward and backward: three sweeps.
+static void compile_sweeps(SweepCase how, const char *architecture) {
+    Arena *arena = arena_create();
+    Target target;
+    assert_true(target_of_gpu(architecture, &target));
+    how.parts = SWEEP_ALL, how.mask = MASK_CAUSAL, how.in_one = true;
+    how.queries = how.keys = 1024, how.heads = 4, how.batch = 2;
+    // Two results of 128 lanes leave registers for tiles of half as many columns.
+    how.columns = how.width > 64 ? 32 : 64;
+    const Plan *plan = sweep_plan(arena, &how, &target);
+    CudaCode *code = codegen_cuda(&plan, &how.name, 1, &target, NULL, diags_create(arena));
+    assert_non_null(code);
+    CudaImages images;
+    CubinReport cubins = compile(arena, code, architecture, &images);
+    check_usage(code, &images, &cubins);
+    print_message("%s, %s, lines of %d, blocks of %d rows:\n", how.name, architecture, how.width ? how.width : 64,
+                  how.rows ? how.rows : 64);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < code->kernel_count; i++) {
+        if (!is_sweep(&code->kernels[i])) continue;
+        check_sweep(&code->kernels[i], &cubins.objects[images.cubin_of[i]], &target);
+        found++;
+    }
+    assert_int_equal(found, 3);
+    cuda_code_free(code);
+    arena_free(arena);
+}
+
+static void sweeps(void **state) {
+    (void)state;
+    for (int width = 64; width <= 128; width += 64) {
+        compile_sweeps((SweepCase){.name = "sweeps", .rows = 128, .width = width}, "sm_90a");
+        compile_sweeps((SweepCase){.name = "sweeps in f16", .width = width, .in_f16 = true}, "sm_80");
+    }
+    compile_sweeps((SweepCase){.name = "dropped", .rows = 128, .dropped = true}, "sm_90a");
+    compile_sweeps((SweepCase){.name = "capped", .capped = true}, "sm_90a");
+}
+
 static void character_model(void **state) {
     (void)state;
     for (FuseLevel level = takes_all() ? FUSE_NONE : FUSE_ALL; level <= FUSE_ALL; level++)
@@ -417,6 +481,7 @@ int main(void) {
         cmocka_unit_test(tensor_cores_in_bf16),
         cmocka_unit_test(tensor_cores_in_f16),
         cmocka_unit_test(warpgroups),
+        cmocka_unit_test(sweeps),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_free(arena);

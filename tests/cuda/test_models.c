@@ -73,7 +73,8 @@ static double rounding_of(const SideBySide *side) {
 // Tensor cores: none, all products that can go there without and with rounding of their factors.
 typedef enum { TENSOR_ABSENT, TENSOR_EXACT, TENSOR_ROUNDS } TensorUse;
 
-#define ALL_PRODUCTS "make product by tensor cores\nmake product by warpgroups\n"
+// Sweeps have tests of their own: no processor does them.
+#define ALL_PRODUCTS "make product by tensor cores\nmake product by warpgroups\nforbid sweep\n"
 
 static void run_chosen(ModelCase which, int runs, bool with_reference, TensorUse tensor, const char *choices) {
     Arena *arena = arena_create();

@@ -49,7 +49,7 @@ endif()
 # Generated CUDA kernels on a CPU: compiled by the C compiler of this build, run by fibers.
 add_library(emulation STATIC cuda/emulator.c cuda/emulated_tensor.c cuda/emulated_warpgroup.c cuda/emulated_map.c
   cuda/emulated_code.c cuda/side_by_side.c
-  cuda/model_plans.c cuda/tensor_plan.c cuda/warpgroup_plan.c)
+  cuda/model_plans.c cuda/tensor_plan.c cuda/warpgroup_plan.c cuda/emulated_plan.c cuda/sweep_plan.c cuda/sweep_text.c)
 target_compile_definitions(emulation PRIVATE C_COMPILER="${CMAKE_C_COMPILER}" SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 target_link_libraries(emulation PUBLIC driver ${CMAKE_DL_LIBS})
 sinter_test(cuda models emulation)
@@ -59,6 +59,8 @@ add_dependencies(test_cuda_train fake_cuda fake_nvrtc)
 set_tests_properties(cuda.train PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${FAKE_GPU};SINTER_FAKE_LIBRARY=old")
 sinter_test(cuda faults emulation)
 sinter_test(cuda warpgroup emulation)
+sinter_test(cuda sweeps emulation)
+sinter_test(cuda sweep_models emulation)
 sinter_test(cuda order emulation)
 sinter_test(cuda merge emulation)
 sinter_test(cuda persist emulation)

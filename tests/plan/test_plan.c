@@ -112,7 +112,7 @@ static void wrong_texts(void **state) {
     expect_complaint("graph \"x\"\n", "expected 'plan'");
     expect_complaint(edited("value %2 temp", "value %3 temp"), "value %3 comes where 2 should");
     expect_complaint(edited("step 1 product", "step 2 product"), "step 2 comes where 1 should");
-    expect_complaint(edited("row \"centre\"", "column \"centre\""), "expected map, row, product or chain");
+    expect_complaint(edited("row \"centre\"", "column \"centre\""), "expected map, row, product or sweep");
     expect_complaint(edited("in %2 same", "in %9 same"), "there is no value %9");
     expect_complaint(edited("f32[B] @", "f33[B] @"), "unknown type 'f33'");
     expect_complaint(edited("F/2, C", "F/0, C"), "divisor");
