@@ -43,6 +43,7 @@ static SweepPanel panel_of(const Lowering *lowering, const Sweeping *sweeping, N
                         .width = (int)graph_extent(lowering->plan->dims, contiguous)};
     for (int i = 0; i < sweeping->places.rank; i++)
         panel.places[i] = view.stride[sweeping->places.dims[i]];
+    for (int i = 0; i < sweeping->shared.rank; i++) panel.shared[i] = view.stride[sweeping->shared.dims[i]];
     return panel;
 }
 
@@ -147,6 +148,7 @@ static void lower_tile(SweepProgram *sweep, Lowering *lowering) {
     const Sweeping *sweeping = &sweep->sweeping;
     open_rows(lowering, sweeping);
     find_panels(lowering, sweep);
+    lower_open_each(lowering, sweeping->shared);
     lower_open(lowering, LOOP_LANES, one(sweeping->swept), 0, sweep->tensor.lanes, false);
     define_inner(lowering, sweeping);
     if (sweeping->lse != NODE_NONE) {

@@ -136,6 +136,7 @@ TileProgram *tile_lower_tensor(Arena *arena, const Plan *plan, const Step *step,
 // A sweep: a program for one tile, and one for what becomes of each outer product's sums.
 //
 //     loop B  rows T 1024 step 128  lanes S 1024 step 64        loop B  rows T 1024 step 128  lanes D 64 step 64
+//                                  (loops over what is shared stand before the lanes)
 //       %5 = zero                  the first inner product        %4 = zero             the outer product
 //       ...                                                       ...
 //       store limit %9             what lse is of                 store b3[..] %8
@@ -147,7 +148,7 @@ TileProgram *tile_lower_tensor(Arena *arena, const Plan *plan, const Step *step,
 // buffers: a backend has them in registers.
 typedef struct {
     int buffer;                  // -1: none
-    int64_t offset, places[MAX_RANK];   // elements; from one index of a place to the next
+    int64_t offset, places[MAX_RANK], shared[MAX_RANK];   // elements; from one index of a place to the next
     int64_t pitch;               // from one row, or column, to the next
     int width;                   // side by side
 } SweepPanel;

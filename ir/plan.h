@@ -261,7 +261,8 @@ const char *step_box_refusal(const Plan *plan, const Step *step);
 enum { SWEEP_MOST = 2 };
 typedef struct {
     DimId rows, swept;
-    DimList places;                // the tile's other dims, in the order of the first inner product
+    DimList places;                // the tile's other dims, in the order of the first inner product, but for
+    DimList shared;                // what outer products sum over besides: heads that share keys, in keys' gradient
     NodeId inner[SWEEP_MOST], outer[SWEEP_MOST];
     NodeId inner_rows[SWEEP_MOST], inner_lanes[SWEEP_MOST];   // factors: views with rows, and with the swept dim
     NodeId outer_tile[SWEEP_MOST], outer_lanes[SWEEP_MOST];   // what is computed of the tile, and a view

@@ -17,8 +17,9 @@ typedef struct {
     const bool *live;
     Arena *arena;
     Sweeping *sweep;
-    bool *of_tile;   // by node: depends on an inner product
-    uint8_t *outers; // which outer ones it depends on, a bit each
+    bool *of_tile;     // by node: depends on an inner product
+    uint8_t *outers;   // which outer ones it depends on, a bit each
+    DimSet shared;     // what these sum over beside the swept dim
 } Finding;
 
 static const Node *node_at(const Finding *finding, NodeId id) {
@@ -33,12 +34,16 @@ static bool is_view(const Finding *finding, NodeId id) {
 
 // ---- the products
 
+// The longest dim of the tile that the other factor lacks; heads that share keys are another one.
 static const char *find_rows(Finding *finding, const Node *tile, const Node *lanes) {
     Sweeping *sweep = finding->sweep;
     DimId rows = DIM_NONE;
-    for (int i = 0; i < tile->order.rank; i++)
-        if (tile->order.dims[i] != sweep->swept && !dim_in(lanes->dims, tile->order.dims[i]))
-            rows = tile->order.dims[i];
+    for (int i = 0; i < tile->order.rank; i++) {
+        DimId dim = tile->order.dims[i];
+        if (dim == sweep->swept || dim_in(lanes->dims, dim)) continue;
+        bool is_longer = rows == DIM_NONE || graph_extent(finding->region, dim) >= graph_extent(finding->region, rows);
+        if (is_longer) rows = dim;
+    }
     if (rows == DIM_NONE) return "multiplies its tiles with what has their rows";
     if (sweep->rows != DIM_NONE && sweep->rows != rows) return "has outer products of other rows";
     sweep->rows = rows;
@@ -60,6 +65,9 @@ static const char *add_outer(Finding *finding, NodeId id) {
     sweep->outer_lanes[k] = lanes;
     if (dim_count(own) != 1) return "has an outer product with more than one dim of lanes";
     sweep->lanes[k] = dim_first(own);
+    DimSet shared = node->attr.set & ~dim_bit(sweep->swept);
+    if (k > 0 && shared != finding->shared) return "has outer products that sum over different dims";
+    finding->shared = shared;
     return find_rows(finding, node_at(finding, node->operands[tile]), node_at(finding, lanes));
 }
 
@@ -89,7 +97,7 @@ static const char *add_node(Finding *finding, NodeId id) {
         finding->of_tile[id] |= finding->of_tile[node->operands[k]];
         finding->outers[id] |= finding->outers[node->operands[k]];
     }
-    if (node->op == OP_CONTRACT && node->attr.set == dim_bit(sweep->swept)) {
+    if (node->op == OP_CONTRACT && dim_in(node->attr.set, sweep->swept)) {
         finding->outers[id] = (uint8_t)(1u << sweep->outer_count);
         finding->of_tile[id] = false;
         return add_outer(finding, id);
@@ -113,17 +121,23 @@ static const char *check_dims(const Finding *finding) {
     if (sweep->inner_count == 0 || sweep->outer_count == 0) return "has no products of products";
     const Node *first = node_at(finding, sweep->inner[0]);
     DimSet tile = first->dims;
-    sweep->places = dim_list_without(first->order, dim_bit(sweep->rows) | dim_bit(sweep->swept));
+    DimSet sides = dim_bit(sweep->rows) | dim_bit(sweep->swept);
+    sweep->places = dim_list_without(first->order, sides | finding->shared);
+    sweep->shared = dim_list_without(first->order, ~finding->shared);
+    if (finding->shared & (sides | ~tile)) return "sums over its rows, or over dims that its tiles lack";
+    if (finding->shared && sweep->lse != NODE_NONE) return "sums over more than its lse does";
     if (!dim_in(tile, sweep->rows) || !dim_in(tile, sweep->swept)) return "has tiles without rows";
     for (int k = 0; k < sweep->inner_count; k++) {
         bool has_rows = dim_in(node_at(finding, sweep->inner_rows[k])->dims, sweep->rows);
         if (node_at(finding, sweep->inner[k])->dims != tile) return "has inner products of several shapes";
         if (!has_rows || dim_in(node_at(finding, sweep->inner_lanes[k])->dims, sweep->rows))
             return "has an inner product whose rows and columns are not a factor's each";
+        if (node_at(finding, sweep->inner_rows[k])->dims & finding->shared)
+            return "has rows that move along what it sums over";
     }
     for (int k = 0; k < sweep->outer_count; k++) {
-        DimSet result = (tile & ~dim_bit(sweep->swept)) | dim_bit(sweep->lanes[k]);
-        if (node_at(finding, sweep->outer[k])->dims != result) return "sums over rows or places, too";
+        DimSet result = (tile & ~node_at(finding, sweep->outer[k])->attr.set) | dim_bit(sweep->lanes[k]);
+        if (node_at(finding, sweep->outer[k])->dims != result) return "has results of other dims than its tiles";
     }
     return NULL;
 }

@@ -109,13 +109,6 @@ static uint32_t output_of(const Step *step, ValueId id) {
     BUG("value %u is not among its writer's", id);
 }
 
-// Whether an operand in f32 of the result's dims goes into it otherwise than as a factor.
-static bool adds_to(const Storing *storing, const Step *step, const Node *user, NodeId operand, DimSet dims) {
-    const Node *node = graph_node(step->region, operand);
-    if (node->op != OP_OPERAND || node->dims != dims || user->op == OP_MUL || user->op == OP_CONTRACT) return false;
-    return storing->plan->values[step->operands[node->attr.integer]].dtype == DTYPE_F32;
-}
-
 // Whether a factor is stored in 16 bits, or, before anything is decided, will be as far as one can see.
 static bool is_narrow_factor(const Storing *storing, const Step *step, NodeId view) {
     const Plan *plan = storing->plan;
@@ -142,17 +135,18 @@ static bool is_plain_result(const Storing *storing, ValueId id) {
         !is_narrow_factor(storing, step, contraction.lanes_operand))
         return false;
     NodeId output = graph_output_at(region, output_of(step, id))->node;
-    bool *needed = ARENA_ARRAY(storing->plan->arena, bool, graph_nodes(region));
-    needed[output] = true;
-    for (NodeId n = output + 1; n-- > 0;) {
+    bool *is_made = ARENA_ARRAY(storing->plan->arena, bool, graph_nodes(region));
+    is_made[contraction.node] = true;
+    for (NodeId n = contraction.node + 1; n <= output; n++) {
         const Node *node = graph_node(region, n);
-        if (!needed[n]) continue;
-        for (uint32_t i = 0; i < node->operand_count; i++) {
-            if (adds_to(storing, step, node, node->operands[i], graph_node(region, output)->dims)) return false;
-            needed[node->operands[i]] = node->op != OP_CONTRACT;
+        for (uint32_t i = 0; i < node->operand_count; i++) is_made[n] |= is_made[node->operands[i]];
+        for (uint32_t i = 0; i < node->operand_count && is_made[n] && node->op != OP_MUL; i++) {
+            const Node *other = graph_node(region, node->operands[i]);
+            bool is_as_large = other->dims == graph_node(region, output)->dims && other->dtype == DTYPE_F32;
+            if (!is_made[node->operands[i]] && is_as_large) return false;
         }
     }
-    return graph_node(region, output)->dtype == DTYPE_F32;
+    return is_made[output] && graph_node(region, output)->dtype == DTYPE_F32;
 }
 
 // Of values in 16 bits, and nothing is computed.

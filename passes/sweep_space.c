@@ -94,7 +94,7 @@ static NodeId find_contract(const Step *step) {
 static bool is_outer(const TileSpace *space, const Step *step) {
     if (step->form != FORM_PRODUCT) return false;
     DimSet summed = graph_node(step->region, find_contract(step))->attr.set;
-    return summed == dim_bit(space->rows) || summed == dim_bit(space->columns);
+    return !(summed & ~space->dims) && dim_in(summed, space->rows) != dim_in(summed, space->columns);
 }
 
 static const char *consumer_refusal(const Sweeps *sweeps, const TileSpace *space, uint32_t s) {

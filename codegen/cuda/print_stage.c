@@ -172,25 +172,28 @@ void print_steps(Printer *printer, const Summing *summing) {
         print_line(printer, "const int steps = %lld;", (long long)(outer * ((loop->extent + depth - 1) / depth)));
         return;
     }
-    CHECK(outer == 1);
     print_bounds(printer, loop);
-    print_line(printer, "const int steps = int_maximum(0, end - begin + %d) / %d;", depth - 1, depth);
+    const char *name = outer == 1 ? "steps" : "each";
+    print_line(printer, "const int %s = int_maximum(0, end - begin + %d) / %d;", name, depth - 1, depth);
+    if (outer > 1) print_line(printer, "const int steps = %lld * each;", (long long)outer);
 }
 
 void print_stage_place(Printer *printer, const Summing *summing) {
     const TileOp *loop = depth_loop(printer, summing);
     int depth = printer->tensor->depth;
-    int64_t rounds = (loop->extent + depth - 1) / depth, inner = rounds;
+    // Stages of the innermost loop: along a band as many as there are at these rows.
+    long long stages_of_all = (long long)(loop->extent + depth - 1) / depth;
+    const char *each = loop->bounded ? "each" : arena_format(printer->arena, "%lld", stages_of_all);
+    int64_t inner = 1;
     const char *at = printer->tensor->at;
     for (int i = summing->loop_count - 1; i-- > 0;) {
         const TileOp *outer = printer_op(printer, summing->loops[i]);
         const char *wrap = i ? arena_format(printer->arena, " %% %lld", (long long)outer->extent) : "";
-        print_line(printer, "const int %s = %s / %lld%s;", loop_base(printer, summing->loops[i]), at, (long long)inner,
-                   wrap);
+        const char *stages = inner == 1 ? each : arena_format(printer->arena, "(%lld * %s)", (long long)inner, each);
+        print_line(printer, "const int %s = %s / %s%s;", loop_base(printer, summing->loops[i]), at, stages, wrap);
         inner *= outer->extent;
     }
-    const char *round =
-        summing->loop_count > 1 ? arena_format(printer->arena, "(%s %% %lld)", at, (long long)rounds) : at;
+    const char *round = summing->loop_count > 1 ? arena_format(printer->arena, "(%s %% %s)", at, each) : at;
     print_line(printer, "const int depth = %s%d * %s;", loop->bounded ? "begin + " : "", depth, round);
 }
 

@@ -35,7 +35,7 @@ typedef struct {
     const SweepProgram *sweep;
     const SweepShape *shape;
     const char *symbol, *kind; // "bf16"
-    uint32_t rows, columns;    // loops of the tile's program
+    uint32_t rows, shared, columns;    // loops of the tile's program
 } SweepPrinter;
 
 // ---- how a block does it
@@ -71,9 +71,12 @@ SweepShape sweep_shape(const SweepProgram *sweep) {
     shape.ring = shape.rows_stay ? shape.rows_bytes : 0;
     shape.shared_bytes = (size_t)(shape.ring + ring > shape.rows_bytes ? shape.ring + ring : shape.rows_bytes);
     shape.blocks = 1;
-    for (uint32_t i = 0; sweep->tile->ops[i].kind != TILE_ZERO; i++)
-        if (sweep->tile->ops[i].kind == TILE_LOOP && sweep->tile->ops[i].loop != LOOP_LANES)
-            shape.blocks *= tensor_rounds(&sweep->tile->ops[i]);
+    bool is_inside = false;
+    for (uint32_t i = 0; !is_inside; i++) {
+        const TileOp *op = &sweep->tile->ops[i];
+        if (op->kind == TILE_LOOP) shape.blocks *= tensor_rounds(op);
+        is_inside = op->kind == TILE_LOOP && op->loop == LOOP_ROWS;
+    }
     return shape;
 }
 
@@ -91,14 +94,13 @@ static bool begins_with_last(const SweepProgram *sweep) {
     return band->is_set && band->row == sweep->sweeping.rows && band->high < BAND_OPEN;
 }
 
-// What loops over places and rows are in this block, and what stands between them. Returns the loop of lanes.
+// What loops over places and rows are in this block, and what stands between them. Returns the loop inside of rows.
 static uint32_t print_places(Printer *printer, const SweepPrinter *printing) {
     int64_t inner = printing->shape->blocks;
     print_range(printer, 0, next_loop(printer, 0));
     for (uint32_t loop = next_loop(printer, 0);;) {
         const TileOp *op = printer_op(printer, loop);
         int64_t rounds = tensor_rounds(op);
-        if (op->loop == LOOP_LANES) return loop;
         const char *wrap =
             inner == printing->shape->blocks ? "" : arena_format(printer->arena, " %% %lld", (long long)rounds);
         inner /= rounds;
@@ -114,6 +116,7 @@ static uint32_t print_places(Printer *printer, const SweepPrinter *printing) {
         }
         uint32_t next = next_loop(printer, loop + 1);
         print_range(printer, loop + 1, next);
+        if (op->loop == LOOP_ROWS) return next;
         loop = next;
     }
 }
@@ -227,6 +230,21 @@ static int column_offset(const SweepProgram *sweep, int panel) {
     return offset;
 }
 
+// Where a factor along the swept dim begins, inside of the loops over what is shared.
+static const char *column_text(const SweepPrinter *printing, int k) {
+    const Printer *printer = &printing->printer;
+    const DimList *shared = &printing->sweep->sweeping.shared;
+    Text text = text_create(printer->arena);
+    text_append(&text, "columns%d", k);
+    uint32_t loop = printing->shared;
+    for (int i = 0; i < shared->rank; i++) {
+        if (graph_extent(printing->sweep->dims, shared->dims[i]) == 1) continue;
+        text_append(&text, " + %lldll * %s", (long long)printing->sweep->columns[k].shared[i], loop_base(printer, loop));
+        loop = next_loop(printer, loop + 1);
+    }
+    return text_string(&text);
+}
+
 static void print_stage_copies(SweepPrinter *printing) {
     Printer *printer = &printing->printer;
     const SweepProgram *sweep = printing->sweep;
@@ -235,8 +253,8 @@ static void print_stage_copies(SweepPrinter *printing) {
                printing->shape->stage_bytes);
     const char *first = arena_format(printer->arena, "begin + %u * ahead", tensor->lanes);
     for (int k = 0; k < sweep->column_count; k++)
-        print_copy(printing, &sweep->columns[k], (int)tensor->lanes, arena_format(printer->arena, "columns%d", k),
-                   first, arena_format(printer->arena, "stage + %d", column_offset(sweep, k)));
+        print_copy(printing, &sweep->columns[k], (int)tensor->lanes, column_text(printing, k), first,
+                   arena_format(printer->arena, "stage + %d", column_offset(sweep, k)));
 }
 
 // ---- products
@@ -412,6 +430,22 @@ static void print_tiles_in_turn(SweepPrinter *printing) {
     if (printing->shape->rows_stay) print_line(printer, "copies_wait(0);");
 }
 
+// The same for each index of what outer products sum over besides. No tile is copied over one that is still read.
+static void print_shared(SweepPrinter *printing) {
+    Printer *printer = &printing->printer;
+    uint32_t loop = printing->shared;
+    for (; loop != printing->columns; loop = next_loop(printer, loop + 1)) {
+        const char *name = loop_base(printer, loop);
+        print_line(printer, "for (int %s = 0; %s < %lld; %s++) {", name, name,
+                   (long long)printer_op(printer, loop)->extent, name);
+        print_range(printer, loop + 1, next_loop(printer, loop + 1));
+    }
+    print_tiles_in_turn(printing);
+    if (printing->shared != printing->columns) print_line(printer, "block_barrier();");
+    for (loop = printing->shared; loop != printing->columns; loop = next_loop(printer, loop + 1))
+        print_line(printer, "}");
+}
+
 // ---- results
 
 static void print_end(SweepPrinter *printing, const Spread *spread, int k) {
@@ -475,13 +509,15 @@ static void print_body(SweepPrinter *printing, const Spread *spread) {
     print_line(printer, "unsigned char *const ring = shared_memory + %d;", printing->shape->ring);
     print_line(printer, "const int own_row = %d * WARP + WARP_LANE / 4, own_lane = FIRST_LANE;",
                TILE_ROWS * printing->shape->row_tiles);
-    printing->columns = print_places(printer, printing);
+    printing->shared = printing->columns = print_places(printer, printing);
     printing->rows = printer->rows_loop;
+    while (printer_op(printer, printing->columns)->loop != LOOP_LANES)
+        printing->columns = next_loop(printer, printing->columns + 1);
     print_factors(printing);
     print_range_of_columns(printing);
     print_rows(printing);
     print_zeros(printing);
-    print_tiles_in_turn(printing);
+    print_shared(printing);
     if (printing->sweep->limit >= 0) print_division(printing);
     for (int k = 0; k < printing->sweep->sweeping.outer_count; k++)
         print_end(printing, spread, k);
@@ -550,6 +586,8 @@ const char *sweep_symbol(Arena *arena, const SweepProgram *sweep, const bool *al
                     panel->width);
         for (int i = 0; i < sweep->sweeping.places.rank; i++)
             text_append(&text, " %lld", (long long)panel->places[i]);
+        for (int i = 0; i < sweep->sweeping.shared.rank; i++)
+            text_append(&text, " %lld", (long long)panel->shared[i]);
     }
     for (int k = 0; k < sweep->sweeping.inner_count; k++)
         text_append(&text, " %d", sweep->inner_columns[k]);

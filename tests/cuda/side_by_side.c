@@ -237,10 +237,11 @@ static bool read_both(const SideBySide *side, ValueId id, int64_t i, float *cpu,
     return dtype == DTYPE_F32 || is_half(dtype) ? same_float(cpu, gpu) : memcmp(a, b, own) == 0;
 }
 
-// Within `tolerance` of the value's largest element; 0: the same bits.
+// Within `tolerance` of the value's largest element, and within what 16 bits then round otherwise; 0: the same bits.
 static const char *compare_value(const SideBySide *side, ValueId id, double tolerance) {
     const Value *value = &side->plan->values[id];
     int64_t count = elements_of(value);
+    if (tolerance > 0 && is_half(value->dtype)) tolerance += value->dtype == DTYPE_BF16 ? 0x1p-8 : 0x1p-11;
     double allowed = tolerance > 0 ? tolerance * largest_of(side, value, cpu_data(side, id), count) : 0;
     for (int64_t i = 0; i < count; i++) {
         float cpu, gpu;

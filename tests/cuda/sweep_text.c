@@ -205,8 +205,8 @@ static int dropped(Writer *w, int tile) {
     return masked(w, stays, of_two(w, "mul", tile, number(w, "1.25")), "0");
 }
 
-static int outer(Writer *w, const char *dims, int tile, int lanes, char over) {
-    return node(w, "contract f32[%s] %%%d %%%d over(%c)", dims, tile, lanes, over);
+static int outer(Writer *w, const char *dims, int tile, int lanes, const char *over) {
+    return node(w, "contract f32[%s] %%%d %%%d over(%s)", dims, tile, lanes, over);
 }
 
 // ---- the sweeps
@@ -228,7 +228,7 @@ static void write_forward(Writer *w) {
     Tile tile = make_scores(w);
     int lse = has_lse ? node(w, "lse f32[%s] %%%d over(S)", small_dims(w), tile.scores) : NO_NODE;
     int weights = dropped(w, make_weights(w, &tile, lse)), lanes = values(w);
-    int result = outer(w, dims, weights, lanes, 'S');
+    int result = outer(w, dims, weights, lanes, "S");
     if (y != NO_NODE) writes(w, y, result);
     if (rounded != NO_NODE) writes(w, rounded, result);
     if (keeps_lse) writes(w, w->lse, lse);
@@ -280,9 +280,10 @@ static void write_backward(Writer *w, bool is_of_keys) {
     if (needs_scores) tile = make_scores(w);
     else tile.visible = mask(w);
     int weights = needs_scores ? make_weights(w, &tile, lse) : NO_NODE;
-    if (is_of_keys) writes(w, dv, outer(w, value_dims, dropped(w, weights), gradients(w), 'T'));
+    const char *over = !is_of_keys ? "S" : w->how->shared_keys ? "R,T" : "T";
+    if (is_of_keys) writes(w, dv, outer(w, value_dims, dropped(w, weights), gradients(w), over));
     int gradient = make_gradient(w, &tile, weights), lanes = is_of_keys ? queries(w) : keys(w);
-    writes(w, result, outer(w, dims, gradient, lanes, is_of_keys ? 'T' : 'S'));
+    writes(w, result, outer(w, dims, gradient, lanes, over));
     end_sweep(w, is_of_keys ? 'T' : 'S');
 }
 

@@ -118,6 +118,9 @@ static void backward(void **state) {
         {.name = "keys that nobody sees, too wide for registers", .parts = SWEEP_KEYS, .mask = MASK_CAUSAL,
          .queries = 64, .keys = 192, .width = 112, .lanes = 48},
         {.name = "queries that share keys", .parts = SWEEP_QUERIES, .mask = MASK_STRICT, .shared_keys = true},
+        {.name = "keys that queries share", .parts = SWEEP_KEYS, .mask = MASK_CAUSAL, .shared_keys = true},
+        {.name = "shared keys that nobody sees, too wide for registers", .parts = SWEEP_KEYS, .mask = MASK_CAUSAL,
+         .queries = 64, .keys = 192, .width = 112, .lanes = 48, .shared_keys = true},
     };
     CHECK_CASES(cases);
 }

@@ -109,7 +109,7 @@ static const struct {
      "B,T,H,E", "has inner products of several shapes"},
     {", %9 none", "%5 = operand f32[F] 3\n %6 = mul f32[F,B,H,T,S] %5 %3\n"
                   "%7 = contract f32[F,B,T,H,E] %6 %2 over(S)\n output \"z\" %7\n",
-     "F,B,T,H,E", "sums over rows or places, too"},
+     "F,B,T,H,E", "has results of other dims than its tiles"},
     {"", "%5 = exp " TILE " %3\n output \"z\" %5\n", "B,H,T,S", "made of no outer product, or of several"},
     {"", "%5 = exp " TILE " %3\n %6 = contract f32[B,T,H,E] %5 %2 over(S)\n %7 = add f32[B,T,H,E] %4 %6\n"
          "output \"z\" %7\n",
@@ -177,8 +177,8 @@ static void wrong_blocks(void **state) {
     static const char usual[] = "tensor bf16 64 by 64 stages 2", blocks[] = "sweeps in other blocks";
     must_be_refused(&forward, usual, "tensor bf16 96 by 64 stages 2", blocks);
     must_be_refused(&forward, usual, "tensor bf16 64 by 128 stages 2", blocks);
-    must_be_refused(&forward, usual, "tensor bf16 64 by 64 stages 1", blocks);
-    must_be_refused(&forward, usual, "tensor bf16 64 by 64 stages 5", blocks);
+    must_be_refused(&forward, usual, "tensor bf16 64 by 64 stages 1", "has a ring of less");
+    must_be_refused(&forward, usual, "tensor bf16 64 by 64 stages 5", "has a ring of less");
     must_be_refused(&forward, usual, "tensor tf32 64 by 64 stages 2", "without tensor cores that take 16 bits");
     must_be_refused(&forward, usual, "", "without tensor cores that take 16 bits");
     must_be_refused(&forward, usual, "tensor bf16 64 by 64 stages 2 wgmma", "take 16 bits");
