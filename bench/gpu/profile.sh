@@ -33,6 +33,8 @@ else
     page "GPT-2 124M, 8 x 1024 tokens, tf32" 70 $gpt2 --tf32=True --steps=3
     if has_precision bf16; then
         page "GPT-2 124M, 8 x 1024 tokens, bf16" 70 $gpt2 --dtype=bfloat16 --steps=3
+        echo "forbid sweep" >"$WORK/choices"
+        page "the same, attention step by step" 70 $gpt2 --dtype=bfloat16 --steps=3 --choices="$WORK/choices"
         echo "forbid product by warpgroups" >"$WORK/choices"
         page "the same, products by mma.sync" 70 $gpt2 --dtype=bfloat16 --steps=3 --choices="$WORK/choices"
         echo "engine * cublaslt" >"$WORK/choices"

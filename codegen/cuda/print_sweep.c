@@ -34,8 +34,8 @@ typedef struct {
     Printer printer; // of the tile's program
     const SweepProgram *sweep;
     const SweepShape *shape;
-    const char *symbol, *kind; // "bf16"
-    uint32_t rows, shared, columns;    // loops of the tile's program
+    const char *symbol, *kind;      // "bf16"
+    uint32_t rows, shared, columns; // loops of the tile's program
 } SweepPrinter;
 
 // ---- how a block does it
@@ -239,7 +239,8 @@ static const char *column_text(const SweepPrinter *printing, int k) {
     uint32_t loop = printing->shared;
     for (int i = 0; i < shared->rank; i++) {
         if (graph_extent(printing->sweep->dims, shared->dims[i]) == 1) continue;
-        text_append(&text, " + %lldll * %s", (long long)printing->sweep->columns[k].shared[i], loop_base(printer, loop));
+        text_append(&text, " + %lldll * %s", (long long)printing->sweep->columns[k].shared[i],
+                    loop_base(printer, loop));
         loop = next_loop(printer, loop + 1);
     }
     return text_string(&text);
