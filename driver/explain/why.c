@@ -12,13 +12,38 @@
 
 // ---- what the plan holds
 
-// Values that passes behind draw_boxes added are copies: of a state, or of what their step reads.
+static NodeId output_node(const Step *step, uint32_t k) { return graph_output_at(step->region, k)->node; }
+
+// Of a step's outputs that are the same node as value `id`, one whose node is known.
+static NodeId twin_node(const Step *step, const NodeId *node_of, ValueId id) {
+    NodeId own = NODE_NONE;
+    for (uint32_t k = 0; k < step->output_count; k++)
+        if (step->outputs[k] == id) own = output_node(step, k);
+    for (uint32_t k = 0; k < step->output_count; k++)
+        if (step->outputs[k] != id && output_node(step, k) == own) return node_of[step->outputs[k]];
+    return NODE_NONE;
+}
+
+// What a step that computes nothing makes of value `id`, which has it in parts; or the other way round.
+static NodeId passed_on(const Step *step, const NodeId *node_of, ValueId id) {
+    bool is_read = step_reads(step, id);
+    const Node *node = graph_node(step->region, output_node(step, 0));
+    while (op_is_view(node->op) || node->op == OP_STOP_GRADIENT) node = graph_node(step->region, node->operands[0]);
+    if (step->operand_count != 1 || node->op != OP_OPERAND) return NODE_NONE;
+    return node_of[is_read ? step->outputs[0] : step->operands[0]];
+}
+
+// Values that passes behind draw_boxes added: copies of a state, of what their step reads or of what else it writes, and
+// parts of what the step behind adds up.
 static NodeId copied_node(const Plan *plan, const uint32_t *writer, const NodeId *node_of, ValueId id) {
     const Value *value = &plan->values[id];
     if (value->is_copy) return graph_find_leaf_node(plan->dims, value->leaf->name);
     if (writer[id] == STEP_NONE || value->kind != VALUE_TEMPORARY) return NODE_NONE;
-    const Step *step = &plan->steps[writer[id]];
-    return step->operand_count == 1 ? node_of[step->operands[0]] : NODE_NONE;
+    NodeId node = twin_node(&plan->steps[writer[id]], node_of, id);
+    if (node == NODE_NONE) node = passed_on(&plan->steps[writer[id]], node_of, id);
+    for (uint32_t s = writer[id] + 1; s < plan->step_count && node == NODE_NONE; s++)
+        if (step_reads(&plan->steps[s], id)) node = passed_on(&plan->steps[s], node_of, id);
+    return node;
 }
 
 static NodeId *collect_nodes(const Plan *plan, const uint32_t *writer, Arena *arena) {

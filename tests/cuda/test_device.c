@@ -168,6 +168,22 @@ static void trains_in_bf16(void **state) {
 }
 
 // Products by cuBLASLt have the bits of Sinter's own here: sums are exact chains in both. What a machine lacks is said.
+// Attention without scores anywhere; who computes them is told, and nobody else.
+static void attention_is_swept(void **state) {
+    (void)state;
+#define SWEPT MODEL "--device=cuda --dtype=bfloat16 --choices=sweep.choices --block_size=64 --n_embd=64 "
+    write_text("sweep.choices", "make product by tensor cores\nmake sweep\n");
+    run_ok("train " SWEPT "--max_iters=4 --out_dir=swept");
+    run_ok("train " SWEPT "--max_iters=2 --out_dir=swept_twice");
+    run_ok("train --device=cuda --choices=sweep.choices --init_from=resume --max_iters=4 --out_dir=swept_twice");
+    assert_true(same_tensors("swept", "swept_twice"));
+    run_ok("check " SWEPT "--full=True");
+    run_ok("explain " SWEPT "--why=layer[0].p");
+    assert_true(log_has("sweep softmax at layer[0].y"));
+    assert_int_equal(run_shell("sed '/stored/,$d' log | grep -c 'step [0-9]*, sweep' | grep -qx 3"), 0);
+    assert_int_equal(run_shell("sed '/stored/,$d' log | grep -c 'step [0-9]*, [a-z]' | grep -qx 3"), 0);
+}
+
 static void products_by_a_library(void **state) {
     (void)state;
     write_text("library.choices", "engine * cublaslt\n");
@@ -419,7 +435,7 @@ int main(void) {
         cmocka_unit_test(kernels_begin_early),
         cmocka_unit_test(persistent_kernels),
         cmocka_unit_test(trains_in_bf16),
-        cmocka_unit_test(products_by_a_library),
+        cmocka_unit_test(attention_is_swept), cmocka_unit_test(products_by_a_library),
         cmocka_unit_test(trains_in_f16),
         cmocka_unit_test(a_scale_alone_changes_nothing),
         cmocka_unit_test(accumulates_and_drops_out),
