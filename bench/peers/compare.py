@@ -23,7 +23,7 @@ SHAPES = {  # layers, heads, width, batch, block, vocabulary, bias, steps a roun
     "long": (4, 4, 128, 4, 1024, 65, False, 12),
     "124m": (12, 12, 768, 4, 64, 50257, True, 5),
     "124m-long": (12, 12, 768, 1, 1024, 50257, True, 2),
-    "124m-gpu": (12, 12, 768, 8, 1024, 50257, True, 20),
+    "124m-gpu": (12, 12, 768, 32, 1024, 50304, False, 8),  # nanoGPT's own: 50257 symbols, padded, no bias
 }
 GPU_STEPS = {"char": 2000, "batch": 500, "long": 500}  # a round, where it is not the shape's own number
 PRECISION = {"f32": [], "tf32": ["--tf32=True"], "bf16": ["--dtype=bfloat16"],
