@@ -14,7 +14,8 @@
 #include "base/planted.h"
 #include "ir/plan.h"
 
-// Strides of a stored value. Every piece must count its dims whole, row-major; each dim may lie in one piece only.
+// Strides of a stored value. Every piece must count its dims whole, row-major, with or without room behind them; each
+// dim may lie in one piece only.
 static bool view_of_layout(const Graph *region, const Layout *layout, View *view) {
     DimSet seen = 0;
     int64_t stride = 1;
@@ -28,8 +29,8 @@ static bool view_of_layout(const Graph *region, const Layout *layout, View *view
             view->stride[dim] = stride * covered;
             covered *= graph_extent(region, dim);
         }
-        if (piece->divisor != 1 || piece->extent != covered) return false;
-        stride *= covered;
+        if (piece->divisor != 1 || piece->extent < covered) return false;
+        stride *= piece->extent;
     }
     return true;
 }

@@ -6,6 +6,7 @@
 //           so is what such a product makes, whoever reads it, if nothing of its size is added to it (as autocast has
 //           it, but for residuals, which stay f32), and what maps only put together of values in bf16
 //           everything else stays f32, unless a choice says bf16
+//           long rows of such a temporary begin at multiples of 16 bytes
 //           a param that products multiply by and round gets a copy in bf16, which they read: a state that is made anew
 //           by the step that updates the param
 //           where products round to f16, f16 stands for bf16 in all of this
@@ -196,9 +197,20 @@ static const char *place_of(const Storing *storing, ValueId id) {
     return storing->plan->steps[storing->writers[id]].place;
 }
 
+// Long rows begin at multiples of 16 bytes, which products copy at a time: 50257 logits have room for 50264. Maps fill
+// what they write, with no room between rows.
+static void align_rows(const Plan *plan, const Step *writer, Value *value) {
+    enum { ALIGNED = 8, LONG = 100 * ALIGNED };
+    if (writer->form == FORM_MAP) return;
+    LayoutPiece *last = &value->layout.pieces[value->layout.count - 1];
+    bool has_rows = value->order.rank > 1 && layout_is_plain(plan->dims, &value->layout);
+    if (has_rows && last->extent >= LONG) last->extent = (last->extent + ALIGNED - 1) / ALIGNED * ALIGNED;
+}
+
 static void store_narrow(const Storing *storing, ValueId id) {
     Plan *plan = storing->plan;
     plan->values[id].dtype = storing->narrow;
+    align_rows(plan, &plan->steps[storing->writers[id]], &plan->values[id]);
     step_cost(plan, &plan->steps[storing->writers[id]]);
     for (uint32_t s = 0; s < plan->step_count; s++)
         for (uint32_t k = 0; k < plan->steps[s].operand_count; k++)

@@ -33,8 +33,8 @@ static NodeId passed_on(const Step *step, const NodeId *node_of, ValueId id) {
     return node_of[is_read ? step->outputs[0] : step->operands[0]];
 }
 
-// Values that passes behind draw_boxes added: copies of a state, of what their step reads or of what else it writes, and
-// parts of what the step behind adds up.
+// Values that passes behind draw_boxes added: copies of a state, of what their step reads or of what else it writes,
+// and parts of what the step behind adds up.
 static NodeId copied_node(const Plan *plan, const uint32_t *writer, const NodeId *node_of, ValueId id) {
     const Value *value = &plan->values[id];
     if (value->is_copy) return graph_find_leaf_node(plan->dims, value->leaf->name);

@@ -109,14 +109,17 @@ static void view_of_joined_pieces(void **state) {
     NodeId operand = build_operand(graph, 0, DTYPE_F32, DIMS(A, B, C));
     Layout joined = {2, {PIECE(1, 2, A), PIECE(1, 15, B, C)}};
     Layout cut = {3, {PIECE(1, 2, A), PIECE(4, 4, B, C), PIECE(1, 4, B, C)}};
-    Layout padded = {2, {PIECE(1, 2, A), PIECE(1, 16, B, C)}};
+    Layout padded = {2, {PIECE(1, 2, A), PIECE(1, 16, B, C)}}, short_of = {2, {PIECE(1, 2, A), PIECE(1, 14, B, C)}};
     View view;
     assert_true(view_of(graph, operand, (const Layout *[]){&joined}, &view));
     assert_int_equal(view.stride[A], 15);
     assert_int_equal(view.stride[B], 5);
     assert_int_equal(view.stride[C], 1);
     assert_false(view_of(graph, operand, (const Layout *[]){&cut}, &view));
-    assert_false(view_of(graph, operand, (const Layout *[]){&padded}, &view));
+    assert_false(view_of(graph, operand, (const Layout *[]){&short_of}, &view));
+    assert_true(view_of(graph, operand, (const Layout *[]){&padded}, &view));   // room behind rows
+    assert_int_equal(view.stride[A], 16);
+    assert_int_equal(view.stride[B], 5);
 }
 
 static void view_stops_at_arithmetic(void **state) {
