@@ -12,7 +12,7 @@ build_sinter() {
     # shellcheck disable=SC2086
     cmake -S . -B "$BUILD" $generator -DSINTER_CPU=OFF -DSINTER_CARRIED=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON >&2 &&
-        cmake --build "$BUILD" -j "$(nproc)" --target sinter fake_cuda fake_nvrtc >&2
+        cmake --build "$BUILD" -j "$(nproc)" --target sinter fake_cuda fake_nvrtc fake_cublaslt >&2
 }
 
 build_micro() {
