@@ -239,6 +239,7 @@ typedef struct {
     int64_t offset;                // elements
     int64_t stride[MAX_DIMS];      // by dim; 0 where the node lacks the dim
 } View;
+bool node_is_view(const Graph *region, NodeId node);   // an operand, through these only
 bool view_of(const Graph *region, NodeId node, const Layout *const *operand_layouts, View *view);
 
 // A contraction seen as batched matrix product: out[batch, rows, lanes] = sum over summed of a * b.

@@ -88,12 +88,6 @@ static const char *check_loops(Region *r, DimSet inner) {
     return NULL;
 }
 
-// An operand of the box, through moves that only change addresses.
-static bool is_view(const Graph *region, NodeId id) {
-    while (op_is_view(graph_node(region, id)->op)) id = graph_node(region, id)->operands[0];
-    return graph_node(region, id)->op == OP_OPERAND;
-}
-
 static const char *find_contract(Region *r) {
     r->contract = NODE_NONE;
     for (NodeId id = 0; id < graph_nodes(r->region); id++) {
@@ -154,7 +148,7 @@ static const char *check_product(Region *r) {
     const char *wrong = find_contract(r);
     if (wrong) return wrong;
     const Node *contract = graph_node(r->region, r->contract);
-    if (!is_view(r->region, contract->operands[0]) || !is_view(r->region, contract->operands[1]))
+    if (!node_is_view(r->region, contract->operands[0]) || !node_is_view(r->region, contract->operands[1]))
         return "contracts something that is no view of an operand";
     return check_epilogue(r);
 }

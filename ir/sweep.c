@@ -26,12 +26,6 @@ static const Node *node_at(const Finding *finding, NodeId id) {
     return graph_node(finding->region, id);
 }
 
-static bool is_view(const Finding *finding, NodeId id) {
-    while (op_is_view(node_at(finding, id)->op))
-        id = node_at(finding, id)->operands[0];
-    return node_at(finding, id)->op == OP_OPERAND;
-}
-
 // ---- the products
 
 // The longest dim of the tile that the other factor lacks; heads that share keys are another one.
@@ -57,7 +51,7 @@ static const char *add_outer(Finding *finding, NodeId id) {
     NodeId lanes = node->operands[1 - tile];
     if (sweep->outer_count == SWEEP_MOST) return "has more than two outer products";
     if (!finding->of_tile[node->operands[tile]]) return "sums over the swept dim what is no tile";
-    if (!is_view(finding, lanes)) return "multiplies its tiles with no view of an operand";
+    if (!node_is_view(finding->region, lanes)) return "multiplies its tiles with no view of an operand";
     DimSet own = node_at(finding, lanes)->dims & ~node_at(finding, node->operands[tile])->dims;
     int k = sweep->outer_count++;
     sweep->outer[k] = id;
@@ -76,7 +70,7 @@ static const char *add_inner(Finding *finding, NodeId id) {
     const Node *node = node_at(finding, id);
     int lanes = dim_in(node_at(finding, node->operands[1])->dims, sweep->swept) ? 1 : 0;
     if (sweep->inner_count == SWEEP_MOST) return "has more than two inner products";
-    if (!is_view(finding, node->operands[0]) || !is_view(finding, node->operands[1]))
+    if (!node_is_view(finding->region, node->operands[0]) || !node_is_view(finding->region, node->operands[1]))
         return "makes its tiles of no views of operands";
     if (dim_in(node_at(finding, node->operands[1 - lanes])->dims, sweep->swept))
         return "has an inner product both of whose factors move along the swept dim";

@@ -53,6 +53,11 @@ static bool view_merge(const Graph *region, const Attr *attr, View *view) {
     return true;
 }
 
+bool node_is_view(const Graph *region, NodeId node) {
+    while (op_is_view(graph_node(region, node)->op)) node = graph_node(region, node)->operands[0];
+    return graph_node(region, node)->op == OP_OPERAND;
+}
+
 bool view_of(const Graph *region, NodeId node, const Layout *const *operand_layouts, View *view) {
     const Node *n = graph_node(region, node);
     const Attr *attr = &n->attr;

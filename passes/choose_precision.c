@@ -53,10 +53,11 @@ static bool only_multiplies(const Plan *plan, const Step *step, uint32_t k) {
     return true;
 }
 
+static bool is_narrow_kind(TensorKind kind) { return kind == TENSOR_BF16 || kind == TENSOR_F16; }
+
 // All products in tensor cores of one plan round to one type.
 bool step_rounds(const Plan *plan, const Step *step, uint32_t k) {
-    bool is_narrow = step->tensor.kind == TENSOR_BF16 || step->tensor.kind == TENSOR_F16;
-    return step->form == FORM_PRODUCT && is_narrow && only_multiplies(plan, step, k);
+    return step->form == FORM_PRODUCT && is_narrow_kind(step->tensor.kind) && only_multiplies(plan, step, k);
 }
 
 typedef struct {
@@ -102,8 +103,6 @@ static const char *refusal(const Storing *storing, ValueId id, DType narrow) {
 
 // ---- what is as good in 16 bits for everybody
 
-static bool is_narrow_kind(TensorKind kind) { return kind == TENSOR_BF16 || kind == TENSOR_F16; }
-
 static uint32_t output_of(const Step *step, ValueId id) {
     for (uint32_t k = 0; k < step->output_count; k++)
         if (step->outputs[k] == id) return k;
@@ -113,8 +112,7 @@ static uint32_t output_of(const Step *step, ValueId id) {
 // Whether a factor is stored in 16 bits, or, before anything is decided, will be as far as one can see.
 static bool is_narrow_factor(const Storing *storing, const Step *step, NodeId view) {
     const Plan *plan = storing->plan;
-    while (op_is_view(graph_node(step->region, view)->op)) view = graph_node(step->region, view)->operands[0];
-    ValueId id = step->operands[graph_node(step->region, view)->attr.integer];
+    ValueId id = step->operands[operand_below(step->region, view)];
     const Value *value = &plan->values[id];
     if (value->dtype == storing->narrow) return true;
     Readers readers = readers_of(plan, id);

@@ -25,6 +25,7 @@
 // Method: tiles that are made again in the backward part from the softmax's lse, as Dao, "FlashAttention-2" (2023);
 // the lse of the tiles so far by Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018).
 #include "passes/pass_functions.h"
+#include "passes/remove_values.h"
 #include "passes/sweeps.h"
 
 // ---- which consumers are one
@@ -149,32 +150,14 @@ static void hand_lse(const Sweeps *sweeps, TileSpace *space, bool is_new) {
 
 // ---- the plan with them
 
-static ValueId *renamed(const Plan *plan, const ValueId *ids, uint32_t count, const ValueId *now) {
-    ValueId *result = ARENA_ARRAY(plan->arena, ValueId, count + 1);
-    for (uint32_t i = 0; i < count; i++) result[i] = ids[i] == VALUE_NONE ? VALUE_NONE : now[ids[i]];
-    return result;
-}
-
-static void remove_values(const Sweeps *sweeps, const TileSpace *space) {
+static void remove_space(const Sweeps *sweeps, const TileSpace *space) {
     Plan *plan = sweeps->plan;
-    ValueId *now = ARENA_ARRAY(sweeps->scratch, ValueId, plan->value_count), count = 0;
+    ValueId *instead = ARENA_ARRAY(sweeps->scratch, ValueId, plan->value_count);
     for (ValueId id = 0; id < plan->value_count; id++) {
         bool is_gone = id == space->lse_value ? !space->hands_lse : space->has_value[id];
-        now[id] = is_gone ? VALUE_NONE : count++;
+        instead[id] = is_gone ? VALUE_NONE : id;
     }
-    for (ValueId id = 0; id < plan->value_count; id++) {
-        Value value = plan->values[id];
-        if (value.next_of != VALUE_NONE) value.next_of = now[value.next_of];
-        if (value.is_over) value.over = now[value.over];
-        if (now[id] != VALUE_NONE) plan->values[now[id]] = value;
-    }
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        Step *step = &plan->steps[s];
-        step->operands = renamed(plan, step->operands, step->operand_count, now);
-        step->outputs = renamed(plan, step->outputs, step->output_count, now);
-    }
-    if (plan->value_of) plan->value_of = renamed(plan, plan->value_of, graph_nodes(plan->dims), now);
-    plan->value_count = count;
+    remove_values(plan, instead);
 }
 
 static void make(const Sweeps *sweeps, const TileSpace *space, bool *is_seen) {
@@ -195,7 +178,7 @@ static void make(const Sweeps *sweeps, const TileSpace *space, bool *is_seen) {
     for (uint32_t i = 0; i < space->sweep_count; i++)
         for (uint32_t k = 0; k < space->sweeps[i].step.output_count; k++)
             plan->values[space->sweeps[i].step.outputs[k]].parts = 0;
-    remove_values(sweeps, space);
+    remove_space(sweeps, space);
 }
 
 // ---- the door

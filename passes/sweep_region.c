@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "passes/access.h"
+#include "passes/panels.h"
 #include "passes/step_cost.h"
 #include "passes/step_place.h"
 #include "passes/sweeps.h"
@@ -148,11 +149,9 @@ static void fit_tile(const Sweeps *sweeps, Step *step) {
     if (shared_bytes(sweeps->plan, step, &sweeping) > room) step->tensor.lanes = LANES / 2;
 }
 
-static DimSet swept_by(const TileSpace *space, const Step *step) {
-    DimSet sides = dim_bit(space->rows) | dim_bit(space->columns);
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_CONTRACT) return graph_node(step->region, id)->attr.set & sides;
-    BUG("a product without a contraction");
+static DimSet swept_by(const Plan *plan, const TileSpace *space, const Step *step) {
+    Contraction contraction = product_contraction(plan, step);
+    return dim_list_set(&contraction.summed) & (dim_bit(space->rows) | dim_bit(space->columns));
 }
 
 // It takes the place of the last product.
@@ -172,10 +171,10 @@ static Step begin_step(const Sweeps *sweeps, const TileSpace *space, const Step 
                   .region = graph_create_like(plan->arena, plan->dims),
                   .operands = ARENA_ARRAY(plan->arena, ValueId, operands),
                   .outputs = ARENA_ARRAY(plan->arena, ValueId, outputs),
-                  .inner = swept_by(space, last),
+                  .inner = swept_by(plan, space, last),
                   .band = last->band,
                   .cut = is_whole ? last->cut : (Cut){.total = 1, .pieces = 1},
-                  .tensor = tile_of(sweeps, space, swept_by(space, last))};
+                  .tensor = tile_of(sweeps, space, swept_by(plan, space, last))};
 }
 
 // What lies outside of the products' band, the same for all, is left out of their sums; of the lse only where its row
@@ -195,7 +194,7 @@ Sweep sweep_build(const Sweeps *sweeps, const TileSpace *space, const uint32_t *
         if (space->has_step[s]) operands += plan->steps[s].operand_count;
     for (uint32_t i = 0; i < count; i++) outputs += plan->steps[products[i]].output_count;
     const Step *last = &plan->steps[products[count - 1]];
-    Sweep sweep = {.count = count, .swept = swept_by(space, last), .lse = NODE_NONE};
+    Sweep sweep = {.count = count, .swept = swept_by(plan, space, last), .lse = NODE_NONE};
     memcpy(sweep.products, products, count * sizeof *products);
     sweep.step = begin_step(sweeps, space, last, operands, outputs);
     Building building = {.sweeps = sweeps,

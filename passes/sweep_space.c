@@ -84,16 +84,11 @@ static const char *find_lse(const Sweeps *sweeps, TileSpace *space, uint32_t s) 
     return NULL;
 }
 
-static NodeId find_contract(const Step *step) {
-    for (NodeId id = 0; id < graph_nodes(step->region); id++)
-        if (graph_node(step->region, id)->op == OP_CONTRACT) return id;
-    return NODE_NONE;
-}
-
 // Whether it is a product over one of the two dims.
-static bool is_outer(const TileSpace *space, const Step *step) {
+static bool is_outer(const Plan *plan, const TileSpace *space, const Step *step) {
     if (step->form != FORM_PRODUCT) return false;
-    DimSet summed = graph_node(step->region, find_contract(step))->attr.set;
+    Contraction contraction = product_contraction(plan, step);
+    DimSet summed = dim_list_set(&contraction.summed);
     return !(summed & ~space->dims) && dim_in(summed, space->rows) != dim_in(summed, space->columns);
 }
 
@@ -101,7 +96,7 @@ static const char *consumer_refusal(const Sweeps *sweeps, const TileSpace *space
     const Plan *plan = sweeps->plan;
     const Step *step = &plan->steps[s];
     const char *name = sweep_step_name(sweeps, s);
-    if (!is_outer(space, step))
+    if (!is_outer(plan, space, step))
         return arena_format(sweeps->scratch, "%s reads a tile and is no product over %s or %s", name,
                             graph_dim_name(plan->dims, space->rows), graph_dim_name(plan->dims, space->columns));
     for (uint32_t k = 0; k < step->output_count; k++)
@@ -185,7 +180,8 @@ static bool begins(const Sweeps *sweeps, const Step *step, TileSpace *space) {
 
 static bool is_multiplied(const Sweeps *sweeps, const TileSpace *space) {
     for (uint32_t s = 0; s < sweeps->plan->step_count; s++)
-        if (space->has_step[s] && !count_written(sweeps, space, s) && is_outer(space, &sweeps->plan->steps[s]))
+        if (space->has_step[s] && !count_written(sweeps, space, s) &&
+            is_outer(sweeps->plan, space, &sweeps->plan->steps[s]))
             return true;
     return false;
 }

@@ -15,6 +15,7 @@
 // what adds up a strand's gradients is a map of its own only since there is the strand.
 #include "passes/access.h"
 #include "passes/pass_functions.h"
+#include "passes/remove_values.h"
 #include "passes/write_over.h"
 
 typedef struct {
@@ -84,33 +85,7 @@ static bool is_left_out(const Writing *writing, PassContext *context, const Step
     return decision.made;
 }
 
-// ---- the plan without them
-
-static ValueId *renamed(const Plan *plan, const ValueId *ids, uint32_t count, const ValueId *now) {
-    ValueId *result = ARENA_ARRAY(plan->arena, ValueId, count);
-    for (uint32_t i = 0; i < count; i++) result[i] = ids[i] == VALUE_NONE ? VALUE_NONE : now[ids[i]];
-    return result;
-}
-
-// `now`, by value: itself, or the next value that it is made as, and then it is gone.
-static void remove_values(Plan *plan, ValueId *now) {
-    ValueId *number = ARENA_ARRAY(plan->arena, ValueId, plan->value_count), count = 0;
-    for (ValueId id = 0; id < plan->value_count; id++)
-        if (now[id] == id) number[id] = count++;
-    for (ValueId id = 0; id < plan->value_count; id++) {
-        Value value = plan->values[id];
-        if (value.next_of != VALUE_NONE) value.next_of = number[value.next_of];
-        if (now[id] == id) plan->values[number[id]] = value;
-    }
-    for (ValueId id = 0; id < plan->value_count; id++) now[id] = number[now[id]];
-    for (uint32_t s = 0; s < plan->step_count; s++) {
-        Step *step = &plan->steps[s];
-        step->operands = renamed(plan, step->operands, step->operand_count, now);
-        step->outputs = renamed(plan, step->outputs, step->output_count, now);
-    }
-    if (plan->value_of) plan->value_of = renamed(plan, plan->value_of, graph_nodes(plan->dims), now);
-    plan->value_count = count;
-}
+// ---- the door
 
 bool pass_write_states(Plan *plan, PassContext *context) {
     if (context->fuse != FUSE_ALL || target_is_gpu(context->target)) return true;

@@ -166,23 +166,26 @@ static void print_copy(SweepPrinter *printing, const SweepPanel *panel, int line
     print_line(printer, "}");
 }
 
+static int row_offset(const SweepProgram *sweep, int panel) {
+    int offset = 0;
+    for (int k = 0; k < panel; k++)
+        offset += (int)sweep->tensor.rows * pitch_of(&sweep->rows[k]);
+    return offset;
+}
+
 // Rows of all inner products at once, where the ring will be, or before it.
 static void print_rows(SweepPrinter *printing) {
     Printer *printer = &printing->printer;
     const SweepProgram *sweep = printing->sweep;
     const SweepShape *shape = printing->shape;
-    int rows = (int)sweep->tensor.rows, offset = 0;
     const char *first = loop_base(printer, printing->rows);
-    for (int k = 0; k < sweep->sweeping.inner_count; k++) {
-        print_copy(printing, &sweep->rows[k], rows, arena_format(printer->arena, "rows%d", k), first,
-                   arena_format(printer->arena, "shared_memory + %d", offset));
-        offset += rows * pitch_of(&sweep->rows[k]);
-    }
+    for (int k = 0; k < sweep->sweeping.inner_count; k++)
+        print_copy(printing, &sweep->rows[k], (int)sweep->tensor.rows, arena_format(printer->arena, "rows%d", k),
+                   first, arena_format(printer->arena, "shared_memory + %d", row_offset(sweep, k)));
     if (shape->rows_stay) return; // they have come when the first stage has
     print_line(printer, "copies_end();");
     print_line(printer, "copies_wait(0);");
     print_line(printer, "block_barrier();");
-    offset = 0;
     for (int k = 0; k < sweep->sweeping.inner_count; k++) {
         int parts = sweep->rows[k].width / TILE_ROWS, pitch = pitch_of(&sweep->rows[k]);
         print_line(printer, "Halves fragments%d[%d][%d][4];", k, shape->row_tiles, parts);
@@ -192,9 +195,8 @@ static void print_rows(SweepPrinter *printing) {
         print_line(printer, "for (int part = 0; part < %d; part++)", parts);
         print_line(printer,
                    "    rows_by_rows_%s(fragments%d[i][part], shared_memory + %d, %d, %d * WARP + 16 * i, part);",
-                   printing->kind, k, offset, pitch, TILE_ROWS * shape->row_tiles);
+                   printing->kind, k, row_offset(sweep, k), pitch, TILE_ROWS * shape->row_tiles);
         print_line(printer, "}");
-        offset += rows * pitch;
     }
     print_line(printer, "block_barrier();");
 }
@@ -276,9 +278,7 @@ static void print_inner(SweepPrinter *printing, int k, uint32_t zero) {
     const SweepProgram *sweep = printing->sweep;
     const SweepShape *shape = printing->shape;
     const SweepPanel *panel = &sweep->columns[sweep->inner_columns[k]];
-    int lanes = (int)sweep->tensor.lanes, offset = 0;
-    for (int i = 0; i < k; i++)
-        offset += (int)sweep->tensor.rows * pitch_of(&sweep->rows[i]);
+    int lanes = (int)sweep->tensor.lanes;
     print_line(printer, "UNROLL");
     print_line(printer, "for (int part = 0; part < %d; part++) {", panel->width / TILE_ROWS);
     print_line(printer, "Halves b[%d][4];", lanes / 16);
@@ -291,7 +291,7 @@ static void print_inner(SweepPrinter *printing, int k, uint32_t zero) {
         print_line(printer, "UNROLL");
         print_line(printer, "for (int i = 0; i < %d; i++)", shape->row_tiles);
         print_line(printer, "    rows_by_rows_%s(a[i], shared_memory + %d, %d, %d * WARP + 16 * i, part);",
-                   printing->kind, offset, pitch_of(&sweep->rows[k]), TILE_ROWS * shape->row_tiles);
+                   printing->kind, row_offset(sweep, k), pitch_of(&sweep->rows[k]), TILE_ROWS * shape->row_tiles);
     }
     const char *a = shape->rows_stay ? "a[i]" : arena_format(printer->arena, "fragments%d[i][part]", k);
     print_multiplications(printing, arena_format(printer->arena, "v%u", zero), a, lanes / 8);
